@@ -1,0 +1,94 @@
+"""What the decode side hands to the inference side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Where a source picture lies in the model's input.
+
+    A source pixel (x, y) is at (x * scale_x + offset_x, y * scale_y + offset_y) in the input. Negative
+    offsets mean the picture was cropped, positive ones that it was padded.
+    """
+
+    source_width: int
+    source_height: int
+    input_width: int
+    input_height: int
+    scale_x: float
+    scale_y: float
+    offset_x: float
+    offset_y: float
+
+    def to_source(self, x: float, y: float) -> tuple[float, float]:
+        """Maps an input pixel to source coordinates in 0..1, clipped to the picture."""
+        sx = (x - self.offset_x) / self.scale_x / self.source_width
+        sy = (y - self.offset_y) / self.scale_y / self.source_height
+        return min(max(sx, 0.0), 1.0), min(max(sy, 0.0), 1.0)
+
+    def content_box(self) -> tuple[float, float, float, float]:
+        """The part of the input that shows the picture: (left, top, right, bottom) in input pixels."""
+        right = self.source_width * self.scale_x + self.offset_x
+        bottom = self.source_height * self.scale_y + self.offset_y
+        return (
+            max(self.offset_x, 0.0),
+            max(self.offset_y, 0.0),
+            min(right, float(self.input_width)),
+            min(bottom, float(self.input_height)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One frame as a source gives it, before sampling and preprocessing.
+
+    Attributes:
+        pts_s: presentation time in seconds from the container; None where it has none.
+        picture: an `av.VideoFrame`, or an RGB uint8 array (H, W, 3).
+        rotation: clockwise degrees (0, 90, 180, 270) the picture must be turned to stand upright.
+        captured_at: wall clock (Unix seconds) when a live frame arrived; None for files.
+        decode_ms: time spent decoding it.
+    """
+
+    pts_s: float | None
+    picture: Any
+    rotation: int = 0
+    captured_at: float | None = None
+    decode_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One sampled frame, ready for a model.
+
+    Attributes:
+        pts_s: presentation time in seconds from the container; None where it has none.
+        image: model input, uint8 (H, W, 3) RGB, contiguous.
+        geometry: where the source picture lies in `image`.
+        picture: the upright source picture, uint8 RGB, only when it was asked for (annotation); else None.
+        captured_at: wall clock (Unix seconds) of arrival for live sources, else None.
+        decode_ms: decoding plus preprocessing time.
+        ready_at: `time.monotonic()` when the frame was ready for inference.
+        dropped: frames dropped since the frame delivered before this one, by reason.
+    """
+
+    pts_s: float | None
+    image: Pixels
+    geometry: Geometry
+    picture: Pixels | None = None
+    captured_at: float | None = None
+    decode_ms: float = 0.0
+    ready_at: float = 0.0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Frame(pts_s={self.pts_s}, image={self.image.shape}, dropped={dict(self.dropped)})"

@@ -1,0 +1,152 @@
+"""The result of one frame: the JSON object every consumer reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A class name and its probability (0..1)."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A box in the upright source picture; x, y (top left), w, h in 0..1 of its width and height."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the model said of a frame.
+
+    Attributes:
+        kind: "labels", "regions", "embedding" or "none" (the null model).
+        labels: best first, for kind "labels".
+        regions: best first, for kind "regions".
+        embedding: the pooled feature vector, for kind "embedding" or when asked for with another kind.
+    """
+
+    kind: str
+    labels: Sequence[Label] = ()
+    regions: Sequence[Region] = ()
+    embedding: Sequence[float] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The `prediction` object of a result."""
+        out: dict[str, Any] = {"kind": self.kind}
+        if self.kind == "labels":
+            out["labels"] = [{"label": x.label, "score": round(x.score, 5)} for x in self.labels]
+        elif self.kind == "regions":
+            out["regions"] = [
+                {k: round(getattr(r, k), 4) for k in ("x", "y", "w", "h", "score")} for r in self.regions
+            ]
+        if self.embedding is not None:
+            out["embedding"] = [round(v, 6) for v in self.embedding]
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """What a frame cost.
+
+    Attributes:
+        joules: energy attributed to the frame; None when unknown, then `reason` says why.
+        above_idle_joules: the part above the idle power of the device; None when unknown.
+        method: "nvml", "rapl", "estimate" or "none".
+        settled: True when two counter edges bound the figure; before that it is provisional.
+        uncertainty_joules: half-width of the error bound; None when unknown.
+        reason: why a figure is null or shared; None when there is nothing to say.
+    """
+
+    joules: float | None = None
+    above_idle_joules: float | None = None
+    method: str = "none"
+    settled: bool = False
+    uncertainty_joules: float | None = None
+    reason: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The `energy` object of a result; figures to the microjoule."""
+        out: dict[str, Any] = {
+            "joules": _micro(self.joules),
+            "above_idle_joules": _micro(self.above_idle_joules),
+            "method": self.method,
+            "settled": self.settled,
+            "uncertainty_joules": _micro(self.uncertainty_joules),
+        }
+        if self.reason is not None:
+            out["reason"] = self.reason
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class FrameResult:
+    """One result per sampled frame.
+
+    `frame` counts sampled frames from 0 without gaps. `tokens_full` and `tokens_kept` count patch tokens,
+    prefix tokens not included. `dropped` counts frames dropped since the result before this one.
+    `pts_s` is None where the container gives no time; `captured_at` is None for files; `vocab_version` is
+    None where no vocabulary was used (also during the warm-up of `inter`).
+    """
+
+    stream: str
+    frame: int
+    pts_s: float | None
+    model: str
+    tokenizer: str
+    tokens_full: int
+    tokens_kept: int
+    prediction: Prediction
+    decode_ms: float
+    queue_ms: float
+    infer_ms: float
+    total_ms: float
+    energy: Energy = field(default_factory=Energy)
+    captured_at: float | None = None
+    vocab_version: int | None = None
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of the design, keys in its order."""
+        out: dict[str, Any] = {
+            "stream": self.stream,
+            "frame": self.frame,
+            "pts_s": None if self.pts_s is None else round(self.pts_s, 6),
+            "captured_at": self.captured_at,
+            "model": self.model,
+            "tokenizer": self.tokenizer,
+            "vocab_version": self.vocab_version,
+            "tokens": {"full": self.tokens_full, "kept": self.tokens_kept},
+            "prediction": self.prediction.to_dict(),
+            "latency_ms": {
+                "decode": round(self.decode_ms, 3),
+                "queue": round(self.queue_ms, 3),
+                "infer": round(self.infer_ms, 3),
+                "total": round(self.total_ms, 3),
+            },
+            "energy": self.energy.to_dict(),
+            "dropped": dict(self.dropped),
+        }
+        if self.pts_s is None:
+            out["pts_reason"] = "the container gives no presentation time for this frame"
+        return out
+
+    def to_json(self) -> str:
+        """One line of JSON without a line end."""
+        return json.dumps(self.to_dict(), separators=(",", ":"), allow_nan=False)
+
+
+def _micro(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
