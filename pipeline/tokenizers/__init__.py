@@ -1,0 +1,21 @@
+"""Tokenizers: which tokens the patches of a frame become."""
+
+from pipeline.tokenizers.base import Tokenizer
+from pipeline.tokenizers.full import FullTokenizer
+from pipeline.tokenizers.inter import InterTokenizer
+from pipeline.tokenizers.intra import IntraTokenizer
+from pipeline.tokenizers.plan import DROPPED, INTACT, MERGED, TokenPlan
+
+TOKENIZERS = ("full", "intra", "inter")
+
+__all__ = [
+    "DROPPED",
+    "INTACT",
+    "MERGED",
+    "TOKENIZERS",
+    "FullTokenizer",
+    "InterTokenizer",
+    "IntraTokenizer",
+    "TokenPlan",
+    "Tokenizer",
+]

@@ -1,0 +1,57 @@
+"""Inter-image tokenizer: patches that match the same visual word become one token.
+
+The method is the inter-image Visual Word Tokenizer of Gee et al. (arXiv 2411.15397).
+"""
+
+from __future__ import annotations
+
+import torch
+
+from pipeline.errors import UsageError
+from pipeline.tokenizers.plan import TokenPlan
+from vocab.patches import patchify
+from vocab.words import Vocabulary
+
+
+class InterTokenizer:
+    """Merges all patches of a frame whose nearest word is the same and near enough.
+
+    Output order: words by ascending index, then unmatched patches in raster order.
+
+    Args:
+        vocabulary: the visual words.
+        threshold: cosine distance (0..2) above which a patch stays a token of its own.
+
+    Raises:
+        UsageError: when `threshold` is out of range.
+    """
+
+    name = "inter"
+
+    def __init__(self, vocabulary: Vocabulary, threshold: float = 0.1) -> None:
+        if not 0 <= threshold <= 2:
+            raise UsageError(f"--threshold {threshold} is out of range: give a cosine distance from 0 to 2")
+        self.vocabulary = vocabulary
+        self.threshold = threshold
+
+    @property
+    def vocab_version(self) -> int | None:
+        return self.vocabulary.version
+
+    def plan(self, images: torch.Tensor, patch_size: int, prefix: int = 1) -> TokenPlan:
+        """Plans a batch; see `Tokenizer.plan`.
+
+        Raises:
+            VocabularyError: when the vocabulary is of another patch size.
+        """
+        match = self.vocabulary.match(patchify(images, patch_size))
+        position = torch.arange(match.word.shape[1], device=images.device)
+        # One number per patch that sorts as the output does: matched words first, then the patches that
+        # stay alone. They are counted from V on, so they never meet a word, however large V is.
+        key = torch.where(match.distance > self.threshold, len(self.vocabulary) + position, match.word)
+        ordered, order = key.sort(dim=1)
+        starts_group = torch.ones_like(ordered)
+        starts_group[:, 1:] = (ordered[:, 1:] != ordered[:, :-1]).long()
+        rank = starts_group.cumsum(dim=1) - 1
+        group = torch.empty_like(rank).scatter_(1, order, rank)
+        return TokenPlan(group, rank[:, -1] + 1, prefix)

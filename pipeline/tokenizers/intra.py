@@ -1,0 +1,40 @@
+"""Intra-image tokenizer: drop the flattest patches of each frame (Gee et al., arXiv 2411.15397)."""
+
+from __future__ import annotations
+
+import torch
+
+from pipeline.errors import UsageError
+from pipeline.tokenizers.plan import TokenPlan
+from vocab.patches import patchify
+
+
+class IntraTokenizer:
+    """Keeps the patches whose normalised pixels vary most, in raster order.
+
+    Args:
+        drop: share of patches to drop, 0 <= drop < 1; of N patches N - int(N * drop) stay.
+
+    Raises:
+        UsageError: when `drop` is out of range.
+    """
+
+    name = "intra"
+    vocab_version = None
+
+    def __init__(self, drop: float = 0.5) -> None:
+        if not 0 <= drop < 1:
+            raise UsageError(
+                f"--drop {drop} is out of range: give a share of patches from 0 up to 1, 1 excluded"
+            )
+        self.drop = drop
+
+    def plan(self, images: torch.Tensor, patch_size: int, prefix: int = 1) -> TokenPlan:
+        """Plans a batch by the unbiased variance over all 3*P*P values of a patch."""
+        variance = patchify(images, patch_size).to(torch.float32).var(dim=-1)
+        batch, patches = variance.shape
+        count = patches - int(patches * self.drop)
+        stays = torch.zeros_like(variance, dtype=torch.bool)
+        stays.scatter_(1, variance.topk(count, dim=1).indices, True)
+        group = torch.where(stays, stays.cumsum(dim=1) - 1, -1)
+        return TokenPlan(group, torch.full((batch,), count, device=images.device), prefix, count)

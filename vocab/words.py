@@ -1,0 +1,185 @@
+"""Visual words: a vocabulary of patch centroids, and matching patches to it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from vocab.kmeans import kmeans
+
+_FORMAT = "vwt-vocabulary-1"
+_WORDS_AT_ONCE = 2048  # bounds the similarity table to patches x this many floats
+
+
+class VocabularyError(ValueError):
+    """A vocabulary that cannot be read, learned or used: what failed, why, what to do."""
+
+
+class Match(NamedTuple):
+    """The nearest word of every patch: `word` (B, N) int64, `distance` (B, N) cosine distance in 0..2."""
+
+    word: torch.Tensor
+    distance: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """The per-channel mean and standard deviation (of RGB in 0..1) that patches were normalised with."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+class Vocabulary:
+    """V visual words with a version; never changed once made.
+
+    Attributes:
+        words: (V, 3*P*P) float32 centroids in normalised pixel space.
+        version: names the vocabulary in results; 0 for one that was never published.
+        patch_size: P, derived from the words.
+        normalisation: what patches must be normalised with to be matched; None when not recorded.
+    """
+
+    def __init__(
+        self, words: torch.Tensor, version: int = 0, normalisation: Normalisation | None = None
+    ) -> None:
+        if words.ndim != 2 or len(words) == 0:
+            raise VocabularyError(f"words must be (V, 3*P*P) with V > 0, got {tuple(words.shape)}")
+        side = math.isqrt(words.shape[1] // 3)
+        if 3 * side * side != words.shape[1]:
+            raise VocabularyError(f"a word of {words.shape[1]} numbers is no patch: 3*P*P is expected")
+        if not bool(words.isfinite().all()):
+            raise VocabularyError("the words hold numbers that are not finite; learn the vocabulary again")
+        self.words = words.detach().to(torch.float32)
+        self.version = version
+        self.patch_size = side
+        self.normalisation = normalisation
+        norms = self.words.norm(dim=1, keepdim=True)
+        # A word of zeros has no direction: its similarity to everything is 0.
+        self._directions = (self.words / norms.clamp_min(1e-12)).T.contiguous()
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({len(self)} words, patch size {self.patch_size}, version {self.version})"
+
+    def to(self, device: torch.device | str) -> Vocabulary:
+        """The same vocabulary with its words on `device`."""
+        if self.words.device == torch.device(device):
+            return self
+        return Vocabulary(self.words.to(device), self.version, self.normalisation)
+
+    def match(self, patches: torch.Tensor) -> Match:
+        """Finds the nearest word of every patch by cosine distance (1 - cosine).
+
+        Args:
+            patches: (B, N, 3*P*P) normalised pixels, on the device of the words.
+
+        Returns:
+            The nearest word and its distance per patch. A patch of zeros is at distance 1 from every word.
+
+        Raises:
+            VocabularyError: when the patches are of another size.
+        """
+        if patches.shape[-1] != self.words.shape[1]:
+            side = math.isqrt(patches.shape[-1] // 3)
+            raise VocabularyError(
+                f"a vocabulary of patch size {self.patch_size} cannot match patches of size {side}"
+            )
+        patches = patches.to(torch.float32)
+        best, word = (patches @ self._directions[:, :_WORDS_AT_ONCE]).max(dim=-1)
+        for start in range(_WORDS_AT_ONCE, len(self), _WORDS_AT_ONCE):
+            part = (patches @ self._directions[:, start : start + _WORDS_AT_ONCE]).max(dim=-1)
+            better = part.values > best
+            best = torch.where(better, part.values, best)
+            word = torch.where(better, part.indices + start, word)
+        return Match(word, 1 - best / patches.norm(dim=-1).clamp_min(1e-12))
+
+    @classmethod
+    def learn(
+        cls,
+        patches: torch.Tensor,
+        words: int,
+        initial: Vocabulary | None = None,
+        seed: int = 0,
+        version: int = 0,
+        normalisation: Normalisation | None = None,
+        max_patches: int = 65_536,
+    ) -> Vocabulary:
+        """Learns words by k-means on raw normalised patches, as the paper does.
+
+        Args:
+            patches: (..., 3*P*P) normalised pixels.
+            words: how many words to learn (fewer when the patches hold fewer distinct values).
+            initial: a vocabulary to start from; its words keep their indices.
+            seed: of the random draws; equal inputs and seed give equal words.
+            version, normalisation: recorded in the result.
+            max_patches: more patches than this are thinned out evenly at random first.
+
+        Raises:
+            VocabularyError: with fewer patches than words, or values that are not finite.
+        """
+        points = patches.detach().reshape(-1, patches.shape[-1]).to(torch.float32)
+        if words < 1 or len(points) < words:
+            raise VocabularyError(
+                f"{words} words cannot be learned from {len(points)} patches; use more frames or fewer words"
+            )
+        if not bool(points.isfinite().all()):
+            raise VocabularyError("the patches hold numbers that are not finite")
+        if len(points) > max_patches:
+            generator = torch.Generator().manual_seed(seed)
+            chosen = torch.randperm(len(points), generator=generator)[: max(max_patches, words)]
+            points = points[chosen.to(points.device)]
+        start = None if initial is None else initial.words
+        return cls(kmeans(points, words, start, seed=seed), version, normalisation)
+
+    def save(self, path: str | Path) -> None:
+        """Writes a safetensors file; raises VocabularyError when it cannot be written."""
+        metadata = {"format": _FORMAT, "version": str(self.version), "patch_size": str(self.patch_size)}
+        if self.normalisation is not None:
+            metadata["mean"] = ",".join(map(repr, self.normalisation.mean))
+            metadata["std"] = ",".join(map(repr, self.normalisation.std))
+        try:
+            save_file({"words": self.words.cpu().contiguous()}, str(path), metadata=metadata)
+        except (OSError, SafetensorError) as error:
+            raise VocabularyError(f"cannot write the vocabulary {path}: {error}") from error
+
+    @classmethod
+    def load(cls, path: str | Path, device: torch.device | str = "cpu") -> Vocabulary:
+        """Reads a file that `save` wrote.
+
+        Raises:
+            VocabularyError: when there is no such file or it is no vocabulary.
+        """
+        if not Path(path).is_file():
+            raise VocabularyError(
+                f"no vocabulary at {path}; make one with `vwt vocab learn SOURCE -o {path}`"
+            )
+        try:
+            with safe_open(str(path), framework="pt", device=str(device)) as file:
+                metadata = file.metadata() or {}
+                if metadata.get("format") != _FORMAT:
+                    raise VocabularyError(f"{path} is a safetensors file but no vocabulary of vwt")
+                words = file.get_tensor("words")
+            vocabulary = cls(words, int(metadata["version"]), _read_normalisation(metadata))
+        except (SafetensorError, KeyError, OSError) as error:
+            raise VocabularyError(f"{path} is no vocabulary: {error}") from error
+        if str(vocabulary.patch_size) != metadata["patch_size"]:
+            raise VocabularyError(f"{path} contradicts itself about its patch size; learn it again")
+        return vocabulary
+
+
+def _read_normalisation(metadata: dict[str, str]) -> Normalisation | None:
+    if "mean" not in metadata:
+        return None
+    mean, std = (tuple(float(x) for x in metadata[key].split(",")) for key in ("mean", "std"))
+    if len(mean) != 3 or len(std) != 3:
+        raise KeyError("mean and std need three numbers each")
+    return Normalisation(mean, std)
