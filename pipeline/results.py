@@ -96,8 +96,9 @@ class FrameResult:
     """One result per sampled frame.
 
     `frame` counts sampled frames from 0 without gaps. `tokens_full` and `tokens_kept` count patch tokens,
-    prefix tokens not included. `dropped` counts frames dropped since the result before this one.
-    `pts_s` is None where the container gives no time; `captured_at` is None for files; `vocab_version` is
+    prefix tokens not included; None for a model without patches. `dropped` counts the frames dropped
+    since the result before this one, by reason. `latency_ms.total` runs from the start of decoding to the
+    end of inference of the frame's batch. `pts_s` is None where the container gives no time; `captured_at` is None for files; `vocab_version` is
     None where no vocabulary was used (also during the warm-up of `inter`).
     """
 
@@ -106,8 +107,8 @@ class FrameResult:
     pts_s: float | None
     model: str
     tokenizer: str
-    tokens_full: int
-    tokens_kept: int
+    tokens_full: int | None
+    tokens_kept: int | None
     prediction: Prediction
     decode_ms: float
     queue_ms: float

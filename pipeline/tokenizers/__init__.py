@@ -4,7 +4,7 @@ from pipeline.tokenizers.base import Tokenizer
 from pipeline.tokenizers.full import FullTokenizer
 from pipeline.tokenizers.inter import InterTokenizer
 from pipeline.tokenizers.intra import IntraTokenizer
-from pipeline.tokenizers.plan import DROPPED, INTACT, MERGED, TokenPlan
+from pipeline.tokenizers.plan import DROPPED, INTACT, MERGED, TokenPlan, patch_states
 
 TOKENIZERS = ("full", "intra", "inter")
 
@@ -18,4 +18,5 @@ __all__ = [
     "IntraTokenizer",
     "TokenPlan",
     "Tokenizer",
+    "patch_states",
 ]

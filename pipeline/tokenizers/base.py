@@ -32,6 +32,10 @@ class Tokenizer(Protocol):
         """
         ...
 
+    def flops(self, patches: int, patch_size: int) -> int:
+        """Floating-point operations of planning one frame of `patches` patches."""
+        ...
+
 
 def identity_groups(images: torch.Tensor, patch_size: int) -> torch.Tensor:
     """(B, N) int64: every patch a group of its own, in raster order."""

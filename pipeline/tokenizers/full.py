@@ -19,3 +19,7 @@ class FullTokenizer:
         group = identity_groups(images, patch_size)
         count = group.shape[1]
         return TokenPlan(group, torch.full((len(group),), count, device=group.device), prefix, count)
+
+    def flops(self, patches: int, patch_size: int) -> int:  # noqa: ARG002
+        """Operations of planning one frame; see `Tokenizer.flops`."""
+        return 0

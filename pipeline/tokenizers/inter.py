@@ -29,10 +29,15 @@ class InterTokenizer:
     name = "inter"
 
     def __init__(self, vocabulary: Vocabulary, threshold: float = 0.1) -> None:
-        if not 0 <= threshold <= 2:
-            raise UsageError(f"--threshold {threshold} is out of range: give a cosine distance from 0 to 2")
+        self.check(threshold)
         self.vocabulary = vocabulary
         self.threshold = threshold
+
+    @staticmethod
+    def check(threshold: float) -> None:
+        """Raises UsageError when `threshold` is no cosine distance."""
+        if not 0 <= threshold <= 2:
+            raise UsageError(f"--threshold {threshold} is out of range: give a cosine distance from 0 to 2")
 
     @property
     def vocab_version(self) -> int | None:
@@ -55,3 +60,7 @@ class InterTokenizer:
         rank = starts_group.cumsum(dim=1) - 1
         group = torch.empty_like(rank).scatter_(1, order, rank)
         return TokenPlan(group, rank[:, -1] + 1, prefix)
+
+    def flops(self, patches: int, patch_size: int) -> int:
+        """Operations of planning one frame; see `Tokenizer.flops`."""
+        return 2 * patches * 3 * patch_size**2 * len(self.vocabulary)

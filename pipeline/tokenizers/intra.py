@@ -38,3 +38,7 @@ class IntraTokenizer:
         stays.scatter_(1, variance.topk(count, dim=1).indices, True)
         group = torch.where(stays, stays.cumsum(dim=1) - 1, -1)
         return TokenPlan(group, torch.full((batch,), count, device=images.device), prefix, count)
+
+    def flops(self, patches: int, patch_size: int) -> int:
+        """Operations of planning one frame; see `Tokenizer.flops`."""
+        return 3 * patches * 3 * patch_size**2

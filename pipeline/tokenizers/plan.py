@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-# What became of a patch, as `TokenPlan.states` tells it.
+# What became of a patch, as `patch_states` tells it.
 INTACT, MERGED, DROPPED = 0, 1, 2
 
 
@@ -124,16 +124,6 @@ class TokenPlan:
         nearest = torch.full((total + 1,), torch.iinfo(torch.int64).max, device=index.device)
         return nearest.scatter_reduce_(0, index, key, "amin")[:-1] % patches
 
-    def states(self) -> npt.NDArray[np.uint8]:
-        """(B, N) uint8 on the host: INTACT, MERGED or DROPPED per patch."""
-        group = self.group.cpu()
-        members = torch.zeros(len(group), group.shape[1] + 1, dtype=torch.int64)
-        slot = torch.where(group < 0, group.shape[1], group)
-        members.scatter_add_(1, slot, torch.ones_like(slot))
-        merged = members.gather(1, slot) > 1
-        states = torch.where(merged, MERGED, INTACT)
-        return torch.where(group < 0, DROPPED, states).to(torch.uint8).numpy()
-
     def _packed_index(self, prefix: int) -> tuple[torch.Tensor, int]:
         """Packed row of every (image, token), flattened; dropped ones point one past the end."""
         total = sum(self.kept_list()) + prefix * len(self.group)
@@ -163,3 +153,19 @@ class _HostCopy:
         if self._event is not None:
             self._event.synchronize()
         return [int(value) for value in self._values.tolist()]
+
+
+def patch_states(group: torch.Tensor) -> npt.NDArray[np.uint8]:
+    """What became of every patch.
+
+    Args:
+        group: (B, N) int64 of a plan, on the host.
+
+    Returns:
+        (B, N) uint8: INTACT, MERGED or DROPPED.
+    """
+    slot = torch.where(group < 0, group.shape[1], group)
+    members = torch.zeros(len(group), group.shape[1] + 1, dtype=torch.int64)
+    members.scatter_add_(1, slot, torch.ones_like(slot))
+    states = torch.where(members.gather(1, slot) > 1, MERGED, INTACT)
+    return torch.where(group < 0, DROPPED, states).to(torch.uint8).numpy()

@@ -1,0 +1,133 @@
+"""Adapters that let timm's own transformer blocks run on packed tokens, one per attention family.
+
+A block passes its `attn_mask` argument on to its attention untouched; the encoder puts `Segments` there.
+Everything else in a block works token by token, so timm's block code runs as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from timm.layers import AttentionPoolLatent, apply_rot_embed_cat
+from timm.layers.attention import Attention, AttentionRope
+from timm.models.deit import VisionTransformerDistilled
+from timm.models.eva import Eva, EvaAttention
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+from torch.nn import functional as F
+
+from pipeline.models.attention import Segments, ragged_attention
+
+# Exact classes: a subclass may do anything with its tokens.
+_MODELS = (VisionTransformer, VisionTransformerDistilled, Eva)
+_ATTENTIONS = (Attention, AttentionRope, EvaAttention)
+
+
+def refusal(model: nn.Module) -> str | None:
+    """Why a model cannot drop or merge tokens; None where it can."""
+    if not isinstance(model, _MODELS) or type(model) not in _MODELS:
+        return f"{type(model).__name__} is not a plain Vision Transformer"
+    for block in model.blocks:
+        attention = getattr(block, "attn", None)
+        if type(attention) not in (*_ATTENTIONS, PackedAttention):
+            return f"its attention ({type(attention).__name__}) has no packed form"
+    if getattr(model, "rope_mixed", False):
+        return "its rotary embedding differs from layer to layer"
+    pool = getattr(model, "attn_pool", None)
+    if pool is not None and (type(pool) is not AttentionPoolLatent or pool.pos_embed is not None):
+        return f"its pooling ({type(pool).__name__}) has no packed form"
+    if pool is None and model.global_pool not in ("token", "avg", ""):
+        return f"its pooling ({model.global_pool}) has no packed form"
+    return None
+
+
+def adapt(model: nn.Module) -> None:
+    """Wraps the attention of every block; the model still works unpacked. Idempotent."""
+    blocks = cast(Any, model).blocks
+    for block in blocks:
+        if not isinstance(block.attn, PackedAttention):
+            block.attn = PackedAttention(block.attn)
+
+
+class PackedAttention(nn.Module):
+    """Self-attention of timm (plain, rotary or EVA) that also takes packed sequences.
+
+    Args:
+        inner: the attention module whose weights are used.
+    """
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        attn_mask: Segments | torch.Tensor | None = None,
+        rope: torch.Tensor | None = None,
+        **options: Any,
+    ) -> torch.Tensor:
+        """Attends within segments when `attn_mask` is Segments, else as the wrapped module does.
+
+        Args:
+            x: (1, T, C) packed tokens, or (B, N, C).
+            attn_mask: the segments of the packed tokens, or an ordinary mask.
+            rope: (T, 2*D) rotary embedding per packed token, or what the wrapped module wants.
+            options: passed to the wrapped module in the unpacked case.
+        """
+        inner = cast(Any, self.inner)
+        if not isinstance(attn_mask, Segments):
+            if rope is not None:
+                options["rope"] = rope
+            return inner(x, attn_mask=attn_mask, **options)
+        query, key, value = self._project(x[0])
+        query, key = inner.q_norm(query), inner.k_norm(key)
+        if rope is not None:
+            half = getattr(inner, "rotate_half", False)
+            rotate = [apply_rot_embed_cat(t.transpose(0, 1), rope, half=half) for t in (query, key)]
+            query, key = (t.transpose(0, 1).type_as(value) for t in rotate)
+        if key.shape[1] != query.shape[1]:  # grouped queries: each key serves several heads
+            key, value = (t.repeat_interleave(inner.num_kv_groups, dim=1) for t in (key, value))
+        mixed = ragged_attention(query, key, value, attn_mask, attn_mask).flatten(1)
+        mixed = inner.norm(mixed)
+        if getattr(inner, "gate", None) is not None:
+            mixed = mixed * inner.gate(x[0]).sigmoid()
+        return inner.proj(mixed)[None]
+
+    def _project(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(T, C) -> query, key, value, each (T, heads, D)."""
+        inner = cast(Any, self.inner)
+        if inner.qkv is None:
+            parts = [project(x) for project in (inner.q_proj, inner.k_proj, inner.v_proj)]
+        elif getattr(inner, "q_bias", None) is not None:
+            bias = torch.cat((inner.q_bias, inner.k_bias, inner.v_bias))
+            parts = list(F.linear(x, inner.qkv.weight, bias).chunk(3, dim=-1))
+        else:
+            parts = list(inner.qkv(x).chunk(3, dim=-1))
+        query, key, value = (part.unflatten(-1, (-1, inner.head_dim)) for part in parts)
+        return query, key, value
+
+
+def pool_latent(pool: AttentionPoolLatent, tokens: torch.Tensor, segments: Segments) -> torch.Tensor:
+    """timm's attention pooling over packed tokens.
+
+    Args:
+        pool: the module whose weights are used.
+        tokens: (sum(lengths), C).
+        segments: one per image.
+
+    Returns:
+        (B, C) pooled features.
+    """
+    count = len(segments.lengths)
+    query = pool.q(pool.latent).expand(count, -1, -1).flatten(0, 1).unflatten(-1, (pool.num_heads, -1))
+    key, value = (t.unflatten(-1, (pool.num_heads, -1)) for t in pool.kv(tokens).chunk(2, dim=-1))
+    asks = Segments.of([pool.latent_len] * count, tokens.device)
+    mixed = ragged_attention(pool.q_norm(query), pool.k_norm(key), value, asks, segments)
+    pooled = pool.proj(mixed.flatten(1).unflatten(0, (count, -1)))
+    if pool.mlp is not None:
+        pooled = pooled + pool.mlp(pool.norm(pooled))
+    if pool.pool == "token":
+        return pooled[:, 0]
+    return pooled.mean(dim=1) if pool.pool == "avg" else pooled

@@ -1,0 +1,155 @@
+"""What the engine asks of a model, and the three kinds there are."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from pipeline.frame import Geometry
+from pipeline.input_spec import InputSpec
+from pipeline.models.encoder import PackedEncoder
+from pipeline.models.flops import EncoderFlops
+from pipeline.models.heads import Arrays, Head, Outputs, read_embedding, read_labels, top_labels
+from pipeline.results import Prediction
+from pipeline.tokenizers.plan import TokenPlan
+
+
+class Model(ABC):
+    """A model the engine can run.
+
+    Attributes:
+        name: what results call it.
+        input: what its input looks like.
+        tokenizers: names of the tokenizers it takes.
+        patch_size: side of a patch in pixels; None where the model has no patches.
+        grid: patches (rows, columns) of a frame; None where the model has no patches.
+        prefix: prefix tokens (CLS, registers).
+        device, dtype: where and in which type it runs.
+        needs_pixels: False for a model that never looks at its input.
+    """
+
+    name: str
+    input: InputSpec
+    tokenizers: tuple[str, ...] = ("full",)
+    patch_size: int | None = None
+    grid: tuple[int, int] | None = None
+    prefix: int = 0
+    device: torch.device
+    dtype: torch.dtype
+    needs_pixels: bool = True
+
+    @abstractmethod
+    def run(self, images: torch.Tensor, plan: TokenPlan | None) -> Outputs:
+        """Runs on the device.
+
+        Args:
+            images: (B, 3, H, W) float32, normalised.
+            plan: from a tokenizer; None for models without patches.
+
+        Returns:
+            Tensors of B rows each.
+        """
+
+    @abstractmethod
+    def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:
+        """Reads one frame's row of the outputs, on the host."""
+
+    def flops(self, kept: int | None) -> int:  # noqa: ARG002
+        """Floating-point operations for a frame of `kept` patch tokens; 1 where all frames cost alike."""
+        return 1
+
+
+class PackedModel(Model):
+    """A Vision Transformer that runs on packed tokens, with a head.
+
+    Args:
+        name: what results call it.
+        backbone: a timm model, in eval mode, for which `adapters.refusal` has no objection.
+        head: what becomes of its features.
+        spec: its input.
+        head_flops: operations of the head per frame.
+    """
+
+    tokenizers = ("full", "intra", "inter")
+
+    def __init__(
+        self, name: str, backbone: nn.Module, head: Head, spec: InputSpec, head_flops: int = 0
+    ) -> None:
+        parameter = next(backbone.parameters())
+        self.name = name
+        self.input = spec
+        self.device, self.dtype = parameter.device, parameter.dtype
+        self.encoder = PackedEncoder(backbone)
+        self.patch_size = self.encoder.patch_size
+        self.grid = self.encoder.grid
+        self.prefix = self.encoder.prefix
+        self._head = head
+        self._encoder_flops = EncoderFlops(backbone)
+        self._head_flops = head_flops
+
+    def run(self, images: torch.Tensor, plan: TokenPlan | None) -> Outputs:
+        """See `Model.run`; a plan is required."""
+        assert plan is not None, "a packed model runs on a plan"
+        return self._head.outputs(self.encoder, self.encoder.encode(images.to(self.dtype), plan))
+
+    def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:
+        """See `Model.prediction`."""
+        return self._head.prediction(arrays, row, geometry)
+
+    def flops(self, kept: int | None) -> int:
+        """See `Model.flops`; all patches when `kept` is None."""
+        assert self.grid is not None
+        patches = self.grid[0] * self.grid[1]
+        return self._encoder_flops(patches if kept is None else kept) + self._head_flops
+
+
+class PlainModel(Model):
+    """Any other timm model: runs in full, unpacked."""
+
+    def __init__(
+        self, name: str, module: nn.Module, names: Sequence[str] | None, spec: InputSpec, embedding: bool
+    ) -> None:
+        parameter = next(module.parameters())
+        self.name = name
+        self.input = spec
+        self.device, self.dtype = parameter.device, parameter.dtype
+        self._module = cast(Any, module)
+        self._names = names
+        self._classifies: bool = self._module.num_classes > 0
+        self._embedding = embedding
+
+    def run(self, images: torch.Tensor, plan: TokenPlan | None) -> Outputs:  # noqa: ARG002
+        """See `Model.run`."""
+        features = self._module.forward_features(images.to(self.dtype))
+        outputs = top_labels(self._module.forward_head(features)) if self._classifies else {}
+        if self._embedding or not self._classifies:
+            outputs["embedding"] = self._module.forward_head(features, pre_logits=True)
+        return outputs
+
+    def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:  # noqa: ARG002
+        """See `Model.prediction`."""
+        if self._classifies:
+            return read_labels(arrays, row, self._names)
+        return Prediction("embedding", embedding=read_embedding(arrays, row))
+
+
+class NullModel(Model):
+    """Does nothing: what is left is the cost of everything around a model."""
+
+    name = "null"
+
+    def __init__(self, device: torch.device, spec: InputSpec | None = None) -> None:
+        self.input = spec or InputSpec(224, 224)
+        self.device, self.dtype = device, torch.float32
+
+    def run(self, images: torch.Tensor, plan: TokenPlan | None) -> Outputs:  # noqa: ARG002
+        """Nothing to run."""
+        return {}
+
+    def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:  # noqa: ARG002
+        """An empty prediction of kind "none"."""
+        return Prediction("none")

@@ -1,0 +1,117 @@
+"""A timm Vision Transformer that runs on whatever tokens a plan leaves, packed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from pipeline.models.adapters import adapt, pool_latent, refusal
+from pipeline.models.attention import Segments
+from pipeline.tokenizers.plan import TokenPlan
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """Normalised output tokens of a batch: `tokens` (sum(prefix+kept), C), and the plan that packed them."""
+
+    tokens: torch.Tensor
+    segments: Segments
+    plan: TokenPlan
+
+
+class PackedEncoder:
+    """Runs a model's own blocks on the kept tokens of a batch.
+
+    Args:
+        model: a timm model for which `adapters.refusal` has no objection; its attention gets wrapped.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        reason = refusal(model)
+        if reason is not None:
+            raise ValueError(reason)
+        adapt(model)
+        self.model = cast(Any, model)
+        self.prefix: int = self.model.num_prefix_tokens
+        self.patch_size: int = self.model.patch_embed.patch_size[0]
+        self.grid: tuple[int, int] = tuple(self.model.patch_embed.grid_size)
+
+    def encode(self, images: torch.Tensor, plan: TokenPlan) -> Features:
+        """Embeds all patches, then runs the kept tokens through the blocks.
+
+        Args:
+            images: (B, 3, H, W) normalised, of the model's type and device.
+            plan: made for these images with this model's prefix.
+        """
+        model = self.model
+        embedded = model._pos_embed(model.patch_embed(images))
+        tokens, rope = embedded if isinstance(embedded, tuple) else (embedded, None)
+        packed = plan.apply(tokens)[None]
+        segments = Segments.of([plan.prefix + kept for kept in plan.kept_list()], images.device)
+        rotation = {} if rope is None else {"rope": self._packed_rope(rope, plan)}
+        packed = model.norm_pre(packed)
+        for block in model.blocks:
+            packed = block(packed, attn_mask=segments, **rotation)
+        return Features(model.norm(packed)[0], segments, plan)
+
+    def head(self, features: Features, pre_logits: bool = False) -> torch.Tensor:
+        """The model's own head on packed features.
+
+        Average pooling weights each token by the patches it stands for.
+
+        Args:
+            features: from `encode`.
+            pre_logits: give the pooled features (B, C) instead of the class scores (B, classes).
+        """
+        model = self.model
+        if getattr(model, "attn_pool", None) is not None:
+            tokens, segments = features.tokens, features.segments
+            if not getattr(model, "pool_include_prefix", True):
+                tokens, segments = self._without_prefix(features)
+            pooled = model.head_drop(model.fc_norm(pool_latent(model.attn_pool, tokens, segments)))
+            return pooled if pre_logits else model.head(pooled)
+        return model.forward_head(self._summary(features), pre_logits=pre_logits)
+
+    def patch_grid(self, features: Features) -> torch.Tensor:
+        """(B, C, rows, columns): every patch gets its token; dropped patches get zeros."""
+        patches = features.plan.restore(features.tokens)[:, self.prefix :]
+        return patches.transpose(1, 2).unflatten(-1, self.grid)
+
+    def _summary(self, features: Features) -> torch.Tensor:
+        """A short dense batch (B, t, C) on which timm's own pooling gives the pooled result."""
+        count = len(features.segments.lengths)
+        starts = features.segments.offsets[:-1].long()
+        rows = starts[:, None] + torch.arange(self.prefix, device=starts.device)
+        prefix = features.tokens[rows.flatten()].unflatten(0, (count, self.prefix))
+        if self.model.global_pool != "avg":
+            return prefix
+        patches = features.plan.restore(features.tokens)[:, self.prefix :].to(torch.float32)
+        kept = (~features.plan.dropped).sum(dim=1, keepdim=True)[..., None]
+        total = patches.sum(dim=1, keepdim=True)
+        if getattr(self.model, "pool_include_prefix", False):
+            whole = total + prefix.to(torch.float32).sum(dim=1, keepdim=True)
+            return (whole / (kept + self.prefix)).to(prefix.dtype)
+        return torch.cat([prefix, (total / kept).to(prefix.dtype)], dim=1)
+
+    def _without_prefix(self, features: Features) -> tuple[torch.Tensor, Segments]:
+        lengths = [length - self.prefix for length in features.segments.lengths]
+        parts = features.tokens.split(list(features.segments.lengths))
+        return torch.cat([part[self.prefix :] for part in parts]), Segments.of(
+            lengths, features.tokens.device
+        )
+
+    def _packed_rope(self, rope: torch.Tensor, plan: TokenPlan) -> torch.Tensor:
+        """(N, 2*D) sines and cosines per position -> (sum(prefix+kept), 2*D) per packed token.
+
+        A merged group turns like its medoid; prefix tokens do not turn.
+        """
+        kept = rope[plan.representatives(self.grid[1])]
+        still = torch.cat([rope.new_zeros(rope.shape[1] // 2), rope.new_ones(rope.shape[1] // 2)])
+        ends = plan.kept.cumsum(0)
+        within = torch.arange(len(kept), device=rope.device)
+        image = torch.searchsorted(ends, within, right=True)
+        packed = still.repeat(len(kept) + plan.prefix * len(plan.kept), 1)
+        return packed.index_copy_(0, within + (image + 1) * plan.prefix, kept)

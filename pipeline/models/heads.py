@@ -1,0 +1,114 @@
+"""From encoder features to predictions: class labels, an embedding, or regions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pipeline.frame import Geometry
+from pipeline.models.encoder import Features, PackedEncoder
+from pipeline.models.focus import SaliencyDecoder
+from pipeline.models.regions import regions
+from pipeline.results import Label, Prediction
+
+# What a head computes on the device, one row per image; and the same on the host.
+Outputs = dict[str, torch.Tensor]
+Arrays = Mapping[str, npt.NDArray[np.float32]]
+
+
+class Head(Protocol):
+    """Turns features into a prediction."""
+
+    def outputs(self, encoder: PackedEncoder, features: Features) -> Outputs:
+        """Runs on the device; every tensor has B rows."""
+        ...
+
+    def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:
+        """Reads one image's row of the outputs on the host."""
+        ...
+
+
+def top_labels(scores: torch.Tensor, count: int = 5) -> Outputs:
+    """Class scores (B, classes) -> probabilities and indices of the best classes, each (B, count)."""
+    best = scores.float().softmax(dim=-1).topk(min(count, scores.shape[-1]), dim=-1)
+    return {"probability": best.values, "index": best.indices}
+
+
+def read_labels(arrays: Arrays, row: int, names: Sequence[str] | None) -> Prediction:
+    """One row of `top_labels` as a prediction; classes without names are "class 17"."""
+    pairs = zip(arrays["index"][row].tolist(), arrays["probability"][row].tolist(), strict=True)
+    labels = [
+        Label(names[int(index)] if names is not None else f"class {int(index)}", probability)
+        for index, probability in pairs
+    ]
+    return Prediction("labels", labels=labels, embedding=read_embedding(arrays, row))
+
+
+def read_embedding(arrays: Arrays, row: int) -> list[float] | None:
+    """The embedding of one image where it was computed, else None."""
+    return arrays["embedding"][row].tolist() if "embedding" in arrays else None
+
+
+class LabelHead:
+    """The classifier of a timm model.
+
+    Args:
+        names: class names by index; None where they are not known.
+        embedding: give the pooled features as well.
+    """
+
+    def __init__(self, names: Sequence[str] | None, embedding: bool = False) -> None:
+        self._names = names
+        self._embedding = embedding
+
+    def outputs(self, encoder: PackedEncoder, features: Features) -> Outputs:
+        """See `Head.outputs`."""
+        outputs = top_labels(encoder.head(features))
+        if self._embedding:
+            outputs["embedding"] = encoder.head(features, pre_logits=True)
+        return outputs
+
+    def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:  # noqa: ARG002
+        """See `Head.prediction`."""
+        return read_labels(arrays, row, self._names)
+
+
+class EmbeddingHead:
+    """The pooled features of a model without a classifier."""
+
+    def outputs(self, encoder: PackedEncoder, features: Features) -> Outputs:
+        """See `Head.outputs`."""
+        return {"embedding": encoder.head(features)}
+
+    def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:  # noqa: ARG002
+        """See `Head.prediction`."""
+        return Prediction("embedding", embedding=read_embedding(arrays, row))
+
+
+class SaliencyHead:
+    """Regions that draw the eye, from a dense decoder over the restored patch grid.
+
+    Args:
+        decoder: patch grid (B, C, rows, columns) -> saliency (B, H, W) in 0..1.
+        embedding: give the CLS token as well.
+    """
+
+    def __init__(self, decoder: SaliencyDecoder, embedding: bool = False) -> None:
+        self.decoder = decoder
+        self._embedding = embedding
+
+    def outputs(self, encoder: PackedEncoder, features: Features) -> Outputs:
+        """See `Head.outputs`."""
+        outputs = {"saliency": self.decoder(encoder.patch_grid(features))}
+        if self._embedding:
+            outputs["embedding"] = encoder.head(features)
+        return outputs
+
+    def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:
+        """See `Head.prediction`."""
+        found = regions(arrays["saliency"][row], geometry)
+        return Prediction("regions", regions=found, embedding=read_embedding(arrays, row))

@@ -1,0 +1,102 @@
+"""Weights of timm models: from a file, from the model hub, or none."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import timm
+import torch
+from safetensors import SafetensorError
+from timm.models import load_state_dict
+from torch import nn
+
+from pipeline.errors import ModelError
+
+_HUB_TIMEOUT_S = 5.0
+
+
+def create_from_hub(name: str) -> nn.Module:
+    """A timm model with its published weights, from the local cache or the model hub.
+
+    Raises:
+        ModelError: when it has no published weights, or they are not cached and the hub cannot be reached.
+    """
+    config = timm.get_pretrained_cfg(name)
+    if config is None or not config.has_weights:
+        raise ModelError(
+            f"timm publishes no weights for '{name}'; give a file with --weights, "
+            "or --weights random to measure speed only"
+        )
+    # The hub client retries for most of a minute; one look tells whether that can help.
+    offline = huggingface_hub.constants.HF_HUB_OFFLINE or not _hub_answers()
+    huggingface_hub.constants.HF_HUB_OFFLINE = offline
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    try:
+        return timm.create_model(name, pretrained=True)
+    except Exception as error:
+        cause = (
+            "the model hub cannot be reached" if offline else f"the download failed ({_first_line(error)})"
+        )
+        raise ModelError(
+            f"weights of '{name}' are not in the local cache and {cause}; connect to the network once, "
+            "or give a file with --weights"
+        ) from error
+
+
+def create_from_file(name: str, path: Path) -> nn.Module:
+    """A timm model with weights from a .safetensors or .pth file; the head is sized to fit the file.
+
+    Raises:
+        ModelError: when the file cannot be read or holds weights of another model.
+    """
+    if not path.is_file():
+        raise ModelError(f"no weights at {path}; give a .safetensors or .pth file with --weights")
+    try:
+        state: dict[str, Any] = load_state_dict(str(path))
+    except (OSError, RuntimeError, ValueError, SafetensorError, pickle.UnpicklingError, EOFError) as error:
+        raise ModelError(
+            f"cannot read weights from {path}: {_first_line(error)}; give a .safetensors file, "
+            "or a .pth file that holds tensors only"
+        ) from error
+    config = timm.get_pretrained_cfg(name)
+    classifier = "head" if config is None else config.classifier
+    head = state.get(f"{classifier}.weight") if isinstance(classifier, str) else None
+    model = timm.create_model(name, num_classes=0 if head is None else len(head))
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise ModelError(
+            f"the weights in {path} are not those of '{name}': {_mismatch(model, state)}; check --model"
+        ) from error
+    return model
+
+
+def _hub_answers() -> bool:
+    try:
+        huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=_HUB_TIMEOUT_S)
+    except Exception:  # the client library behind the session varies between versions
+        return False
+    return True
+
+
+def _mismatch(model: nn.Module, state: dict[str, Any]) -> str:
+    own = model.state_dict()
+    missing = [key for key in own if key not in state]
+    surplus = [key for key in state if key not in own]
+    shapes = [
+        key for key in own if isinstance(state.get(key), torch.Tensor) and state[key].shape != own[key].shape
+    ]
+    parts = [
+        f"{len(keys)} {what} (first: {keys[0]})"
+        for keys, what in ((missing, "missing"), (surplus, "unknown"), (shapes, "of another shape"))
+        if keys
+    ]
+    return ", ".join(parts) or "the layout differs"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
