@@ -34,7 +34,7 @@ def operators_loaded() -> bool:
         if found is None or found.origin is None:
             continue
         try:
-            torch.ops.load_library(found.origin)  # type: ignore[no-untyped-call]
+            torch.ops.load_library(found.origin)
         except OSError:
             return False
         return True
@@ -49,7 +49,7 @@ def allow_missing_operators() -> None:
     """
     if _declared or "torchvision" in sys.modules or operators_loaded():
         return
-    library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+    library = torch.library.Library("torchvision", "FRAGMENT")
     for schema in _SCHEMAS:
-        library.define(schema)  # type: ignore[no-untyped-call]
+        library.define(schema)
     _declared.append(library)
