@@ -1,0 +1,59 @@
+"""Opening a file to write to, with an error that names the option it came from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pipeline.errors import UsageError, VwtError
+
+STDOUT = "-"
+_STDOUT_FD = 1
+
+
+def open_output(path: str | Path, option: str) -> int:
+    """Opens `path` for writing; what was there is replaced, as most tools do.
+
+    Args:
+        path: a file, or "-" for standard output.
+        option: the command line option that named it, for the error.
+
+    Returns:
+        A file descriptor of the caller's own: closing it never closes standard output.
+
+    Raises:
+        UsageError: when it cannot be written.
+    """
+    try:
+        if str(path) == STDOUT:
+            return os.dup(_STDOUT_FD)
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise UsageError(_refusal(path, option, error)) from error
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Writes every byte of `data`, also where the system takes them in pieces (a full pipe).
+
+    Raises:
+        OSError: as `os.write` does.
+    """
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def write_failure(path: str | Path, error: OSError) -> VwtError:
+    """What to say when writing fails later on: a full disk, a share that went away."""
+    cause = error.strerror or str(error)
+    return VwtError(f"cannot write to {path}: {cause}; what was written so far is kept")
+
+
+def _refusal(path: str | Path, option: str, error: OSError) -> str:
+    cause = error.strerror or str(error)
+    mend = f"give {option} a file that can be written"
+    if isinstance(error, FileNotFoundError) and str(path):
+        mend = f"create the folder {Path(path).parent} first"
+    elif isinstance(error, IsADirectoryError):
+        mend = f"give {option} a file inside it"
+    return f"cannot write {option} {path}: {cause}; {mend}"
