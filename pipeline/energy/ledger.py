@@ -21,6 +21,9 @@ from pipeline.energy.meter import Meter, ReadError
 from pipeline.energy.span import Span, share_seconds
 from pipeline.results import Energy
 
+# Batches whose duration says how long the next may take.
+_RECENT = 16
+
 
 @dataclass(frozen=True, slots=True)
 class LedgerTotals:
@@ -57,9 +60,9 @@ class Ledger:
     Args:
         meter: what counts the energy; not closed by the ledger.
         clock: monotonic seconds; the time base of the spans recorded.
-        lateness_s: how long after its end a batch may be recorded and still get its share. Grows to twice
-            the longest time seen from the start of a batch to its recording. Not used with exact meters:
-            there batches are recorded in the order they end and do not overlap.
+        lateness_s: how long after it began a batch may be recorded and still get its share, where recent
+            batches did not take half as long or longer. Not used with exact meters: there batches are
+            recorded in the order they end and do not overlap.
         max_segments: segments kept waiting for late batches; beyond that the oldest are booked.
         max_unread: settled figures kept for `settled()`; beyond that the oldest are forgotten.
     """
@@ -69,7 +72,7 @@ class Ledger:
         meter: Meter,
         clock: Callable[[], float] = time.monotonic,
         *,
-        lateness_s: float = 1.0,
+        lateness_s: float = 0.4,
         max_segments: int = 4096,
         max_unread: int = 65536,
     ) -> None:
@@ -83,7 +86,7 @@ class Ledger:
         self._unread: deque[tuple[Hashable, Energy]] = deque(maxlen=max_unread)
         self._booked_until_s = -math.inf
         self._latest_end_s = -math.inf
-        self._longest_s: float | None = None
+        self._recent_s: deque[float] = deque(maxlen=_RECENT)
         self._frames_joules = 0.0
         self._idle_joules = 0.0
         self._unattributed_joules = 0.0
@@ -156,7 +159,7 @@ class Ledger:
                 span.void = "recorded too late: the energy of its time was already booked"
             self._spans.append(span)
             self._latest_end_s = max(self._latest_end_s, end_s)
-            self._longest_s = max(self._longest_s or 0.0, self._clock() - start_s)
+            self._recent_s.append(self._clock() - start_s)
             finished = self._book(self._horizon_s())
             self._deliver([s for s in finished if s is not span or s.void is not None])
             if span.void is not None or span in finished:
@@ -242,9 +245,11 @@ class Ledger:
         if self.meter.exact:
             return self._latest_end_s
         # Until the first batch nobody knows how long batches take, and the first is the slowest.
-        if self._longest_s is None:
+        if not self._recent_s:
             return -math.inf
-        return self._clock() - max(self._lateness_s, 2 * self._longest_s)
+        usual_s = 2 * max(self._recent_s)
+        # While batches come in, their ends show how far things are, however long one of them takes.
+        return max(self._latest_end_s - usual_s, self._clock() - max(self._lateness_s, usual_s))
 
     def _book(self, horizon_s: float) -> list[Span]:
         """Books the segments before the horizon; returns the spans this finished."""

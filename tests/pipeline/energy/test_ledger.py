@@ -176,6 +176,34 @@ def test_a_batch_recorded_after_its_time_was_booked_is_null_rather_than_too_smal
     assert conserved(ledger)
 
 
+def test_in_a_steady_flow_batches_settle_as_soon_as_the_next_ones_are_in() -> None:
+    meter = ReplayMeter([Reading(t / 100, t // 5 * 5.0) for t in range(1000)])
+    ledger = Ledger(meter, clock=meter.clock, lateness_s=60)
+    settled_at = {}
+    for _ in range(300):
+        ledger.poll()
+        now = meter.clock()
+        if now >= 0.1:
+            ledger.record(now - 0.01, now, [1.0], [now])
+        settled_at.update({key: now - key for key, energy in ledger.settled() if energy.settled})
+    assert len(settled_at) > 250
+    # One tick of 50 ms, twice the 10 ms that batches take, and a reading.
+    assert max(settled_at.values()) <= 0.05 + 0.02 + 0.011
+
+
+def test_one_batch_much_slower_than_the_others_still_gets_its_energy() -> None:
+    meter = steady(100, 60)
+    ledger = Ledger(meter, clock=meter.clock, lateness_s=10)
+    for i in range(30):
+        ledger.poll()
+        ledger.record(i - 0.9, i - 0.8, [1.0], [i])
+    for _ in range(10):
+        ledger.poll()
+    ledger.record(30.0, 38.5, [1.0], ["hiccup"])
+    ledger.flush()
+    assert dict(ledger.settled())["hiccup"].joules == pytest.approx(850)
+
+
 def test_a_slow_first_batch_still_gets_the_energy_of_its_whole_time() -> None:
     ledger = ledger_over(steady(100, 40), polls=31)
     ledger.record(1.5, 29.5, [1.0], ["warm-up"])
