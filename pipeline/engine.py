@@ -132,6 +132,7 @@ class PendingBatch:
         model: that runs it.
         frames: of the batch.
         tokenizer: that planned it.
+        outputs: of the model, one row per frame; on CUDA whole only once `result` has returned.
     """
 
     def __init__(
@@ -149,13 +150,13 @@ class PendingBatch:
         self.model = model
         self._plan = plan
         self._group = group
-        self._outputs = outputs
+        self.outputs = outputs
         self._span = span
 
     def result(self) -> BatchOutput:
         """The outputs, one per frame in order."""
         start, end = self._span()
-        arrays = {key: value.float().numpy() for key, value in self._outputs.items()}
+        arrays = {key: value.float().numpy() for key, value in self.outputs.items()}
         predictions = [
             self.model.prediction(arrays, row, frame.geometry) for row, frame in enumerate(self.frames)
         ]

@@ -97,9 +97,9 @@ class FrameResult:
 
     `frame` counts sampled frames from 0 without gaps. `tokens_full` and `tokens_kept` count patch tokens,
     prefix tokens not included; None for a model without patches. `dropped` counts the frames dropped
-    since the result before this one, by reason. `latency_ms.total` runs from the start of decoding to the
-    end of inference of the frame's batch. `pts_s` is None where the container gives no time; `captured_at` is None for files; `vocab_version` is
-    None where no vocabulary was used (also during the warm-up of `inter`).
+    since the result before this one, by reason. `total_ms` runs from the start of decoding to the end of
+    inference of the frame's batch. `pts_s` is None where the container gives no time; `captured_at` is None
+    for files; `vocab_version` is None where no vocabulary was used (also during the warm-up of `inter`).
     """
 
     stream: str

@@ -22,6 +22,7 @@ def learn_words(
     seed: int = 0,
     version: int = 0,
     device: torch.device | str = "cpu",
+    strict: bool = False,
 ) -> Vocabulary:
     """Learns a vocabulary from model inputs.
 
@@ -29,16 +30,20 @@ def learn_words(
         images: model inputs, uint8 (H, W, 3) each.
         spec: how the model normalises them.
         patch_size: side of a patch in pixels.
-        words: how many words; fewer are learned where the images hold fewer patches.
+        words: how many words.
         seed, version: see `Vocabulary.learn`.
         device: where the learning runs and the words stay.
+        strict: refuse images that hold fewer patches than words, rather than learn fewer words.
+
+    Raises:
+        VocabularyError: see `strict`.
     """
     pixels = torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2).to(torch.float32) / 255
     mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
     patches = patchify((pixels - mean) / std, patch_size).flatten(0, 1)
     return Vocabulary.learn(
         patches,
-        min(words, len(patches)),
+        words if strict else min(words, len(patches)),
         seed=seed,
         version=version,
         normalisation=Normalisation(spec.mean, spec.std),

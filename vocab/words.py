@@ -11,14 +11,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from vocab.errors import VocabularyError
 from vocab.kmeans import kmeans
 
 _FORMAT = "vwt-vocabulary-1"
 _WORDS_AT_ONCE = 2048  # bounds the similarity table to patches x this many floats
-
-
-class VocabularyError(ValueError):
-    """A vocabulary that cannot be read, learned or used: what failed, why, what to do."""
 
 
 class Match(NamedTuple):

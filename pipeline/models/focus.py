@@ -17,6 +17,7 @@ from pipeline.input_spec import InputSpec
 from pipeline.models.focus_weights import locate, read_weights, unexpected
 
 _SIZE = 224
+FOCUS_PATCH_SIZE = 14
 _GRID = 16
 _CHANNELS = (384, 256, 128, 64)
 _KERNEL = 4

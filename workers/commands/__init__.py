@@ -1,0 +1,1 @@
+"""The commands of `vwt`, one file each."""

@@ -1,0 +1,149 @@
+"""`vwt run`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import Any
+
+import click
+
+from pipeline.defaults import (
+    DEFAULT_BATCH,
+    DEFAULT_DROP,
+    DEFAULT_MODEL,
+    DEFAULT_THRESHOLD,
+    DEFAULT_WARMUP_FRAMES,
+    DEFAULT_WATTS_PER_CORE,
+    DEFAULT_WORDS,
+)
+
+
+@click.command(short_help="Run one source: predictions and joules per frame.")
+@click.argument("source")
+@click.option("--tokenizer", default="inter", metavar="NAME", show_default=True, help="full, intra or inter.")
+@click.option(
+    "--threshold",
+    type=float,
+    default=DEFAULT_THRESHOLD,
+    show_default=True,
+    help="inter: cosine distance up to which a patch counts as a visual word (0 to 2).",
+)
+@click.option(
+    "--drop", type=float, default=DEFAULT_DROP, show_default=True, help="intra: share of patches dropped."
+)
+@click.option("--vocab", type=click.Path(), help="inter: file of visual words (see `vwt vocab learn`).")
+@click.option(
+    "--words",
+    type=click.IntRange(min=1),
+    default=DEFAULT_WORDS,
+    show_default=True,
+    help="inter without --vocab: how many words to learn from the stream.",
+)
+@click.option(
+    "--warmup-frames",
+    type=click.IntRange(min=1),
+    default=DEFAULT_WARMUP_FRAMES,
+    show_default=True,
+    help="inter without --vocab: frames to learn from; they run in full.",
+)
+@click.option("--model", default=DEFAULT_MODEL, metavar="NAME", show_default=True, help="See `vwt models`.")
+@click.option(
+    "--weights",
+    metavar="FILE",
+    help="A .safetensors or .pth file; `random` for none (speed tests).",
+)
+@click.option("--embedding", is_flag=True, help="Add the pooled features to each prediction.")
+@click.option(
+    "--device", default="auto", metavar="NAME", show_default=True, help="auto, cpu, cuda or cuda:N."
+)
+@click.option(
+    "--batch", type=click.IntRange(min=1), default=DEFAULT_BATCH, show_default=True, help="Frames per batch."
+)
+@click.option(
+    "--fps",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Sample this many frames per second of presentation time.  [default: every frame]",
+)
+@click.option("--max-frames", type=click.IntRange(min=1), help="Stop after this many sampled frames.")
+@click.option(
+    "--policy",
+    type=click.Choice(["block", "drop-oldest"]),
+    help="When inference is slower than the source.  [default: block for files, drop-oldest for live]",
+)
+@click.option(
+    "--open-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=8.0,
+    show_default=True,
+    help="Seconds a source may take until its first picture.",
+)
+@click.option(
+    "--stall-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="Seconds without a picture after which a live source is opened again.",
+)
+@click.option(
+    "--decoder",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where video is decoded.",
+)
+@click.option(
+    "--rtsp-transport", type=click.Choice(["tcp", "udp"]), default="tcp", show_default=True, help="RTSP over."
+)
+@click.option(
+    "--meter",
+    type=click.Choice(["auto", "nvml", "rapl", "estimate", "none"]),
+    default="auto",
+    show_default=True,
+    help="Where joules come from.",
+)
+@click.option(
+    "--watts-per-core",
+    type=click.FloatRange(min=0, min_open=True),
+    default=DEFAULT_WATTS_PER_CORE,
+    show_default=True,
+    help="What the estimate takes a busy CPU core to draw.",
+)
+@click.option("--name", help="The stream's name in results.  [default: from the source]")
+@click.option("--out", metavar="FILE", help="Write results as JSON lines; - for standard output.")
+@click.option("--annotate", metavar="FILE", help="Write the clip with predictions and token map (.mp4).")
+@click.option("--json-summary", metavar="FILE", help="Write the summary as JSON; - for standard output.")
+@click.option("--quiet", is_flag=True, help="No progress and no summary.")
+def run(**given: Any) -> None:
+    """Run SOURCE through a model: one result per sampled frame, with what it cost in joules.
+
+    SOURCE is a path, rtsp://, rtsps://, http:// or https:// (HLS, MP4), camera:N, or a clip that ships in a
+    package: sample:bikes, sample:bunny, sample:carphone.
+    """
+    stop = _stop_on_signals()
+    # Heavy imports come after the signals are taken care of: a Ctrl-C while they load ends quietly too.
+    from rich.console import Console
+
+    from workers.options import run_options
+    from workers.runner import StreamRun
+
+    StreamRun(run_options(given), Console(stderr=True), stop).run()
+
+
+def _stop_on_signals() -> threading.Event:
+    """Set by the first Ctrl-C or SIGTERM; the second ends the process at once, with 130."""
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            if sys.stderr.isatty():
+                sys.stderr.write("\x1b[?25h\n")  # the progress display hides the cursor
+            os._exit(130)
+        stop.set()
+
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
+    return stop

@@ -1,0 +1,74 @@
+"""`vwt vocab learn`: words from the frames of several sources."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.errors import UsageError
+from pipeline.frame import Pixels
+from pipeline.models import model_input
+from pipeline.preprocess import Preprocessor
+from pipeline.reader import FrameReader
+from pipeline.sources import SourceOptions, open_source, parse_source
+from pipeline.warmup import learn_words
+from vocab.words import Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A vocabulary, and how many of the frames seen it was learned from."""
+
+    vocabulary: Vocabulary
+    frames: int
+    seen: int
+
+
+def learn_from_sources(
+    sources: Sequence[str],
+    words: int,
+    model: str,
+    frames: int,
+    fps: float | None = None,
+    max_frames: int | None = None,
+    seed: int = 0,
+) -> Learned:
+    """Learns words from frames drawn evenly (reservoir sampling) over everything the sources show.
+
+    Args:
+        sources: SOURCE arguments of `vwt run`.
+        words: how many words.
+        model: whose input they are for.
+        frames: how many frames to learn from.
+        fps: sampling rate on presentation time; None for every frame.
+        max_frames: frames looked at per source; None for all. Live sources need it.
+        seed: of the draws.
+
+    Raises:
+        UsageError: a live source without `max_frames`, or a model without patches.
+        SourceError, ModelError: as `vwt run`.
+        VocabularyError: when the frames hold fewer patches than words.
+    """
+    spec, patch_size = model_input(model)
+    if patch_size is None:
+        raise UsageError(f"model '{model}' has no patches to learn words from; name a Vision Transformer")
+    drawn: list[Pixels] = []
+    draw = random.Random(seed)
+    seen = 0
+    for text in sources:
+        source = open_source(parse_source(text), SourceOptions(), lambda _notice: None)
+        try:
+            if source.info.live and max_frames is None:
+                raise UsageError(f"{source.info.display} has no end; say how long to look with --max-frames")
+            reader = FrameReader(source, Preprocessor(spec), fps=fps, max_frames=max_frames)
+            while (batch := reader.batch(16)) is not None:
+                for frame in batch:
+                    seen += 1
+                    if len(drawn) < frames:
+                        drawn.append(frame.image)
+                    elif (place := draw.randrange(seen)) < frames:
+                        drawn[place] = frame.image
+        finally:
+            source.close()
+    return Learned(learn_words(drawn, spec, patch_size, words, seed=seed, strict=True), len(drawn), seen)
