@@ -39,11 +39,11 @@ def kmeans(
     """
     generator = torch.Generator(points.device).manual_seed(seed)
     centres = _seed_centres(points, clusters, initial, generator)
-    last = float("inf")
+    last: float | None = None
     for _ in range(iterations):
         nearest, distance = _assign(points, centres)
         mean_distance = float(distance.mean())
-        if last - mean_distance <= tolerance * last:
+        if last is not None and last - mean_distance <= tolerance * last:
             break
         last = mean_distance
         centres = _move(points, centres, nearest, distance)
