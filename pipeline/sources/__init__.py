@@ -1,0 +1,31 @@
+"""Video sources: a path, an RTSP or HTTP URL, a camera or a sample clip in, decoded pictures out."""
+
+from pipeline.sources.file import FileSource
+from pipeline.sources.remote import RemoteSource
+from pipeline.sources.source import Notice, OnNotice, Source, SourceInfo, SourceOptions, State
+from pipeline.sources.spec import SAMPLES, SourceSpec, parse_source
+
+__all__ = [
+    "SAMPLES",
+    "Notice",
+    "OnNotice",
+    "Source",
+    "SourceInfo",
+    "SourceOptions",
+    "SourceSpec",
+    "State",
+    "open_source",
+    "parse_source",
+]
+
+
+def open_source(spec: SourceSpec, options: SourceOptions, on_notice: OnNotice) -> Source:
+    """Opens a source and decodes its first picture; close it when done.
+
+    `on_notice` may be called from another thread.
+
+    Raises:
+        SourceError: it cannot be opened, or gave no picture within `options.open_timeout_s`.
+    """
+    kind = FileSource if spec.kind in ("file", "sample") else RemoteSource
+    return kind(spec, options, on_notice)

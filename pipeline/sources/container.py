@@ -1,0 +1,148 @@
+"""Opening a container so that it can reach nothing but what the user named."""
+
+from __future__ import annotations
+
+import socket
+import stat
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import av
+from av.codec.hwaccel import HWAccel
+from av.container import InputContainer
+from av.stream import Discard, Disposition
+from av.video.stream import VideoStream
+
+from pipeline.errors import SourceError
+from pipeline.redact import redact
+from pipeline.sources.source import SourceOptions
+from pipeline.sources.spec import SourceSpec
+
+# Formats that hold media themselves. Not here: playlists and scripts, which name other files, and formats
+# that make a picture of any text. Audio formats are here to be told apart from files that are no media.
+_MEDIA = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,asf,ogg,mxf,nut,ivf,gif,dv,rm,wtv,"
+    "dhav,yuv4mpegpipe,h261,h263,h264,hevc,vvc,vc1,av1,obu,mjpeg,mp3,wav,flac,aac,ac3,eac3"
+)
+_PROTOCOLS = {
+    "file": "file",
+    "sample": "file",
+    "http": "http,https,tcp,tls,crypto",
+    "rtsp": "rtsp,rtp,udp,tcp,tls",
+}
+_INPUT_OUTPUT_ERROR = 5
+
+
+def open_container(spec: SourceSpec, options: SourceOptions, hwaccel: HWAccel | None) -> InputContainer:
+    """Opens the container; blocks as long as the library likes, so call it where it can be abandoned.
+
+    Raises:
+        SourceError: it cannot be opened; one line that says why and what to do.
+    """
+    if spec.kind in ("file", "sample"):
+        _check_path(spec)
+    if spec.kind == "camera":
+        _check_camera(spec)
+    name, format_name, settings = _address(spec, options)
+    try:
+        return av.open(
+            name,
+            mode="r",
+            format=format_name,
+            options=settings,
+            # So that an abandoned thread ends by itself where the library keeps its word.
+            timeout=(options.open_timeout_s, options.stall_timeout_s),
+            metadata_errors="replace",
+            hwaccel=hwaccel,
+        )
+    except (av.FFmpegError, OSError, ValueError, RuntimeError) as error:
+        why = explain(spec, error)
+    # Outside the handler: the library's error holds the URL as it is, and a traceback would print it.
+    raise SourceError(f"cannot open {spec.display}: {why}")
+
+
+def video_stream(container: InputContainer, spec: SourceSpec) -> VideoStream:
+    """The container's first moving picture, the only stream that is read; cover art does not count.
+
+    Raises:
+        SourceError: there is none, or nothing here decodes it.
+    """
+    videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not videos:
+        kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+        raise SourceError(f"{spec.display} has no video (it holds {kinds}): give a source that has")
+    if videos[0].codec_context is None:
+        raise SourceError(f"{spec.display} is in a codec we cannot decode: convert it, for example to H.264")
+    for other in container.streams:
+        if other.index != videos[0].index:
+            # Otherwise every quality of an HLS stream would be fetched.
+            other.discard = Discard.all
+    return videos[0]
+
+
+def explain(spec: SourceSpec, error: Exception) -> str:
+    """Why a container could not be opened or read, and what to do; without credentials."""
+    cause = redact(getattr(error, "strerror", None) or str(error))
+    if isinstance(error, (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)):
+        return f"{cause}: check user name and password (special characters percent-encoded)"
+    if isinstance(error, av.error.HTTPNotFoundError):
+        return f"{cause}: check the path of the URL"
+    if isinstance(error, av.error.ConnectionRefusedError):
+        return f"{cause}: check that the server runs and the port is right"
+    if isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
+        return "the peer did not answer in time: check address and network, or allow more time to open"
+    if isinstance(error, (av.error.InvalidDataError, av.error.ArgumentError)):
+        return f"{cause}: no video we can read, or cut off before its index (playlists: over http only)"
+    if spec.kind in ("rtsp", "http") and getattr(error, "errno", None) == _INPUT_OUTPUT_ERROR:
+        return _resolve(spec) or f"{cause}: check address and network"
+    return f"{cause}: check that it can be read"
+
+
+def _address(spec: SourceSpec, options: SourceOptions) -> tuple[str, str | None, dict[str, str]]:
+    """The name, format (None: probed) and settings FFmpeg gets."""
+    if spec.kind == "camera":
+        return f"/dev/video{spec.location}", "v4l2", {}
+    settings = {"protocol_whitelist": _PROTOCOLS[spec.kind]}
+    if spec.kind == "rtsp":
+        # Sound would only cost: it is never read.
+        settings |= {"rtsp_transport": options.rtsp_transport, "allowed_media_types": "video"}
+        return spec.location, "rtsp", settings
+    if spec.kind == "http":
+        settings |= {"format_whitelist": f"{_MEDIA},hls,mpjpeg,webvtt"}
+        # A download resumes where it broke off.
+        settings |= {"reconnect": "1", "reconnect_on_network_error": "1", "reconnect_delay_max": "2"}
+        return spec.location, None, settings
+    settings |= {"format_whitelist": _MEDIA}
+    # With the protocol said, no file name can be taken for another one.
+    return f"file:{Path(spec.location).absolute()}", None, settings
+
+
+def _check_path(spec: SourceSpec) -> None:
+    try:
+        status = Path(spec.location).stat()
+    except OSError as error:
+        raise SourceError(f"cannot open {spec.display}: {error.strerror}: check the path") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise SourceError(f"{spec.display} is a folder: give a video file in it")
+    if stat.S_ISREG(status.st_mode) and status.st_size == 0:
+        raise SourceError(f"{spec.display} is empty (0 bytes): give a video file")
+
+
+def _check_camera(spec: SourceSpec) -> None:
+    if sys.platform != "linux":
+        raise SourceError(f"{spec.display} cannot be opened: cameras are read on Linux only")
+    if not Path(f"/dev/video{spec.location}").exists():
+        found = sorted(p.name.removeprefix("video") for p in Path("/dev").glob("video[0-9]*"))
+        here = f"there are camera:{', camera:'.join(found)}" if found else "this machine has no camera"
+        raise SourceError(f"{spec.display} does not exist (no /dev/video{spec.location}): {here}")
+
+
+def _resolve(spec: SourceSpec) -> str | None:
+    """The library says only "Input/output error" for a host name it cannot resolve."""
+    host = urlsplit(spec.location).hostname
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError as error:
+        return f"host name {host} cannot be resolved ({error.strerror}): check the address"
+    return None

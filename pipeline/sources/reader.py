@@ -1,0 +1,195 @@
+"""An open container and the decoder of its video."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+
+import av
+from av.codec.hwaccel import HWAccel
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from pipeline.errors import SourceError
+from pipeline.frame import Decoded
+from pipeline.sources.container import explain, open_container, video_stream
+from pipeline.sources.source import Dropped, Notice, OnNotice, SourceInfo, SourceOptions
+from pipeline.sources.spec import SourceSpec
+
+# FFmpeg's AVFMT_NOTIMESTAMPS.
+_NO_TIMESTAMPS = 0x0080
+
+
+def open_reader(
+    spec: SourceSpec,
+    options: SourceOptions,
+    hwaccel: HWAccel | None,
+    on_notice: OnNotice,
+    dropped: Dropped,
+) -> Reader:
+    """Opens a container, on the CPU if the GPU is the reason why it does not open (full memory, for one).
+
+    Raises:
+        SourceError: it cannot be opened or holds no picture.
+    """
+    try:
+        return Reader(spec, options, hwaccel, on_notice, dropped)
+    except SourceError:
+        if hwaccel is None:
+            raise
+    reader = Reader(spec, options, None, on_notice, dropped)
+    on_notice(Notice("decoder", "decoding on the CPU: the GPU could not start a decoder for this stream"))
+    return reader
+
+
+class Reader:
+    """Decodes one container from its start to its end, in one thread at a time.
+
+    Attributes:
+        info: facts, complete because the first picture is already decoded.
+        error: what ended reading before the end; None while reading and after a proper end.
+        timed: whether the format has times at all; a raw elementary stream has none.
+    """
+
+    def __init__(
+        self,
+        spec: SourceSpec,
+        options: SourceOptions,
+        hwaccel: HWAccel | None,
+        on_notice: OnNotice,
+        dropped: Dropped,
+    ) -> None:
+        """Opens the container and decodes its first picture; may block for as long as the peer likes.
+
+        Raises:
+            SourceError: it cannot be opened or holds no picture.
+        """
+        self.error: av.FFmpegError | None = None
+        self._spec = spec
+        self._on_notice = on_notice
+        self._dropped = dropped
+        self._whole_packets = 0
+        self._corrupt_seen = 0
+        self._end_s = 0.0
+        self._container: InputContainer = open_container(spec, options, hwaccel)
+        try:
+            self._stream = video_stream(self._container, spec)
+            self.timed = not self._container.format.flags & _NO_TIMESTAMPS
+            self._duration_s = _seconds(self._container.duration, Fraction(1, av.time_base))
+            live = spec.kind in ("rtsp", "camera") or (spec.kind == "http" and self._duration_s is None)
+            self._stream.codec_context.thread_count = options.threads
+            if hwaccel is None and not live:
+                # Faster, but every thread delays the picture by one frame: not for live sources.
+                self._stream.thread_type = "AUTO"
+            self._pictures = self._decode()
+            self._first = next(self._pictures, None)
+            if self._first is None:
+                cause = f": {explain(spec, self.error)}" if self.error else ": give a source that plays"
+                raise SourceError(f"no picture of {spec.display} could be decoded{cause}")
+            self.info = self._describe(self._first, live)
+            if hwaccel is not None and self.info.decoder == "cpu":
+                codec = self._stream.codec_context.name
+                on_notice(Notice("decoder", f"decoding on the CPU: the GPU does not decode this {codec}"))
+        except BaseException:
+            self._container.close()
+            raise
+
+    def pictures(self) -> Iterator[Decoded]:
+        """Yields every picture the container holds, also when its end is missing; then see `error`."""
+        assert self._first is not None
+        yield self._first
+        yield from self._pictures
+
+    def missing(self) -> str | None:
+        """After the last picture: what the container states but does not hold; None when it is whole."""
+        stated = self._stream.frames
+        stated_s = _seconds(self._stream.duration, self._stream.time_base) or _tagged_s(self._stream)
+        if "mp4" in self._container.format.name and stated and stated_s:
+            # The index lists every frame. The count alone misleads: a trimmed clip does not show them all.
+            if self._whole_packets < stated and self._end_s < stated_s - 0.01:
+                return f"{self._whole_packets} of {stated} frames are there"
+        elif stated_s and self._end_s < stated_s - 1.0:
+            return f"{self._end_s:.1f} of {stated_s:.1f} s are there"
+        return self.error.strerror if self.error else None
+
+    def close(self) -> None:
+        """Closes the container; only from the thread that reads it, or when none does."""
+        self._container.close()
+
+    def _decode(self) -> Iterator[Decoded]:
+        time_base = self._stream.time_base
+        start_s = _seconds(self._stream.start_time, time_base)
+        for packet in self._packets():
+            if packet is not None and not packet.is_corrupt:
+                self._whole_packets += 1
+                end_s = _seconds(packet.pts, time_base) or 0.0
+                end_s += (_seconds(packet.duration, time_base) or 0.0) - (start_s or 0.0)
+                self._end_s = max(self._end_s, end_s)
+            began = time.perf_counter()
+            try:
+                frames = self._stream.codec_context.decode(packet)
+            except av.FFmpegError as error:
+                self._count_corrupt(error)
+                continue
+            decode_ms = (time.perf_counter() - began) * 1000.0 / max(len(frames), 1)
+            for frame in frames:
+                pts_s = _seconds(frame.pts, time_base) if self.timed else None
+                if pts_s is not None:
+                    start_s = pts_s if start_s is None else start_s
+                    pts_s -= start_s
+                yield Decoded(pts_s, frame, _clockwise(frame), decode_ms=decode_ms)
+
+    def _packets(self) -> Iterator[Packet[VideoStream] | None]:
+        """Packets, then None: hand out what the decoder still holds. Also when reading breaks off."""
+        try:
+            for packet in self._container.demux(self._stream):
+                if packet.size:
+                    yield packet
+        except av.FFmpegError as error:
+            self.error = error
+        yield None
+
+    def _count_corrupt(self, error: av.FFmpegError) -> None:
+        self._dropped.add("corrupt")
+        self._corrupt_seen += 1
+        if self._corrupt_seen == 1:
+            message = f"{self._spec.display}: left out a packet that cannot be decoded ({error.strerror})"
+            self._on_notice(Notice("corrupt", message))
+
+    def _describe(self, first: Decoded, live: bool) -> SourceInfo:
+        frame: VideoFrame = first.picture
+        codec = self._stream.codec_context
+        # After the first picture the decoder has settled for a pixel format: "cuda" means it is in use.
+        on_gpu = codec.is_hwaccel and codec.pix_fmt == "cuda"
+        rate = self._stream.average_rate
+        sideways = first.rotation in (90, 270)
+        return SourceInfo(
+            display=self._spec.display,
+            name=self._spec.name,
+            live=live,
+            width=frame.height if sideways else frame.width,
+            height=frame.width if sideways else frame.height,
+            rate=float(rate) if rate and self.timed else None,
+            frames=self._stream.frames or None,
+            duration_s=self._duration_s if self.timed and not live else None,
+            decoder="cuda" if on_gpu else "cpu",
+        )
+
+
+def _seconds(ticks: int | None, time_base: Fraction | None) -> float | None:
+    return None if ticks is None or time_base is None else float(ticks * time_base)
+
+
+def _tagged_s(stream: VideoStream) -> float | None:
+    """Matroska states the length of a stream in a tag, as hours:minutes:seconds."""
+    match = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else None
+
+
+def _clockwise(frame: VideoFrame) -> int:
+    """The library states the turn counter-clockwise, cut to whole degrees."""
+    return round(-frame.rotation / 90) * 90 % 360

@@ -1,0 +1,134 @@
+"""What every source is to its user: facts, frames, what was dropped, a state and a way to stop it."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.frame import Decoded
+
+State = Literal["starting", "running", "reconnecting", "ended", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """How a source is opened and kept open.
+
+    Attributes:
+        open_timeout_s: seconds until the first picture of a connection.
+        stall_timeout_s: seconds without a picture after which a connection counts as lost.
+        decoder: "auto" uses an NVIDIA GPU where there is one; "cuda" says so when it cannot.
+        rtsp_transport: "tcp" or "udp".
+        reconnect: whether a live source that was lost is opened again.
+        backoff_initial_s, backoff_cap_s: bounds of the first and of the longest wait before reconnecting.
+        backoff_seed: makes the jitter of those waits repeatable; None for a random one.
+        threads: decoder threads; 0 for one per core.
+    """
+
+    open_timeout_s: float = 10.0
+    stall_timeout_s: float = 10.0
+    decoder: Literal["auto", "cpu", "cuda"] = "auto"
+    rtsp_transport: Literal["tcp", "udp"] = "tcp"
+    reconnect: bool = True
+    backoff_initial_s: float = 0.5
+    backoff_cap_s: float = 30.0
+    backoff_seed: int | None = None
+    threads: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What is known of a source once its first picture is decoded.
+
+    Attributes:
+        display: the source without credentials.
+        name: a slug usable as a stream id.
+        live: whether frames come at their own pace and late ones are dropped.
+        width, height: size of the upright picture in pixels.
+        rate: mean frames per second the container states; None where it states none.
+        frames: number of frames the container states; None where it states none.
+        duration_s: length in seconds; None for live sources and where the container states none.
+        decoder: what decodes it, "cpu" or "cuda".
+    """
+
+    display: str
+    name: str
+    live: bool
+    width: int
+    height: int
+    rate: float | None
+    frames: int | None
+    duration_s: float | None
+    decoder: Literal["cpu", "cuda"]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something a person should read; it never holds a credential.
+
+    Attributes:
+        kind: "reconnecting", "reconnected", "decoder", "truncated", "corrupt" or "ended".
+        message: one line.
+    """
+
+    kind: str
+    message: str
+
+
+OnNotice = Callable[[Notice], None]
+
+
+class Dropped:
+    """Counts of dropped frames by reason, added to in one thread and taken in another."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def add(self, reason: str, count: int = 1) -> None:
+        """Counts `count` more frames dropped for `reason`."""
+        with self._lock:
+            self._counts[reason] += count
+
+    def take(self) -> dict[str, int]:
+        """Returns the counts and clears them."""
+        with self._lock:
+            counts, self._counts = dict(self._counts), Counter()
+        return counts
+
+
+class Source(ABC):
+    """An opened source. `frames` is for one thread; everything else may be called from any."""
+
+    info: SourceInfo
+    state: State = "starting"
+
+    def __init__(self) -> None:
+        self._dropped = Dropped()
+
+    @abstractmethod
+    def frames(self) -> Iterator[Decoded]:
+        """Yields decoded pictures until the end or `close`; call it once.
+
+        `pts_s` is the container's time minus the stream's start time, so a file starts at about 0. A live
+        source starts at 0 and never goes back: after a reconnect it goes on by the time that has passed.
+
+        Raises:
+            SourceError: the source was lost and may not be reopened.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends `frames` promptly; never waits for the peer."""
+
+    def take_dropped(self) -> dict[str, int]:
+        """What was dropped since the last call, by reason, then forgets it.
+
+        Reasons: "late" (frames a slow reader of a live source did not take), "corrupt" (packets that cannot
+        be decoded), "gap" (reconnects: each lost an unknown number of frames).
+        """
+        return self._dropped.take()

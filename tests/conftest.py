@@ -1,0 +1,105 @@
+"""Real peers that tests of more than one package need."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import make_clips
+
+_SCRIPT = Path(__file__).with_name("rtsp_server.py")
+_PACKAGES = "gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
+_PYTHON = "/usr/bin/python3"
+
+
+class RtspServer:
+    """A server process that can be killed, halted and started again on the same port."""
+
+    def __init__(self, clip: Path, user: str | None = None, password: str = "") -> None:
+        self._clip = clip
+        self._login = [] if user is None else ["--user", user, "--password", password]
+        self.port = 0
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """Where the clip is, without credentials."""
+        return f"rtsp://127.0.0.1:{self.port}/clip"
+
+    def start(self) -> None:
+        """Starts it, on the port it had if it ran before, and waits until it listens."""
+        command = [_PYTHON, str(_SCRIPT), str(self._clip), "--port", str(self.port), *self._login]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        assert select.select([self._process.stdout], [], [], 20)[0], "the RTSP server did not start in 20 s"
+        ready = self._process.stdout.readline()
+        assert ready.startswith("ready "), f"the RTSP server said {ready!r}"
+        self.port = int(ready.rsplit(":", 1)[1].partition("/")[0])
+
+    def kill(self) -> None:
+        """Ends it at once, as a power cut would."""
+        self._process.kill()
+        self._process.wait()
+
+    def halt(self) -> None:
+        """Freezes it: connections stay open and say nothing."""
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets it go on after `halt`."""
+        os.kill(self._process.pid, signal.SIGCONT)
+
+
+@pytest.fixture(scope="session")
+def _rtsp_packages() -> None:
+    check = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
+    try:
+        found = subprocess.run([_PYTHON, "-c", check], capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        found = False
+    if not found:
+        pytest.skip(f"no RTSP server: apt-get install {_PACKAGES}")
+
+
+@pytest.fixture(scope="session")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two minutes at 10 frames/s with a key frame every half second: joins and rejoins quickly."""
+    folder = tmp_path_factory.mktemp("clips")
+    return make_clips.longer(folder / "long.mp4", make_clips.steady(folder / "short.mp4"), times=40)
+
+
+@pytest.fixture
+def rtsp_server(_rtsp_packages: None, long_clip: Path) -> Iterator[RtspServer]:
+    """A running server of `long_clip`."""
+    server = RtspServer(long_clip)
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def locked_rtsp_server(_rtsp_packages: None, long_clip: Path) -> Iterator[RtspServer]:
+    """The same, for user "viewer" with the password "p@ss:w/rd"."""
+    server = RtspServer(long_clip, "viewer", "p@ss:w/rd")
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def mute_port() -> Iterator[int]:
+    """A port that accepts connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A port nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

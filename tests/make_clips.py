@@ -1,0 +1,122 @@
+"""Small clips with what real ones have wrong or special; every maker writes one file and returns its path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+MILLISECOND = Fraction(1, 1000)
+
+
+def steady(path: Path, frames: int = 30, rate: int = 10, size: tuple[int, int] = (160, 96)) -> Path:
+    """A clip of constant rate with a key frame every 5 frames; its container follows the suffix."""
+    return timed(path, [round(1000 * i / rate) for i in range(frames)], size)
+
+
+def timed(path: Path, times_ms: Iterable[int], size: tuple[int, int] = (160, 96), turn: int = 0) -> Path:
+    """A clip whose frames are shown at the given times (milliseconds), so its rate may vary.
+
+    `turn` is what a phone writes when held upright: clockwise degrees to turn the picture for display.
+    """
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"g": "5", "preset": "ultrafast"})
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        stream.time_base = stream.codec_context.time_base = MILLISECOND
+        if turn:
+            stream.set_display_rotation(-turn)
+        for number, time_ms in enumerate(times_ms):
+            frame = av.VideoFrame.from_ndarray(picture(number, size), format="rgb24")
+            frame.pts, frame.time_base = time_ms, MILLISECOND
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def picture(number: int, size: tuple[int, int]) -> np.ndarray:
+    """A bright bar that moves with `number` before a gradient; the left top corner is red."""
+    width, height = size
+    image = np.zeros((height, width, 3), np.uint8)
+    image[..., 1] = np.linspace(0, 200, width, dtype=np.uint8)
+    left = number * 4 % (width - 8)
+    image[:, left : left + 8] = 255
+    image[: height // 4, : width // 4] = (255, 0, 0)
+    return image
+
+
+def longer(path: Path, clip: Path, times: int) -> Path:
+    """`clip` several times in a row, packets copied."""
+    with av.open(str(path), "w") as out, av.open(str(clip)) as first:
+        source = first.streams.video[0]
+        stream = out.add_stream_from_template(source)
+        length = source.duration
+        for turn in range(times):
+            for packet in _packets(clip):
+                packet.pts += turn * length
+                packet.dts += turn * length
+                packet.stream = stream
+                out.mux(packet)
+    return path
+
+
+def _packets(clip: Path) -> Iterator[av.Packet]:
+    with av.open(str(clip)) as container:
+        yield from (p for p in container.demux(video=0) if p.size)
+
+
+def sound_only(path: Path) -> Path:
+    """Half a second of silence."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000, layout="mono")
+        for i in range(8):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 16000, i * 1024
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def cut_off(path: Path, clip: Path, share: float) -> Path:
+    """The first `share` of the bytes of `clip`."""
+    whole = clip.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    return path
+
+
+def index_first(path: Path, clip: Path) -> Path:
+    """An MP4 whose index precedes its pictures, so that a cut-off copy still plays."""
+    with av.open(str(path), "w", container_options={"movflags": "faststart"}) as out:
+        with av.open(str(clip)) as source:
+            stream = out.add_stream_from_template(source.streams.video[0])
+        for packet in _packets(clip):
+            packet.stream = stream
+            out.mux(packet)
+    return path
+
+
+def damaged(path: Path, clip: Path, packets: Iterable[int]) -> Path:
+    """A copy of `clip` in which the bytes of some packets are noise."""
+    positions = [(p.pos, p.size) for p in _packets(clip)]
+    whole = bytearray(clip.read_bytes())
+    for packet in packets:
+        start, size = positions[packet]
+        whole[start : start + size] = np.random.default_rng(0).bytes(size)
+    path.write_bytes(whole)
+    return path
+
+
+def first_times_missing(path: Path, frames: int) -> Path:
+    """An MPEG transport stream whose first `frames` pictures carry no presentation time."""
+    data = bytearray(steady(path).read_bytes())
+    at = -1
+    for _ in range(frames):
+        at = data.index(b"\x00\x00\x01\xe0", at + 1)
+        length = data[at + 8]
+        data[at + 7] &= 0x3F
+        data[at + 9 : at + 9 + length] = b"\xff" * length
+    path.write_bytes(data)
+    return path

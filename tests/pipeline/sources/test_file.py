@@ -1,0 +1,255 @@
+"""Files: every frame at its own time, and a clear refusal of what is no video."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.errors import SourceError
+from pipeline.frame import Decoded
+from pipeline.sources import Notice, Source, SourceOptions, open_source, parse_source
+from tests import make_clips
+
+FAST = SourceOptions(open_timeout_s=5.0, decoder="cpu")
+
+
+def opened(path: Path | str, notices: list[Notice] | None = None, options: SourceOptions = FAST) -> Source:
+    return open_source(parse_source(str(path)), options, [].append if notices is None else notices.append)
+
+
+def all_frames(path: Path, notices: list[Notice] | None = None) -> list[Decoded]:
+    return list(opened(path, notices).frames())
+
+
+def rgb(decoded: Decoded) -> np.ndarray:
+    return decoded.picture.to_ndarray(format="rgb24")
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "flv"])
+def test_every_frame_comes_once_and_in_order_at_the_time_of_its_container(
+    tmp_path: Path, suffix: str
+) -> None:
+    clip = make_clips.steady(tmp_path / f"a.{suffix}", frames=30, rate=10)
+    assert [d.pts_s for d in all_frames(clip)] == pytest.approx([i / 10 for i in range(30)], abs=0.002)
+
+
+def test_a_file_says_what_it_is(tmp_path: Path) -> None:
+    notices: list[Notice] = []
+    source = opened(make_clips.steady(tmp_path / "My clip.mp4", frames=30, rate=10), notices)
+    info = source.info
+    assert (info.name, info.live, info.width, info.height) == ("my-clip", False, 160, 96)
+    assert (info.frames, info.decoder) == (30, "cpu")
+    assert info.duration_s == pytest.approx(3.0, abs=0.1)
+    assert source.state == "starting"
+    frames = list(source.frames())
+    assert source.state == "ended"
+    assert source.take_dropped() == {}
+    assert notices == []
+    assert all(d.captured_at is None and d.decode_ms >= 0 for d in frames)
+
+
+def test_times_of_a_variable_rate_are_not_counted_from_a_mean_rate(tmp_path: Path) -> None:
+    times_ms = [0, 40, 200, 210, 900, 905, 2000]
+    clip = make_clips.timed(tmp_path / "vfr.mp4", times_ms)
+    assert [d.pts_s for d in all_frames(clip)] == pytest.approx([t / 1000 for t in times_ms], abs=0.001)
+
+
+def test_leading_frames_without_a_time_are_delivered_with_none(tmp_path: Path) -> None:
+    frames = all_frames(make_clips.first_times_missing(tmp_path / "a.ts", 3))
+    assert [d.pts_s for d in frames[:3]] == [None, None, None]
+    assert [d.pts_s for d in frames[3:]] == pytest.approx([i / 10 for i in range(27)], abs=0.002)
+
+
+def test_a_format_without_times_gives_none_and_no_invented_rate(tmp_path: Path) -> None:
+    source = opened(make_clips.steady(tmp_path / "a.h264", frames=10))
+    assert (source.info.rate, source.info.duration_s) == (None, None)
+    assert [d.pts_s for d in source.frames()] == [None] * 10
+
+
+@pytest.mark.parametrize(
+    ("turn", "size"), [(0, (160, 96)), (90, (96, 160)), (180, (160, 96)), (270, (96, 160))]
+)
+def test_turning_a_picture_by_its_rotation_puts_it_upright(
+    tmp_path: Path, turn: int, size: tuple[int, int]
+) -> None:
+    upright = make_clips.picture(0, (160, 96))
+    source = opened(make_clips.timed(tmp_path / "turned.mp4", range(0, 500, 100), turn=turn))
+    assert (source.info.width, source.info.height) == size
+    first = next(source.frames())
+    assert first.rotation == turn
+    assert np.abs(rgb(first).astype(int) - upright).mean() < 8  # stored as it is, the turn is only stated
+    source.close()
+
+
+def test_a_phone_clip_held_upright_turns_clockwise(tmp_path: Path) -> None:
+    clip = make_clips.timed(tmp_path / "phone.mp4", range(0, 300, 100), turn=90)
+    box = clip.read_bytes()
+    matrix = box[box.index(b"tkhd") + 44 :][:16]
+    # The matrix of QuickTime for "turn a quarter clockwise": x' = -y, y' = x.
+    assert matrix == bytes.fromhex("00000000 00010000 00000000 ffff0000")
+    assert next(opened(clip).frames()).rotation == 90
+
+
+def test_a_cut_off_clip_yields_every_whole_frame_and_then_a_warning(tmp_path: Path) -> None:
+    whole = make_clips.index_first(tmp_path / "whole.mp4", make_clips.steady(tmp_path / "a.mp4"))
+    notices: list[Notice] = []
+    frames = all_frames(make_clips.cut_off(tmp_path / "cut.mp4", whole, 0.6), notices)
+    assert [d.pts_s for d in frames] == pytest.approx([i / 10 for i in range(len(frames))], abs=0.002)
+    assert notices[-1].kind == "truncated"
+    assert f"{len(frames)} of 30 frames" in notices[-1].message
+
+
+def test_a_clip_that_lacks_only_its_last_bytes_is_noticed_too(tmp_path: Path) -> None:
+    whole = make_clips.index_first(tmp_path / "whole.mp4", make_clips.steady(tmp_path / "a.mp4"))
+    notices: list[Notice] = []
+    all_frames(make_clips.cut_off(tmp_path / "cut.mp4", whole, 0.999), notices)
+    assert [n.kind for n in notices] == ["truncated"]
+
+
+def test_a_cut_off_matroska_clip_is_noticed_by_its_length(tmp_path: Path) -> None:
+    notices: list[Notice] = []
+    whole = make_clips.steady(tmp_path / "a.mkv")
+    frames = all_frames(make_clips.cut_off(tmp_path / "cut.mkv", whole, 0.5), notices)
+    assert 0 < len(frames) < 30
+    assert [n.kind for n in notices] == ["truncated"]
+
+
+def test_a_packet_of_noise_is_left_out_counted_and_told_once(tmp_path: Path) -> None:
+    notices: list[Notice] = []
+    clip = make_clips.damaged(tmp_path / "bad.mp4", make_clips.steady(tmp_path / "a.mp4"), packets=(7, 13))
+    source = opened(clip, notices)
+    assert len(list(source.frames())) == 28
+    assert source.take_dropped() == {"corrupt": 2}
+    assert source.take_dropped() == {}
+    assert [n.kind for n in notices] == ["corrupt"]
+
+
+def test_a_file_without_its_index_is_refused(tmp_path: Path) -> None:
+    clip = make_clips.cut_off(tmp_path / "cut.mp4", make_clips.steady(tmp_path / "a.mp4"), 0.5)
+    with pytest.raises(SourceError, match="cut off before its index"):
+        opened(clip)
+
+
+def test_what_is_no_video_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("this is not a video\n" * 100)
+    (tmp_path / "notes.txt").write_text("FFmpeg would draw this text as a picture\n" * 100)
+    (tmp_path / "noise.mp4").write_bytes(np.random.default_rng(1).bytes(50_000))
+    make_clips.sound_only(tmp_path / "sound.m4a")
+    cases = {
+        "missing.mp4": "No such file",
+        ".": "is a folder",
+        "empty.mp4": "is empty",
+        "text.mp4": "no video we can read",
+        "notes.txt": "no video we can read",
+        "noise.mp4": "no video we can read",
+        "sound.m4a": r"has no video \(it holds audio\)",
+    }
+    for name, why in cases.items():
+        with pytest.raises(SourceError, match=why) as refusal:
+            opened(f"{tmp_path}/{name}")
+        assert "\n" not in str(refusal.value)
+        assert refusal.value.exit_code == 3
+
+
+def test_a_local_playlist_or_script_opens_nothing_it_names(tmp_path: Path) -> None:
+    clip = make_clips.steady(tmp_path / "a.ts")
+    playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\na.ts\n#EXT-X-ENDLIST\n"
+    scripts = {
+        "list.m3u8": playlist,
+        "list.mp4": playlist,
+        "list.ffconcat": f"ffconcat version 1.0\nfile '{clip.name}'\n",
+        "list.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 9 RTP/AVP 96\n",
+        "list.mpd": "<?xml version='1.0'?><MPD></MPD>",
+    }
+    for name, text in scripts.items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(SourceError, match="no video we can read"):
+            opened(tmp_path / name)
+
+
+def test_a_file_name_that_looks_like_a_protocol_is_only_a_file_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_clips.steady(tmp_path / "a.mp4", frames=5)
+    (tmp_path / "a.mp4").rename(tmp_path / "subfile,,start,0,end,0,,:b.mp4")
+    assert len(list(opened("subfile,,start,0,end,0,,:b.mp4").frames())) == 5
+
+
+def test_a_pipe_nobody_writes_to_fails_at_the_deadline(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    began = time.monotonic()
+    with pytest.raises(SourceError, match=r"did not open within 0\.3 s"):
+        opened(tmp_path / "pipe.mp4", options=SourceOptions(open_timeout_s=0.3, decoder="cpu"))
+    assert time.monotonic() - began < 5  # the deadline's order of magnitude, not a speed
+
+
+def test_closing_in_another_thread_ends_the_frames(tmp_path: Path) -> None:
+    source = opened(make_clips.steady(tmp_path / "a.mp4", frames=200))
+    seen = 0
+    for _ in source.frames():
+        seen += 1
+        if seen == 3:
+            closer = threading.Thread(target=source.close)
+            closer.start()
+            closer.join()
+    assert seen == 3
+    assert source.state == "ended"
+
+
+def test_closing_before_the_first_frame_leaves_no_frames(tmp_path: Path) -> None:
+    source = opened(make_clips.steady(tmp_path / "a.mp4"))
+    source.close()
+    source.close()
+    assert list(source.frames()) == []
+
+
+def test_asking_for_cuda_without_a_gpu_falls_back_with_a_notice_and_auto_is_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.sources import hardware
+
+    monkeypatch.setattr(hardware, "_why_no_cuda", lambda: "no driver")
+    monkeypatch.setattr(hardware, "_DRIVER", tmp_path / "nvidiactl")
+    clip = make_clips.steady(tmp_path / "a.mp4", frames=5)
+    asked: list[Notice] = []
+    auto: list[Notice] = []
+    assert opened(clip, asked, SourceOptions(decoder="cuda")).info.decoder == "cpu"
+    assert opened(clip, auto, SourceOptions(decoder="auto")).info.decoder == "cpu"
+    assert [n.kind for n in asked] == ["decoder"]
+    assert "no driver" in asked[0].message
+    assert auto == []
+
+
+def test_a_gpu_that_cannot_start_a_decoder_is_replaced_by_the_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.sources import hardware
+
+    if hardware._why_no_cuda() is None:
+        pytest.skip("this machine decodes on its GPU: see the gpu tests")
+    # The probe is made to say yes, so that opening the container meets the machine's real refusal.
+    monkeypatch.setattr(hardware, "_why_no_cuda", lambda: None)
+    notices: list[Notice] = []
+    source = opened(make_clips.steady(tmp_path / "a.mp4", frames=5), notices, SourceOptions(decoder="auto"))
+    assert len(list(source.frames())) == 5
+    assert [n.kind for n in notices] == ["decoder"]
+
+
+@pytest.mark.gpu
+def test_a_gpu_decodes_the_same_pictures_as_the_cpu() -> None:
+    notices: list[Notice] = []
+    gpu = opened("sample:bikes", notices, SourceOptions(decoder="cuda"))
+    if gpu.info.decoder != "cuda":
+        pytest.skip(f"no hardware decoder: {notices}")
+    pairs = list(zip(gpu.frames(), opened("sample:bikes").frames(), strict=True))
+    assert len(pairs) == 250
+    for on_gpu, on_cpu in pairs[::50]:
+        assert on_gpu.pts_s == on_cpu.pts_s
+        assert np.abs(rgb(on_gpu).astype(int) - rgb(on_cpu)).mean() < 1
