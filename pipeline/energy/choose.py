@@ -67,5 +67,5 @@ def open_meter(
         if kind == "rapl":
             return open_rapl(powercap)
     except MeterError as error:
-        raise UsageError(f"the {kind} meter cannot be had: {error}") from error
+        raise UsageError(f"the {kind} meter cannot be had: {error}; or use --meter auto") from error
     return EstimateMeter(watts_per_core)

@@ -127,10 +127,7 @@ def open_rapl(
         and (zone / "name").read_text().strip().startswith("package")
     ]
     if not zones:
-        raise MeterError(
-            f"no RAPL package counter under {powercap}: it takes Linux on an Intel or AMD CPU and is hidden "
-            "from most virtual machines and containers"
-        )
+        raise MeterError(f"no RAPL counter under {powercap}, as in most virtual machines")
     try:
         return RaplMeter(zones, clock, sleep)
     except PermissionError as error:
@@ -138,4 +135,4 @@ def open_rapl(
             f"{error.filename} is readable for root only: run as root, or allow it with chmod a+r"
         ) from error
     except (OSError, ValueError, ReadError) as error:
-        raise MeterError(f"RAPL cannot be read ({error}): use --meter estimate") from error
+        raise MeterError(f"RAPL cannot be read: {error}") from error

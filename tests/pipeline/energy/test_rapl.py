@@ -108,10 +108,8 @@ def test_power_limits_bound_what_the_packages_can_draw(machine: Machine) -> None
     assert machine.open().max_watts == pytest.approx(1.5 * 117)
 
 
-def test_a_machine_without_rapl_says_where_it_can_be_had(tmp_path: Path) -> None:
-    with pytest.raises(
-        MeterError, match=r"no RAPL package counter under .*: it takes Linux on an Intel or AMD"
-    ):
+def test_a_machine_without_rapl_says_so(tmp_path: Path) -> None:
+    with pytest.raises(MeterError, match=r"no RAPL counter under .*, as in most virtual machines"):
         open_rapl(tmp_path)
 
 
