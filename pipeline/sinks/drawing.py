@@ -169,9 +169,10 @@ def _energy_text(energy: Energy) -> str:
 
 
 def _draw_prediction(panel: Pixels, prediction: Prediction) -> None:
-    # The best region last, so that it lies on top.
-    for region in reversed(prediction.regions):
-        _draw_region(panel, region)
+    # The best last, so that it lies on top; scores after all boxes, so that no line crosses one out.
+    for draw in (_draw_box, _draw_score):
+        for region in reversed(prediction.regions):
+            draw(panel, region)
     lines = [f"{x.score:.2f}  {x.label}" for x in prediction.labels[:_MAX_LABELS]]
     if lines:
         wide = max(_text_width(x) for x in lines) + 2 * _MARGIN
@@ -181,19 +182,26 @@ def _draw_prediction(panel: Pixels, prediction: Prediction) -> None:
             _text(panel, line, _MARGIN, (index + 1) * _LINE - 4)
 
 
-def _draw_region(panel: Pixels, region: Region) -> None:
-    height, width = panel.shape[:2]
-    left, top = round(region.x * width), round(region.y * height)
-    right, bottom = round((region.x + region.w) * width), round((region.y + region.h) * height)
+def _draw_box(panel: Pixels, region: Region) -> None:
+    left, top = _on(panel, region.x, region.y)
+    corner = _on(panel, region.x + region.w, region.y + region.h)
     # A dark halo keeps the box visible on bright ground.
-    cv2.rectangle(panel, (left, top), (right, bottom), (0, 0, 0), 5, cv2.LINE_AA)
-    cv2.rectangle(panel, (left, top), (right, bottom), _BOX, 2, cv2.LINE_AA)
+    cv2.rectangle(panel, (left, top), corner, (0, 0, 0), 5, cv2.LINE_AA)
+    cv2.rectangle(panel, (left, top), corner, _BOX, 2, cv2.LINE_AA)
+
+
+def _draw_score(panel: Pixels, region: Region) -> None:
+    left, top = _on(panel, region.x, region.y)
     text = f"{region.score:.2f}"
     wide = _text_width(text) + 10
-    x = min(max(left, 0), width - wide)
+    x = max(min(left, panel.shape[1] - wide), 0)
     y = top - 20 if top >= 20 else top
     cv2.rectangle(panel, (x, y), (x + wide, y + 20), _BOX, cv2.FILLED)
     _text(panel, text, x + 5, y + 15, (0, 0, 0))
+
+
+def _on(panel: Pixels, x: float, y: float) -> tuple[int, int]:
+    return round(x * panel.shape[1]), round(y * panel.shape[0])
 
 
 def _text(canvas: Pixels, text: str, x: int, y: int, colour: tuple[int, int, int] = _TEXT) -> None:
