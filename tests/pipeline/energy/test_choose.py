@@ -43,7 +43,7 @@ def test_auto_on_the_cpu_without_rapl_estimates_and_says_so(tmp_path: Path) -> N
     meter = open_meter("auto", "cpu", watts_per_core=7, powercap=tmp_path)
     assert isinstance(meter, EstimateMeter)
     assert meter.describe().startswith(
-        "estimate: CPU seconds of this process x 7 W per core (no RAPL package"
+        "estimate: CPU seconds of this process x 7 W per core (no RAPL counter"
     )
 
 
@@ -69,7 +69,7 @@ def test_none_is_no_meter() -> None:
         ("nvml", "cpu", "the nvml meter measures cuda only, not device cpu: use auto"),
         ("rapl", "cuda", "the rapl meter measures cpu only, not device cuda: use auto"),
         ("estimate", "cuda:1", "the estimate meter measures cpu only, not device cuda:1: use auto"),
-        ("rapl", "cpu", "the rapl meter cannot be had: no RAPL package counter"),
+        ("rapl", "cpu", "the rapl meter cannot be had: no RAPL counter"),
         ("nvml", "cuda", "the nvml meter cannot be had: torch has no device cuda"),
     ],
 )
