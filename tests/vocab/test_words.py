@@ -102,7 +102,7 @@ def test_numbers_that_are_not_finite_are_refused():
         Vocabulary(broken)
 
 
-def test_many_patches_are_thinned_evenly(monkeypatch):
+def test_more_patches_than_are_wanted_are_thinned_first():
     points = patches(5000)
 
     learned = Vocabulary.learn(points, 10, max_patches=500)
