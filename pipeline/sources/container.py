@@ -51,8 +51,9 @@ def open_container(spec: SourceSpec, options: SourceOptions, hwaccel: HWAccel | 
             mode="r",
             format=format_name,
             options=settings,
-            # So that an abandoned thread ends by itself where the library keeps its word.
-            timeout=(options.open_timeout_s, options.stall_timeout_s),
+            # Ends abandoned threads, where the library keeps its word. Later than our own deadlines: what the
+            # library makes of its timeout is at times "invalid data".
+            timeout=(options.open_timeout_s + 1.0, options.stall_timeout_s + 1.0),
             metadata_errors="replace",
             hwaccel=hwaccel,
         )
@@ -105,8 +106,9 @@ def _address(spec: SourceSpec, options: SourceOptions) -> tuple[str, str | None,
         return f"/dev/video{spec.location}", "v4l2", {}
     settings = {"protocol_whitelist": _PROTOCOLS[spec.kind]}
     if spec.kind == "rtsp":
-        # Sound would only cost: it is never read.
         settings |= {"rtsp_transport": options.rtsp_transport, "allowed_media_types": "video"}
+        # By default FFmpeg watches some 20 frames to guess the rate before it hands out the first.
+        settings |= {"fpsprobesize": "2"}
         return spec.location, "rtsp", settings
     if spec.kind == "http":
         settings |= {"format_whitelist": f"{_MEDIA},hls,mpjpeg,webvtt"}

@@ -165,7 +165,8 @@ class Reader:
         codec = self._stream.codec_context
         # After the first picture the decoder has settled for a pixel format: "cuda" means it is in use.
         on_gpu = codec.is_hwaccel and codec.pix_fmt == "cuda"
-        rate = self._stream.average_rate
+        # A live stream has no frames to take a mean of; its header often states a tick, not a rate.
+        rate = self._stream.guessed_rate if live else self._stream.average_rate
         sideways = first.rotation in (90, 270)
         return SourceInfo(
             display=self._spec.display,

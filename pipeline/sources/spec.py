@@ -53,7 +53,8 @@ def parse_source(text: str) -> SourceSpec:
         return SourceSpec("file", text, _slug(Path(text).stem), text)
     scheme, rest = match[1].lower(), text[match.end() :]
     if scheme in _URL_KINDS and rest.startswith("//"):
-        return _url(_URL_KINDS[scheme], text)
+        # The library takes only a lower-case "rtsps" for the encrypted one.
+        return _url(_URL_KINDS[scheme], f"{scheme}:{rest}")
     if scheme == "camera":
         return _camera(rest)
     if scheme == "sample":

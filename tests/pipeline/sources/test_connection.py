@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,7 @@ def test_connections_that_hang_in_the_library_are_bounded(
         if len(opens) > 1:
             stuck.wait(20)
         reader = real(parse_source(clip), *rest[:4])
-        object.__setattr__(reader.info, "live", True)
+        reader.info = replace(reader.info, live=True)
         return reader
 
     monkeypatch.setattr(remote, "open_reader", hanging)

@@ -87,6 +87,7 @@ def test_a_live_stream_gives_growing_times_and_the_wall_clock_of_arrival(reading
     frames = reading.take(15)
     info = reading.source.info
     assert (info.live, info.width, info.height, info.duration_s) == (True, 160, 96, None)
+    assert info.rate == 10
     assert reading.source.state == "running"
     assert times(frames)[0] == 0.0
     assert growing(times(frames))
@@ -203,5 +204,5 @@ def test_a_dead_port_is_an_error(unused_port: int, notices: Notices) -> None:
 
 def test_a_server_that_never_answers_is_an_error_at_the_deadline(mute_port: int, notices: Notices) -> None:
     options = SourceOptions(open_timeout_s=0.5, decoder="cpu")
-    with pytest.raises(SourceError, match=r"within 0\.5 s|did not answer in time"):
+    with pytest.raises(SourceError, match=r"gave no picture within 0\.5 s"):
         open_source(parse_source(f"rtsp://127.0.0.1:{mute_port}/x"), options, notices)
