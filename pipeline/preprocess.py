@@ -1,11 +1,11 @@
 """From a decoded picture to a model's input, as the model's own transform would have made it.
 
 The picture is turned into RGB by swscale at its full size, then resized by torch's antialiased filters on
-uint8. benchmarks/preprocess.py compares this with timm's own transform and with what was rejected; figures are
-in benchmarks/results/preprocess.json. Nothing else tried gives timm's pixels (mean absolute difference
-below 0.01 of 255), and it needs less than a fifth of timm's time. swscale straight from YUV is off by 1.1 to
-1.9 of 255; it saves a quarter of the time at 1280x720 and nothing on smaller pictures. OpenCV's quick filters
-alias at 1280x720 (2.3 to 2.9 of 255), and its area filter is slower where it reduces.
+uint8. benchmarks/preprocess.py compares this with timm's own transform and what was rejected; figures are
+in benchmarks/results/preprocess.json. Nothing else tried gives timm's pixels (mean absolute difference below
+0.01 of 255), and it needs less than a fifth of timm's time. swscale straight from YUV is off by 1.1 to 1.9 of
+255; it saves a quarter of the time at 1280x720 and nothing on smaller pictures. OpenCV's quick filters alias
+at 1280x720 (2.3 to 2.9 of 255), and its area filter is slower where it reduces.
 """
 
 from __future__ import annotations
