@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SOURCE ?= sample:bikes
 
-.PHONY: setup run test test-slow test-gpu lint bench clean
+.PHONY: setup run test test-slow test-gpu gpu-clips lint bench clean
 
 setup: $(STAMP)
 
@@ -28,10 +28,23 @@ lint: setup
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/pytest -m "not gpu and not slow"
+	$(BIN)/pytest -m "not slow"
 
 test-slow: setup
 	$(BIN)/pytest -m slow
+
+# Needs Python, torch, timm and OpenCV only, so that it runs on a GPU machine without a network: make
+# $(GPU_CLIPS) here (`make gpu-clips`) and take the file along.
+GPU_CLIPS := build/gpu-clips.npz
+GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+
+gpu-clips: $(GPU_CLIPS)
+
+$(GPU_CLIPS):
+	$(GPU_PYTHON) -m tests.gpu.clips $@
+
+test-gpu: $(GPU_CLIPS)
+	$(GPU_PYTHON) -m tests.gpu --clips $(GPU_CLIPS)
 
 clean:
 	rm -rf $(VENV) out build *.egg-info .mypy_cache .pytest_cache .ruff_cache

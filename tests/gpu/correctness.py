@@ -1,0 +1,88 @@
+"""Design invariants 1 and 2 in half precision, and plans that do not hold up the host."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pipeline.models.encoder import PackedEncoder
+from pipeline.tokenizers import FullTokenizer, InterTokenizer, IntraTokenizer, Tokenizer, TokenPlan
+from tests.gpu.report import Report
+from tests.pipeline.models.families import FAMILIES, build, images_for
+from vocab.patches import patchify
+from vocab.words import Vocabulary
+
+Clips = dict[str, list[npt.NDArray[np.uint8]]]
+
+# Largest difference over largest output. bfloat16 has 8 bits: one rounding is up to 0.4 %, and different
+# attention kernels round at different places, twice per block.
+TOLERANCE = {torch.bfloat16: 3e-2, torch.float32: 1e-4}
+
+
+def check_families(device: torch.device, report: Report) -> None:
+    """Keep-all against plain timm, and a frame alone against the same frame among others."""
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    for family in FAMILIES:
+        model = build(family).to(device, dtype)
+        images = images_for(model).to(device, dtype)
+        plain = model.forward_features(images).flatten(0, 1)
+        encoder = PackedEncoder(model)
+        full = FullTokenizer().plan(images, encoder.patch_size, encoder.prefix)
+        ragged = TokenPlan(full.group, full.kept, full.prefix)
+        apart = max(_apart(encoder.encode(images, plan).tokens, plain) for plan in (full, ragged))
+        report.check(
+            apart <= TOLERANCE[dtype], f"{family}: keep-all differs from timm by {apart:.1e} ({dtype})"
+        )
+        for tokenizer in _tokenizers(images.float(), encoder.patch_size):
+            apart = _batch_mates(encoder, images, tokenizer)
+            what = f"{family}, {tokenizer.name}: batch mates change a frame by {apart:.1e} ({dtype})"
+            report.check(apart <= TOLERANCE[dtype], what)
+
+
+def check_plan_does_not_wait(device: torch.device, clips: Clips, report: Report) -> None:
+    """CUDA's sync debug mode raises when the host waits for the device."""
+    if device.type != "cuda":
+        report.skip("plan does not wait for the device", f"{device} has no sync debug mode")
+        return
+    frames = torch.from_numpy(np.stack(clips["bikes"][:8])).to(device)
+    images = frames.permute(0, 3, 1, 2).float() / 127.5 - 1
+    for tokenizer in _tokenizers(images, 16):
+        tokenizer.plan(images, 16)  # the first call may load kernels
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            tokenizer.plan(images, 16)
+            waited = None
+        except RuntimeError as error:
+            waited = str(error).splitlines()[0]
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        report.check(
+            waited is None, f"{tokenizer.name}: plan does not wait for the device ({waited or 'no sync'})"
+        )
+
+
+def _tokenizers(images: torch.Tensor, patch_size: int) -> tuple[Tokenizer, ...]:
+    vocabulary = Vocabulary.learn(patchify(images, patch_size), 40)
+    return FullTokenizer(), IntraTokenizer(0.4), InterTokenizer(vocabulary, 0.02)
+
+
+def _batch_mates(encoder: PackedEncoder, images: torch.Tensor, tokenizer: Tokenizer) -> float:
+    plan = tokenizer.plan(images, encoder.patch_size, encoder.prefix)
+    together = encoder.encode(images, plan)
+    parts = together.tokens.split(list(together.segments.lengths))
+    apart = []
+    for index, part in enumerate(parts):
+        alone = images[index : index + 1]
+        # The same plan, so that only the numbers are compared: rounding may move a patch over a threshold.
+        kept = int(plan.kept[index])
+        single = TokenPlan(plan.group[index : index + 1], plan.kept[index : index + 1], plan.prefix)
+        encoded = encoder.encode(alone, single).tokens
+        assert len(encoded) == kept + encoder.prefix
+        apart.append(_apart(encoded, part))
+    return max(apart)
+
+
+def _apart(tokens: torch.Tensor, expected: torch.Tensor) -> float:
+    expected = expected.float()
+    return float((tokens.float() - expected).abs().max() / expected.abs().max())
