@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections import Counter, deque
@@ -89,6 +90,8 @@ class FrameReader:
         self._error: Exception | None = None
 
         self._thread = threading.Thread(target=self._read, name="vwt-reader", daemon=True)
+        # A daemon thread that is inside torch when the interpreter ends aborts the process.
+        atexit.register(self.stop)
         self._thread.start()
 
     def batch(self, size: int, wait_s: float = 0.0, timeout: float | None = None) -> list[Frame] | None:
@@ -148,6 +151,7 @@ class FrameReader:
             self._emptied.notify()
         self._source.close()
         self._thread.join(_JOIN_S)
+        atexit.unregister(self.stop)
 
     def _wait(self, needed: int, timeout: float | None) -> bool:
         """Waits for so many frames or the end; the reader's thread wakes us once, when they are there."""
@@ -170,6 +174,7 @@ class FrameReader:
                 self._ended, self._error = True, error
             self._trailing.update(self._missed)
             self._filled.notify()
+        atexit.unregister(self.stop)
 
     def _fill(self) -> None:
         for decoded in self._source.frames():

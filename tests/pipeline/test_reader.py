@@ -1,5 +1,7 @@
 import itertools
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -317,6 +319,35 @@ def test_stopping_twice_or_after_the_end_is_harmless(preprocess):
     reader.stop()
     reader.stop()
     assert reader.batch(1) is None
+
+
+def test_a_program_may_end_without_stopping_its_readers():
+    program = """if True:
+        import av
+        from pipeline.frame import Decoded
+        from pipeline.input_spec import InputSpec
+        from pipeline.preprocess import Preprocessor
+        from pipeline.reader import FrameReader
+
+        class Endless:
+            closed = False
+
+            def frames(self):
+                while not self.closed:
+                    yield Decoded(None, av.VideoFrame(1280, 720, "yuv420p"))
+
+            def take_dropped(self):
+                return {}
+
+            def close(self):
+                self.closed = True
+
+        for _ in range(4):
+            reader = FrameReader(Endless(), Preprocessor(InputSpec(224, 224)), policy="drop-oldest")
+            reader.batch(1)
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("wrong", [{"policy": "drop"}, {"capacity": 0}, {"max_frames": 0}, {"fps": 0}])
