@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SOURCE ?= sample:bikes
 
-.PHONY: setup run test test-slow test-gpu gpu-clips lint bench clean
+.PHONY: setup run test test-slow test-gpu gpu-clips test-gpu-video lint bench clean
 
 setup: $(STAMP)
 
@@ -28,7 +28,7 @@ lint: setup
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not gpu and not slow"
 
 test-slow: setup
 	$(BIN)/pytest -m slow
@@ -45,6 +45,10 @@ $(GPU_CLIPS):
 
 test-gpu: $(GPU_CLIPS)
 	$(GPU_PYTHON) -m tests.gpu --clips $(GPU_CLIPS)
+
+# Decoding on the GPU needs the whole project installed.
+test-gpu-video: setup
+	$(BIN)/pytest -m gpu
 
 clean:
 	rm -rf $(VENV) out build *.egg-info .mypy_cache .pytest_cache .ruff_cache

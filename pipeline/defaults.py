@@ -4,7 +4,7 @@ DEFAULT_MODEL = "dinov2_vits14_saliency"
 DEFAULT_BATCH = 8
 # Of `inter`, chosen by measurement (python -m benchmarks.defaults): of the settings whose change score was at
 # least 0.75 on every sample clip, the one that kept the fewest tokens.
-DEFAULT_WORDS = 300
+DEFAULT_WORDS = 1000
 DEFAULT_THRESHOLD = 0.02
 DEFAULT_WARMUP_FRAMES = 64
 DEFAULT_DROP = 0.5
