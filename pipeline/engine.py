@@ -80,7 +80,8 @@ class Engine:
             tokenizer: one of those the model takes.
         """
         if self._cuda is not None:
-            return self._submit_cuda(frames, tokenizer, self._cuda)
+            with torch.cuda.device(self.model.device):
+                return self._submit_cuda(frames, tokenizer, self._cuda)
         start = time.monotonic()
         images = torch.from_numpy(np.stack([frame.image for frame in frames]))
         plan, normalised = self._plan(images, tokenizer)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 @click.command(short_help="Which models there are, and which tokenizers each takes.")
@@ -14,7 +19,6 @@ def models(pattern: str | None) -> None:
     published; any of them goes to --model.
     """
     from rich.console import Console
-    from rich.table import Table
 
     from pipeline.errors import ModelError
     from pipeline.models import BUNDLED, FAMILIES, find_models
@@ -27,13 +31,24 @@ def models(pattern: str | None) -> None:
         for name in names:
             click.echo(name)
         return
-    bundled = Table("model", "what it is", "prediction", "tokenizers", title="Bundled", title_justify="left")
+    # Names are there to be copied: never cut.
+    bundled = _table("Bundled", "model", "prediction", "tokenizers", "what it is")
     for entry in BUNDLED:
-        bundled.add_row(entry.name, entry.what, entry.prediction, ", ".join(entry.tokenizers))
+        bundled.add_row(entry.name, entry.prediction, ", ".join(entry.tokenizers), entry.what)
     console.print(bundled)
-    families = Table("family", "for example", "tokenizers", title="timm families", title_justify="left")
+    families = _table("timm families", "for example", "tokenizers", "family")
     for family, example in FAMILIES:
-        families.add_row(family, example, "full, intra, inter")
-    families.add_row("any other", "resnet50, swin_tiny_patch4_window7_224", "full")
+        families.add_row(example, "full, intra, inter", family)
+    families.add_row("resnet50", "full", "any other")
     console.print(families)
     console.print("A classifier predicts labels; a model without a classifier gives embeddings.")
+
+
+def _table(title: str, *columns: str) -> Table:
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=SIMPLE)
+    for position, column in enumerate(columns):
+        table.add_column(column, no_wrap=position < len(columns) - 1)
+    return table
