@@ -1,0 +1,95 @@
+"""The engine on real frames with the bundled model."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.engine import Engine
+from pipeline.frame import Frame
+from pipeline.models import load_model
+from pipeline.preprocess import Preprocessor
+from pipeline.sources import SourceOptions, open_source, parse_source
+from pipeline.tokenizers import INTACT, FullTokenizer, InterTokenizer, IntraTokenizer
+from pipeline.warmup import learn_words
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return Engine(load_model(embedding=True))
+
+
+@pytest.fixture(scope="module")
+def frames(engine):
+    preprocess = Preprocessor(engine.model.input)
+    source = open_source(parse_source("sample:carphone"), SourceOptions(), lambda _: None)
+    taken = []
+    for number, decoded in enumerate(source.frames()):
+        if number % 10 == 0:
+            image, geometry, _ = preprocess(decoded.picture, decoded.rotation)
+            taken.append(Frame(decoded.pts_s, image, geometry))
+    source.close()
+    return taken
+
+
+@pytest.fixture(scope="module")
+def inter(engine, frames):
+    words = learn_words(
+        [frame.image for frame in frames[:6]], engine.model.input, engine.model.patch_size, 100
+    )
+    return InterTokenizer(words, 0.05)
+
+
+def test_frames_are_normalised_as_the_model_says(engine, frames):
+    spec = engine.model.input
+    image = frames[0].image
+
+    normalised = engine.normalise(torch.from_numpy(image[None]))[0]
+
+    expected = (image / 255.0 - np.array(spec.mean)) / np.array(spec.std)
+    np.testing.assert_allclose(normalised.numpy(), expected.transpose(2, 0, 1), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["full", "intra", "inter"])
+def test_a_result_does_not_depend_on_the_frames_beside_it(engine, frames, inter, kind):
+    tokenizer = {"full": FullTokenizer(), "intra": IntraTokenizer(0.5), "inter": inter}[kind]
+    some = frames[6:10]
+
+    together = engine.submit(some, tokenizer).result().frames
+
+    for frame, among in zip(some, together, strict=True):
+        (alone,) = engine.submit([frame], tokenizer).result().frames
+        assert alone.tokens_kept == among.tokens_kept
+        np.testing.assert_allclose(alone.prediction.embedding, among.prediction.embedding, atol=1e-4)
+        assert [(r.x, r.y, r.w, r.h) for r in alone.prediction.regions] == [
+            (r.x, r.y, r.w, r.h) for r in among.prediction.regions
+        ]
+
+
+def test_outputs_say_what_became_of_each_patch_and_what_it_cost(engine, frames, inter):
+    (full,) = engine.submit(frames[6:7], FullTokenizer()).result().frames
+    (merged,) = engine.submit(frames[6:7], inter).result().frames
+
+    assert (full.states == INTACT).all()
+    assert full.states.shape == (16, 16)
+    intact = int((merged.states == INTACT).sum())
+    assert intact < merged.tokens_kept < merged.tokens_full == 256
+    planning = inter.flops(256, 14)
+    assert merged.flops - planning == engine.model.flops(merged.tokens_kept) < full.flops
+
+
+def test_a_span_lies_within_the_time_the_batch_took(engine, frames):
+    before = time.monotonic()
+    batch = engine.submit(frames[:2], FullTokenizer()).result()
+    after = time.monotonic()
+
+    assert before <= batch.start_s < batch.end_s <= after
+
+
+def test_models_without_patches_have_no_tokens(frames):
+    for name in ("null", "resnet18"):
+        model = load_model(name, weights="random")
+        (output,) = Engine(model).submit(frames[:1], FullTokenizer()).result().frames
+
+        assert (output.tokens_full, output.tokens_kept, output.states) == (None, None, None)
