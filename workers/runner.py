@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-
-from rich.console import Console
+from dataclasses import asdict
 
 from pipeline.energy import Ledger, open_meter
 from pipeline.engine import Engine, PendingBatch
@@ -17,13 +16,16 @@ from pipeline.frame import Frame
 from pipeline.models import Model, load_model, resolve_device
 from pipeline.preprocess import Preprocessor
 from pipeline.reader import FrameReader
-from pipeline.sources import Notice, Source, SourceOptions, open_source, parse_source
+from pipeline.sources import Source
 from pipeline.stream import StreamState
 from pipeline.tokenizers import Tokenizer
 from workers.delivery import Delivery
-from workers.options import RunOptions, check_tokenizer, load_vocabulary, stream_state
+from workers.notices import Notices
+from workers.options import RunOptions
+from workers.outputs import check_outputs
 from workers.progress import Progress
 from workers.summary import print_summary, write_json_summary
+from workers.tokenizing import check_tokenizer, load_vocabulary, stream_state
 
 # How often a quiet stream looks up to see whether it should stop.
 _LOOK_UP_S = 0.25
@@ -36,67 +38,71 @@ class StreamRun:
 
     Args:
         options: what to do.
-        console: where progress, notices and the summary go (standard error).
+        source: to read; closed when the run is over.
+        notices: says what happens on the way.
         stop: set to finish the batches under way and end.
     """
 
-    def __init__(self, options: RunOptions, console: Console, stop: threading.Event) -> None:
+    def __init__(self, options: RunOptions, source: Source, notices: Notices, stop: threading.Event) -> None:
         self._options = options
-        self._console = console
+        self._source = source
+        self._notices = notices
         self._stop = stop
-        self._progress: Progress | None = None
 
-    def run(self) -> None:
+    def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
         """Runs; every result is written and the summary shown when this returns or raises.
+
+        Args:
+            on_ready: called once everything is loaded, before a file is written.
 
         Raises:
             VwtError: what failed, why, what to do.
+            VocabularyError: words that cannot be used.
         """
-        options = self._options
+        options, info = self._options, self._source.info
+        check_outputs(options)
         check_tokenizer(options.tokenizer)
         vocabulary = load_vocabulary(options.tokenizer)
         with ExitStack() as stack:
-            source = open_source(parse_source(options.source), self._source_options(), self._on_notice)
-            stack.callback(source.close)
-            info = source.info
             device = resolve_device(options.device)
-            model = load_model(options.model, options.weights, device, embedding=options.embedding)
+            with self._notices.waiting(f"loading {options.model}"):
+                model = load_model(options.model, options.weights, device, embedding=options.embedding)
             state = stream_state(
                 options.name or info.name, options.tokenizer, model, vocabulary, live=info.live
             )
             meter = open_meter(options.meter, str(device), options.watts_per_core)
             stack.callback(meter.close)
             ledger = stack.enter_context(Ledger(meter))
+            on_ready()
             delivery = Delivery(ledger, options.out, options.annotate, options.fps or info.rate)
-            reader = FrameReader(
-                source,
-                Preprocessor(model.input, keep_picture=options.annotate is not None),
-                fps=options.fps,
-                policy=options.policy or ("drop-oldest" if info.live else "block"),
-                capacity=_BATCHES_AHEAD * options.batch,
-                max_frames=options.max_frames,
-            )
+            reader = self._reader(model)
             failure = None
-            with Progress(info, self._console, options.quiet, options.max_frames) as self._progress:
+            progress = Progress(info, self._notices.console, options.quiet, options.max_frames)
+            with self._notices.above(progress):
                 try:
-                    self._loop(reader, Engine(model), state, delivery, ledger, source)
+                    self._loop(reader, Engine(model), state, delivery, ledger, progress)
                 except VwtError as error:
                     failure = error
                 finally:
                     reader.stop()
                     delivery.stats.drop(reader.dropped_at_end())
                     delivery.close()
-            self._summarise(delivery, meter.describe(), source, model)
+            self._summarise(delivery, meter.describe(), ledger, model)
             if failure is not None:
                 raise failure
 
-    def _source_options(self) -> SourceOptions:
-        options = self._options
-        return SourceOptions(
-            open_timeout_s=options.open_timeout_s,
-            stall_timeout_s=options.stall_timeout_s,
-            decoder=options.decoder,
-            rtsp_transport=options.rtsp_transport,
+    def _reader(self, model: Model) -> FrameReader:
+        options, live = self._options, self._source.info.live
+        if live:
+            # Frames that came while the model was loading were never this run's to look at.
+            self._source.take_dropped()
+        return FrameReader(
+            self._source,
+            Preprocessor(model.input, keep_picture=options.annotate is not None),
+            fps=options.fps,
+            policy=options.policy or ("drop-oldest" if live else "block"),
+            capacity=_BATCHES_AHEAD * options.batch,
+            max_frames=options.max_frames,
         )
 
     def _loop(
@@ -106,9 +112,8 @@ class StreamRun:
         state: StreamState,
         delivery: Delivery,
         ledger: Ledger,
-        source: Source,
+        progress: Progress,
     ) -> None:
-        assert self._progress is not None
         batch = self._options.batch
         flying: deque[tuple[PendingBatch, float]] = deque()
         try:
@@ -122,7 +127,7 @@ class StreamRun:
                 while flying and (len(flying) >= engine.depth or not frames):
                     self._collect(*flying.popleft(), state, delivery, ledger)
                 delivery.deliver()
-                self._progress.update(delivery.stats, source.state)
+                progress.update(delivery.stats, self._doing(state))
         finally:
             while flying:
                 self._collect(*flying.popleft(), state, delivery, ledger)
@@ -131,7 +136,9 @@ class StreamRun:
         was_learning = state.learning
         tokenizer = state.tokenizer_for(frames)
         if was_learning and not state.learning:
-            self._say(f"learned {state.words} words from the stream; its frames are tokenized from here on")
+            self._notices.say(
+                f"learned {state.words} words from the stream; its frames are tokenized from here on"
+            )
         return tokenizer
 
     def _collect(
@@ -152,26 +159,23 @@ class StreamRun:
             [output.states for output in batch.frames],
         )
 
-    def _on_notice(self, notice: Notice) -> None:
-        self._say(notice.message)
+    def _doing(self, state: StreamState) -> str:
+        if self._source.state == "reconnecting":
+            return "reconnecting"
+        return "learning words" if state.learning else "running"
 
-    def _say(self, text: str) -> None:
-        if self._progress is not None:
-            self._progress.notice(text)
-        elif not self._options.quiet:
-            self._console.print(text, highlight=False, markup=False)
-
-    def _summarise(self, delivery: Delivery, energy: str, source: Source, model: Model) -> None:
-        options, stats = self._options, delivery.stats
+    def _summarise(self, delivery: Delivery, energy: str, ledger: Ledger, model: Model) -> None:
+        options, info, stats = self._options, self._source.info, delivery.stats
         written = [path for path in (options.out, options.annotate) if path not in (None, "-")]
         if options.json_summary is not None:
             extra = {
-                "source": source.info.display,
-                "decoder": source.info.decoder,
+                "source": info.display,
+                "decoder": info.decoder,
                 "device": str(model.device),
                 "outputs": written,
+                "ledger": asdict(ledger.totals()),
             }
             write_json_summary(stats, options.json_summary, extra)
             written.append(options.json_summary)
         if not options.quiet:
-            print_summary(stats, self._console, energy, written)
+            print_summary(stats, self._notices.console, energy, written)

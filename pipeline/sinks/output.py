@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -9,6 +10,29 @@ from pipeline.errors import UsageError, VwtError
 
 STDOUT = "-"
 _STDOUT_FD = 1
+
+
+def check_output(path: str | Path, option: str) -> None:
+    """Refuses what `open_output` would refuse, and leaves what is there alone.
+
+    Args:
+        path, option: as of `open_output`.
+
+    Raises:
+        UsageError: when it cannot be written.
+    """
+    place = Path(path)
+    if str(path) == STDOUT:
+        return
+    code = None
+    if place.is_dir():
+        code = errno.EISDIR
+    elif not place.parent.is_dir():
+        code = errno.ENOENT
+    elif not os.access(place if place.exists() else place.parent, os.W_OK):
+        code = errno.EACCES
+    if code is not None:
+        raise UsageError(_refusal(path, option, OSError(code, os.strerror(code))))
 
 
 def open_output(path: str | Path, option: str) -> int:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import closing
 from types import FrameType
 from typing import Any
 
@@ -123,19 +124,27 @@ def run(**given: Any) -> None:
     SOURCE is a path, rtsp://, rtsps://, http:// or https:// (HLS, MP4), camera:N, or a clip that ships in a
     package: sample:bikes, sample:bunny, sample:carphone.
     """
-    stop = _stop_on_signals()
-    # Heavy imports come after the signals are taken care of: a Ctrl-C while they load ends quietly too.
     from rich.console import Console
 
+    from pipeline.sources import open_source, parse_source
+    from workers.notices import Notices
     from workers.options import run_options
-    from workers.runner import StreamRun
 
-    StreamRun(run_options(given), Console(stderr=True), stop).run()
+    options = run_options(given)
+    spec = parse_source(options.source)
+    notices = Notices(Console(stderr=True), options.quiet)
+    with notices.waiting(f"opening {spec.display}"):
+        source = open_source(spec, options.opening, lambda notice: notices.say(notice.message))
+    with closing(source):
+        # torch takes seconds to import: what is wrong with the source is said before.
+        with notices.waiting("loading torch"):
+            from workers.runner import StreamRun
+        stop = threading.Event()
+        StreamRun(options, source, notices, stop).run(lambda: _stop_on_signals(stop))
 
 
-def _stop_on_signals() -> threading.Event:
-    """Set by the first Ctrl-C or SIGTERM; the second ends the process at once, with 130."""
-    stop = threading.Event()
+def _stop_on_signals(stop: threading.Event) -> None:
+    """The first Ctrl-C or SIGTERM from here on sets `stop`; the second ends the process at once, with 130."""
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         if stop.is_set():
@@ -146,4 +155,3 @@ def _stop_on_signals() -> threading.Event:
 
     signal.signal(signal.SIGINT, on_signal)
     signal.signal(signal.SIGTERM, on_signal)
-    return stop

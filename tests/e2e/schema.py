@@ -1,0 +1,87 @@
+"""What a result must look like, key by key, as the design states it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+_KEYS = {
+    "stream", "frame", "pts_s", "captured_at", "model", "tokenizer", "vocab_version", "tokens", "prediction",
+    "latency_ms", "energy", "dropped",
+}  # fmt: skip
+_ENERGY_KEYS = {"joules", "above_idle_joules", "method", "settled", "uncertainty_joules"}
+_DROP_REASONS = {"late", "corrupt", "gap", "no_pts"}
+
+
+def check_results(results: Sequence[dict[str, Any]], live: bool = False) -> None:
+    """Checks every result, that none is missing and that time goes on."""
+    assert results, "there is no result"
+    for number, result in enumerate(results):
+        _check(result, live)
+        assert result["frame"] == number
+    times = [result["pts_s"] for result in results]
+    assert all(earlier < later for earlier, later in itertools.pairwise(times)), times
+    assert len({(result["stream"], result["model"], result["tokenizer"]) for result in results}) == 1
+
+
+def _check(result: dict[str, Any], live: bool) -> None:
+    assert set(result) == _KEYS, result
+    for key in ("stream", "model", "tokenizer"):
+        assert isinstance(result[key], str), key
+        assert result[key], key
+    assert type(result["frame"]) is int
+    assert type(result["pts_s"]) is float
+    assert result["pts_s"] >= 0
+    assert (type(result["captured_at"]) is float) is live
+    _check_tokens(result)
+    _check_prediction(result["prediction"])
+    assert set(result["latency_ms"]) == {"decode", "queue", "infer", "total"}
+    for name, value in result["latency_ms"].items():
+        assert type(value) is float, name
+        assert value >= 0, name
+    assert result["latency_ms"]["total"] >= result["latency_ms"]["infer"]
+    _check_energy(result["energy"])
+    assert set(result["dropped"]) <= _DROP_REASONS
+    assert all(type(count) is int and count > 0 for count in result["dropped"].values())
+
+
+def _check_tokens(result: dict[str, Any]) -> None:
+    tokens, version = result["tokens"], result["vocab_version"]
+    assert set(tokens) == {"full", "kept"}
+    if result["model"] == "null":
+        assert tokens == {"full": None, "kept": None}
+    else:
+        assert type(tokens["full"]) is int
+        assert type(tokens["kept"]) is int
+        assert 0 < tokens["kept"] <= tokens["full"]
+    assert version is None or type(version) is int
+    # Without words nothing is merged: `full`, and `inter` before it has learned some.
+    if result["tokenizer"] == "full" or (result["tokenizer"] == "inter" and version is None):
+        assert tokens["kept"] == tokens["full"]
+    assert version is None or result["tokenizer"] == "inter"
+
+
+def _check_prediction(prediction: dict[str, Any]) -> None:
+    kind = prediction["kind"]
+    contents = {"none": [], "regions": ["regions"], "labels": ["labels"], "embedding": ["embedding"]}[kind]
+    assert set(prediction) - {"embedding"} == {"kind", *contents} - {"embedding"}
+    for region in prediction.get("regions", []):
+        assert set(region) == {"x", "y", "w", "h", "score"}
+        assert all(0 <= value <= 1 for value in region.values()), region
+        assert region["x"] + region["w"] <= 1.001
+        assert region["y"] + region["h"] <= 1.001
+    scores = [entry["score"] for entry in prediction.get("regions", prediction.get("labels", []))]
+    assert scores == sorted(scores, reverse=True)
+
+
+def _check_energy(energy: dict[str, Any]) -> None:
+    assert set(energy) - {"reason"} == _ENERGY_KEYS
+    assert energy["method"] in ("nvml", "rapl", "estimate", "none")
+    assert type(energy["settled"]) is bool
+    if energy["joules"] is None:
+        assert energy["reason"]
+    else:
+        assert energy["method"] != "none"
+        assert energy["joules"] > 0
+        assert energy["uncertainty_joules"] >= 0

@@ -1,0 +1,56 @@
+"""What is said to a person while a run goes on, on standard error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.text import Text
+
+from workers.progress import Progress
+
+
+class Notices:
+    """Says one-line messages, above the progress display while there is one. Safe from any thread.
+
+    Args:
+        console: on standard error.
+        quiet: say nothing at all.
+
+    Attributes:
+        console: as given.
+    """
+
+    def __init__(self, console: Console, quiet: bool) -> None:
+        self.console = console
+        self._quiet = quiet
+        self._progress: Progress | None = None
+
+    def say(self, text: str) -> None:
+        """Says something once: a warning, a reconnect, that words were learned."""
+        progress = self._progress
+        if progress is not None:
+            progress.notice(text)
+        elif not self._quiet:
+            # Messages may hold what a remote peer sent.
+            self.console.print(Text("".join(c if c.isprintable() else " " for c in text)), soft_wrap=True)
+
+    @contextmanager
+    def waiting(self, text: str) -> Iterator[None]:
+        """Shows on a terminal what is waited for; nothing of it stays."""
+        if self._quiet or not self.console.is_interactive:
+            yield
+            return
+        with self.console.status(Text(text)):
+            yield
+
+    @contextmanager
+    def above(self, progress: Progress) -> Iterator[Progress]:
+        """Puts up a progress display; what is said meanwhile appears above it."""
+        with progress:
+            self._progress = progress
+            try:
+                yield progress
+            finally:
+                self._progress = None
