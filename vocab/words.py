@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 
 from vocab.errors import VocabularyError
 from vocab.kmeans import kmeans
@@ -137,19 +139,56 @@ class Vocabulary:
         start = None if initial is None else initial.words
         return cls(kmeans(points, words, start, seed=seed), version, normalisation)
 
-    def save(self, path: str | Path) -> None:
-        """Writes a safetensors file; raises VocabularyError when it cannot be written."""
-        metadata = {"format": _FORMAT, "version": str(self.version), "patch_size": str(self.patch_size)}
+    def to_bytes(self) -> bytes:
+        """The vocabulary as a safetensors file, with what `from_bytes` needs to check it."""
+        words = self.words.cpu().contiguous()
+        metadata = {
+            "format": _FORMAT,
+            "version": str(self.version),
+            "patch_size": str(self.patch_size),
+            "sha256": _digest(words),
+        }
         if self.normalisation is not None:
             metadata["mean"] = ",".join(map(repr, self.normalisation.mean))
             metadata["std"] = ",".join(map(repr, self.normalisation.std))
-        try:
-            save_file({"words": self.words.cpu().contiguous()}, str(path), metadata=metadata)
-        except (OSError, SafetensorError) as error:
-            raise VocabularyError(f"cannot write the vocabulary {path}: {error}") from error
+        return safetensors.torch.save({"words": words}, metadata)
 
     @classmethod
-    def load(cls, path: str | Path, device: torch.device | str = "cpu") -> Vocabulary:
+    def from_bytes(cls, data: bytes, name: str = "these bytes") -> Vocabulary:
+        """Reads what `to_bytes` made.
+
+        Args:
+            data: the bytes.
+            name: what an error calls them.
+
+        Raises:
+            VocabularyError: when they are no vocabulary, or not the whole of one.
+        """
+        try:
+            words = safetensors.torch.load(data)["words"]
+            metadata = _metadata(data)
+            if metadata.get("format") != _FORMAT:
+                raise VocabularyError(f"{name} is a safetensors file but no vocabulary of vwt")
+            if metadata["sha256"] != _digest(words):
+                raise VocabularyError(f"{name} is damaged: its words do not give the hash written with them")
+            vocabulary = cls(words, int(metadata["version"]), _read_normalisation(metadata))
+        except VocabularyError:
+            raise
+        except (SafetensorError, KeyError, ValueError, TypeError) as error:
+            raise VocabularyError(f"{name} is no vocabulary: {error}") from error
+        if str(vocabulary.patch_size) != metadata["patch_size"]:
+            raise VocabularyError(f"{name} contradicts itself about its patch size; learn it again")
+        return vocabulary
+
+    def save(self, path: str | Path) -> None:
+        """Writes a safetensors file; raises VocabularyError when it cannot be written."""
+        try:
+            Path(path).write_bytes(self.to_bytes())
+        except OSError as error:
+            raise VocabularyError(f"cannot write the vocabulary {path}: {error.strerror}") from error
+
+    @classmethod
+    def load(cls, path: str | Path) -> Vocabulary:
         """Reads a file that `save` wrote.
 
         Raises:
@@ -160,17 +199,20 @@ class Vocabulary:
                 f"no vocabulary at {path}; make one with `vwt vocab learn SOURCE -o {path}`"
             )
         try:
-            with safe_open(str(path), framework="pt", device=str(device)) as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != _FORMAT:
-                    raise VocabularyError(f"{path} is a safetensors file but no vocabulary of vwt")
-                words = file.get_tensor("words")
-            vocabulary = cls(words, int(metadata["version"]), _read_normalisation(metadata))
-        except (SafetensorError, KeyError, OSError) as error:
-            raise VocabularyError(f"{path} is no vocabulary: {error}") from error
-        if str(vocabulary.patch_size) != metadata["patch_size"]:
-            raise VocabularyError(f"{path} contradicts itself about its patch size; learn it again")
-        return vocabulary
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise VocabularyError(f"cannot read the vocabulary {path}: {error.strerror}") from error
+        return cls.from_bytes(data, str(path))
+
+
+def _digest(words: torch.Tensor) -> str:
+    return hashlib.sha256(words.numpy().tobytes()).hexdigest()
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file: a JSON header behind its length in eight bytes."""
+    length = int.from_bytes(data[:8], "little")
+    return dict(json.loads(data[8 : 8 + length]).get("__metadata__", {}))
 
 
 def _read_normalisation(metadata: dict[str, str]) -> Normalisation | None:

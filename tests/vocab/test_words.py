@@ -152,3 +152,21 @@ def test_a_vocabulary_that_cannot_be_written_says_so(tmp_path):
 def test_words_that_are_no_patches_are_refused(shape):
     with pytest.raises(VocabularyError):
         Vocabulary(torch.ones(shape))
+
+
+def test_every_damaged_byte_of_the_words_is_noticed():
+    data = bytearray(Vocabulary(patches(9)).to_bytes())
+    for position in range(len(data) - 9 * PATCH * 4, len(data), 97):
+        damaged = bytearray(data)
+        damaged[position] ^= 1
+
+        with pytest.raises(VocabularyError):
+            Vocabulary.from_bytes(bytes(damaged))
+
+
+@pytest.mark.parametrize("length", [0, 7, 8, 100, -1])
+def test_a_part_of_a_vocabulary_is_refused(length):
+    data = Vocabulary(patches(9)).to_bytes()
+
+    with pytest.raises(VocabularyError, match="key vwt:cam:vocab:3 is"):
+        Vocabulary.from_bytes(data[:length], "key vwt:cam:vocab:3")
