@@ -15,6 +15,8 @@ from typing import Any
 VWT = str(Path(sys.executable).with_name("vwt"))
 # Far beyond what anything takes; only a hang comes this far.
 PATIENCE_S = 120
+# For what must fail or end at once; starting torch takes up to half of it on a busy machine.
+SOON_S = 20
 NULL = ("--model", "null", "--tokenizer", "full", "--meter", "estimate")
 
 # No terminal settings and no model cache of whoever runs the tests; the hub is a port nobody listens on.
@@ -43,6 +45,18 @@ def succeeds(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     done = vwt(*arguments)
     assert done.returncode == 0, done.stderr
     return done
+
+
+def refused(*arguments: str | Path, code: int) -> str:
+    """Runs a command that must fail soon, with that exit code and one line; returns the line."""
+    done = vwt(*arguments, patience_s=SOON_S)
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("vwt: ")
+    assert done.stderr.endswith("\n")
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
 
 
 def start(*arguments: str | Path, **settings: Any) -> subprocess.Popen[str]:
