@@ -4,65 +4,81 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Protocol
 
 from pipeline.engine import BatchOutput, PendingBatch
 from pipeline.frame import Frame
 from pipeline.results import Energy, FrameResult
 from pipeline.tokenizers import InterTokenizer, Tokenizer
-from pipeline.warmup import WordLearner
+from vocab.words import Vocabulary
+
+
+class WordSource(Protocol):
+    """Where the words of `inter` come from while a stream runs."""
+
+    @property
+    def missing(self) -> int:
+        """Frames it wants to see in full before it can give words."""
+        ...
+
+    def observe(self, frames: Sequence[Frame]) -> None:
+        """Takes in frames that are about to run."""
+        ...
+
+    def vocabulary(self) -> Vocabulary | None:
+        """The words to use from now on; None while there are none."""
+        ...
 
 
 class StreamState:
-    """All that a stream remembers: its numbering, its tokenizer, and the words it is learning.
+    """All that a stream remembers: its numbering, its tokenizer, and where its words come from.
 
     It can be dropped at any time; a new one numbers from 0 and learns again.
 
     Args:
         name: the stream's id in results.
-        tokenizer: what plans its frames; with a learner, until the words are learned.
-        learner: learns the words for `inter`; None where nothing is to be learned.
-        threshold: of the `inter` tokenizer that the learned words go to.
+        tokenizer: what plans its frames; with `words`, until there are any.
+        words: gives the words of `inter`; None where nothing is to be learned.
+        threshold: of the `inter` tokenizer that the words go to.
     """
 
     def __init__(
         self,
         name: str,
         tokenizer: Tokenizer,
-        learner: WordLearner | None = None,
+        words: WordSource | None = None,
         threshold: float = 0.1,
     ) -> None:
         self.name = name
         self.next_frame = 0
         self._tokenizer = tokenizer
-        self._learner = learner
+        self._source = words
         self._threshold = threshold
-        self._asked_for = tokenizer.name if learner is None else InterTokenizer.name
+        self._asked_for = tokenizer.name if words is None else InterTokenizer.name
 
     @property
     def learning(self) -> bool:
-        """Whether frames run in full because words are still being learned."""
-        return self._learner is not None
+        """Whether frames run in full because there are no words yet."""
+        return self._source is not None and self._tokenizer.name != InterTokenizer.name
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The words in use; None where there are none."""
+        return self._tokenizer.vocabulary if isinstance(self._tokenizer, InterTokenizer) else None
 
     def batch_limit(self, batch: int) -> int:
         """At most how many frames to take next, so that warm-up ends at the same frame for any batch size."""
-        missing = 0 if self._learner is None else self._learner.missing
+        missing = self._source.missing if self._source is not None and self.learning else 0
         return min(batch, missing) if missing else batch
 
     def tokenizer_for(self, frames: Sequence[Frame]) -> Tokenizer:
-        """The tokenizer for the next batch; changes over to learned words between batches."""
-        if self._learner is not None:
-            vocabulary = self._learner.vocabulary()
-            if vocabulary is None:
-                self._learner.observe([frame.image for frame in frames])
-            else:
+        """The tokenizer for the next batch; changes over to new words between batches, never inside one."""
+        if self._source is not None:
+            vocabulary = self._source.vocabulary()
+            if vocabulary is not None and vocabulary is not self.vocabulary:
                 self._tokenizer = InterTokenizer(vocabulary, self._threshold)
-                self._learner = None
+            self._source.observe(frames)
         return self._tokenizer
-
-    @property
-    def words(self) -> int | None:
-        """How many words the tokenizer knows; None where it uses none."""
-        return len(self._tokenizer.vocabulary) if isinstance(self._tokenizer, InterTokenizer) else None
 
     def results(
         self, pending: PendingBatch, batch: BatchOutput, taken_at: float, energies: Sequence[Energy]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
 
-from pipeline.frame import Pixels
+from pipeline.frame import Frame, Pixels
 from pipeline.input_spec import InputSpec
 from vocab.patches import patchify
 from vocab.words import Normalisation, Vocabulary
@@ -80,11 +81,11 @@ class WordLearner:
         """Frames still to be seen before learning starts."""
         return self._wanted - len(self._images) if self._learning is None else 0
 
-    def observe(self, images: list[Pixels]) -> None:
-        """Takes in frames that ran in full; starts learning when there are enough."""
+    def observe(self, frames: Sequence[Frame]) -> None:
+        """Takes in frames that run in full; starts learning when there are enough."""
         if self._learning is not None:
             return
-        self._images += images[: self.missing]
+        self._images += [frame.image for frame in frames[: self.missing]]
         if self.missing == 0:
             pool = ThreadPoolExecutor(1, thread_name_prefix="vwt-words")
             self._learning = pool.submit(

@@ -135,10 +135,9 @@ class StreamRun:
     def _tokenizer(self, state: StreamState, frames: Sequence[Frame]) -> Tokenizer:
         was_learning = state.learning
         tokenizer = state.tokenizer_for(frames)
-        if was_learning and not state.learning:
-            self._notices.say(
-                f"learned {state.words} words from the stream; its frames are tokenized from here on"
-            )
+        if was_learning and state.vocabulary is not None:
+            count = len(state.vocabulary)
+            self._notices.say(f"learned {count} words from the stream; its frames are tokenized from here on")
         return tokenizer
 
     def _collect(
