@@ -56,8 +56,8 @@ def open_meter(
             return NoMeter(f"no energy counter is known for device {device}")
         try:
             return open_rapl(powercap)
-        except MeterError as error:
-            return EstimateMeter(watts_per_core, note=str(error))
+        except MeterError:
+            return EstimateMeter(watts_per_core)
     measures = "cuda" if kind == "nvml" else "cpu"
     if on != measures:
         raise UsageError(f"the {kind} meter measures {measures} only, not device {device}: use auto")

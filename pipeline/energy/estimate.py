@@ -21,7 +21,6 @@ class EstimateMeter(Meter):
 
     Args:
         watts_per_core: what one busy core draws.
-        note: why no counter is used, for `describe()`.
         clock: monotonic seconds.
         cpu_time: CPU seconds of the process so far.
 
@@ -38,7 +37,6 @@ class EstimateMeter(Meter):
         self,
         watts_per_core: float = 5.0,
         *,
-        note: str | None = None,
         clock: Callable[[], float] = time.monotonic,
         cpu_time: Callable[[], float] = time.process_time,
     ) -> None:
@@ -47,14 +45,12 @@ class EstimateMeter(Meter):
         self.idle_watts = 0.0
         self.max_watts = watts_per_core * (os.cpu_count() or 1)
         self._watts_per_core = watts_per_core
-        self._note = note
         self._clock = clock
         self._cpu_time = cpu_time
 
     def describe(self) -> str:
         """One line for a person."""
-        text = f"estimate: CPU seconds of this process x {self._watts_per_core:g} W per core"
-        return f"{text} ({self._note})" if self._note else text
+        return f"estimate: CPU seconds of this process x {self._watts_per_core:g} W per core"
 
     def read(self) -> Reading:
         """CPU seconds so far, in joules."""
