@@ -9,6 +9,7 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import Any
 
 import click
 
@@ -23,7 +24,23 @@ from workers.commands.vocab import vocab
 _DEBUG = "--debug"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _Commands(click.Group):
+    """Ends quietly when who reads our output has what they wanted; click would exit with 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            code = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Keeps the interpreter from flushing into the broken pipe when it ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        return code
+
+
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(version("vwt-stream"), message="%(version)s")
 @click.option(_DEBUG, is_flag=True, help="Show tracebacks and library messages (anywhere on the line).")
 def cli(debug: bool) -> None:  # taken off the line by `main`
@@ -56,10 +73,6 @@ def _call(words: list[str], debug: bool) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 130
-    except BrokenPipeError:
-        # Who read our output has what they wanted; keep the interpreter from flushing into the broken pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except VocabularyError as error:
         return _fail(str(error), 2, debug)
     except VwtError as error:

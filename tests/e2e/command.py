@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import queue
@@ -62,6 +63,22 @@ def refused(*arguments: str | Path, code: int) -> str:
 def start(*arguments: str | Path, **settings: Any) -> subprocess.Popen[str]:
     """Starts the command; what it writes goes where `settings` (of Popen) say."""
     return subprocess.Popen([VWT, *map(str, arguments)], text=True, env=_ENVIRONMENT, **settings)
+
+
+def small_pipe(fd: int) -> None:
+    """Makes a pipe hold one page, the least there is, so that who writes soon waits for its reader."""
+    fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, 4096)
+
+
+def interrupt_until_it_ends(process: subprocess.Popen[str]) -> int:
+    """Presses Ctrl-C again and again, as one does when a program does not end; its exit code."""
+    for _ in range(10 * PATIENCE_S):
+        process.send_signal(signal.SIGINT)
+        try:
+            return process.wait(0.1)
+        except subprocess.TimeoutExpired:
+            pass
+    raise AssertionError("it does not end")
 
 
 def results_of(text: str) -> list[dict[str, Any]]:

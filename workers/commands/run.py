@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from contextlib import closing
 from types import FrameType
@@ -21,6 +20,8 @@ from pipeline.defaults import (
     DEFAULT_WATTS_PER_CORE,
     DEFAULT_WORDS,
 )
+
+_STDERR_FD = 2
 
 
 @click.command(short_help="Run one source: predictions and joules per frame.")
@@ -148,8 +149,9 @@ def _stop_on_signals(stop: threading.Event) -> None:
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         if stop.is_set():
-            if sys.stderr.isatty():
-                sys.stderr.write("\x1b[?25h\n")  # the progress display hides the cursor
+            if os.isatty(_STDERR_FD):
+                # The progress display hides the cursor, and stands in for sys.stderr.
+                os.write(_STDERR_FD, b"\x1b[?25h\n")
             os._exit(130)
         stop.set()
 
