@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from pipeline.errors import UsageError
@@ -14,6 +15,7 @@ from pipeline.reader import FrameReader
 from pipeline.sources import SourceOptions, open_source, parse_source
 from pipeline.warmup import learn_words
 from vocab.words import Vocabulary
+from workers.notices import Notices
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ def learn_from_sources(
     sources: Sequence[str],
     words: int,
     model: str,
+    notices: Notices,
     frames: int,
     fps: float | None = None,
     max_frames: int | None = None,
@@ -40,6 +43,7 @@ def learn_from_sources(
         sources: SOURCE arguments of `vwt run`.
         words: how many words.
         model: whose input they are for.
+        notices: says what happens on the way.
         frames: how many frames to learn from.
         fps: sampling rate on presentation time; None for every frame.
         max_frames: frames looked at per source; None for all. Live sources need it.
@@ -50,18 +54,21 @@ def learn_from_sources(
         SourceError, ModelError: as `vwt run`.
         VocabularyError: when the frames hold fewer patches than words.
     """
-    spec, patch_size = model_input(model)
+    model_spec, patch_size = model_input(model)
     if patch_size is None:
         raise UsageError(f"model '{model}' has no patches to learn words from; name a Vision Transformer")
     drawn: list[Pixels] = []
     draw = random.Random(seed)
     seen = 0
     for text in sources:
-        source = open_source(parse_source(text), SourceOptions(), lambda _notice: None)
-        try:
+        spec = parse_source(text)
+        with (
+            notices.waiting(f"looking at {spec.display}"),
+            closing(open_source(spec, SourceOptions(), lambda notice: notices.say(notice.message))) as source,
+        ):
             if source.info.live and max_frames is None:
                 raise UsageError(f"{source.info.display} has no end; say how long to look with --max-frames")
-            reader = FrameReader(source, Preprocessor(spec), fps=fps, max_frames=max_frames)
+            reader = FrameReader(source, Preprocessor(model_spec), fps=fps, max_frames=max_frames)
             while (batch := reader.batch(16)) is not None:
                 for frame in batch:
                     seen += 1
@@ -69,6 +76,6 @@ def learn_from_sources(
                         drawn.append(frame.image)
                     elif (place := draw.randrange(seen)) < frames:
                         drawn[place] = frame.image
-        finally:
-            source.close()
-    return Learned(learn_words(drawn, spec, patch_size, words, seed=seed, strict=True), len(drawn), seen)
+    with notices.waiting(f"learning {words} words from {len(drawn)} frames"):
+        vocabulary = learn_words(drawn, model_spec, patch_size, words, seed=seed, strict=True)
+    return Learned(vocabulary, len(drawn), seen)

@@ -52,9 +52,15 @@ def learn(
     seed: int,
 ) -> None:
     """Learn visual words from SOURCES for `vwt run --vocab`."""
+    from rich.console import Console
+
+    from pipeline.sinks.output import check_output
+    from workers.notices import Notices
     from workers.vocabulary import learn_from_sources
 
-    learned = learn_from_sources(sources, words, model, frames, fps, max_frames, seed)
+    check_output(out, "--out")
+    notices = Notices(Console(stderr=True), quiet=False)
+    learned = learn_from_sources(sources, words, model, notices, frames, fps, max_frames, seed)
     learned.vocabulary.save(out)
     click.echo(
         f"learned {len(learned.vocabulary)} words of patch size {learned.vocabulary.patch_size} "
