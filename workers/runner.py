@@ -128,6 +128,11 @@ class StreamRun:
                     self._collect(*flying.popleft(), state, delivery, ledger)
                 delivery.deliver()
                 progress.update(delivery.stats, self._doing(state))
+            if state.learning and state.next_frame:
+                self._notices.say(
+                    "no words were learned before the end, so every frame ran in full; "
+                    "a smaller --warmup-frames or words of an earlier run (--vocab) help"
+                )
         finally:
             while flying:
                 self._collect(*flying.popleft(), state, delivery, ledger)

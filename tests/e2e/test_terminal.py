@@ -61,3 +61,8 @@ def test_quiet_says_nothing(tmp_path: Path) -> None:
     assert done.stderr == done.stdout == ""
     assert len(out.read_text().splitlines()) == 120
     assert summary.stat().st_size
+
+
+def test_a_clip_shorter_than_its_warm_up_says_that_nothing_was_learned() -> None:
+    done = succeeds("run", "sample:carphone", "--max-frames", "4", "--warmup-frames", "8")
+    assert "no words were learned before the end, so every frame ran in full" in done.stderr
