@@ -62,10 +62,18 @@ class WordLearner:
         wait: whether `vocabulary` waits for the learning (files: no frame runs in full that need not) or
             not (live: no frame waits).
         device: where the learning runs and the words stay.
+        version: of the learned vocabulary.
     """
 
     def __init__(
-        self, spec: InputSpec, patch_size: int, words: int, frames: int, wait: bool, device: torch.device
+        self,
+        spec: InputSpec,
+        patch_size: int,
+        words: int,
+        frames: int,
+        wait: bool,
+        device: torch.device,
+        version: int = 1,
     ) -> None:
         self._spec = spec
         self._patch_size = patch_size
@@ -73,6 +81,7 @@ class WordLearner:
         self._wanted = frames
         self._wait = wait
         self._device = device
+        self._version = version
         self._images: list[Pixels] = []
         self._learning: Future[Vocabulary] | None = None
 
@@ -94,7 +103,7 @@ class WordLearner:
                 self._spec,
                 self._patch_size,
                 self._words,
-                version=1,
+                version=self._version,
                 device=self._device,
             )
             self._images = []
