@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 
 from vocab.errors import VocabularyError
 from vocab.kmeans import kmeans
+from vocab.linear import linear_map
 
 _FORMAT = "vwt-vocabulary-1"
 _WORDS_AT_ONCE = 2048  # bounds the similarity table to patches x this many floats
@@ -61,10 +62,15 @@ class Vocabulary:
         self.normalisation = normalisation
         norms = self.words.norm(dim=1, keepdim=True)
         # A word of zeros has no direction: its similarity to everything is 0.
-        self._directions = (self.words / norms.clamp_min(1e-12)).T.contiguous()
+        directions = self.words / norms.clamp_min(1e-12)
+        self._similarity = [linear_map(part) for part in directions.split(_WORDS_AT_ONCE)]
 
     def __len__(self) -> int:
         return len(self.words)
+
+    def __reduce__(self) -> tuple[type[Vocabulary], tuple[torch.Tensor, int, Normalisation | None]]:
+        # What is derived from the words is made again: packed weights cannot be pickled.
+        return Vocabulary, (self.words, self.version, self.normalisation)
 
     def __repr__(self) -> str:
         return f"Vocabulary({len(self)} words, patch size {self.patch_size}, version {self.version})"
@@ -93,12 +99,12 @@ class Vocabulary:
                 f"a vocabulary of patch size {self.patch_size} cannot match patches of size {side}"
             )
         patches = patches.to(torch.float32)
-        best, word = (patches @ self._directions[:, :_WORDS_AT_ONCE]).max(dim=-1)
-        for start in range(_WORDS_AT_ONCE, len(self), _WORDS_AT_ONCE):
-            part = (patches @ self._directions[:, start : start + _WORDS_AT_ONCE]).max(dim=-1)
+        best, word = self._similarity[0](patches).max(dim=-1)
+        for number, similarity in enumerate(self._similarity[1:], start=1):
+            part = similarity(patches).max(dim=-1)
             better = part.values > best
             best = torch.where(better, part.values, best)
-            word = torch.where(better, part.indices + start, word)
+            word = torch.where(better, part.indices + number * _WORDS_AT_ONCE, word)
         return Match(word, 1 - best / patches.norm(dim=-1).clamp_min(1e-12))
 
     @classmethod
