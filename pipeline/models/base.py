@@ -14,6 +14,7 @@ from pipeline.input_spec import InputSpec
 from pipeline.models.encoder import PackedEncoder
 from pipeline.models.flops import EncoderFlops
 from pipeline.models.heads import Arrays, Head, Outputs, read_embedding, read_labels, top_labels
+from pipeline.models.linear import fix_linears
 from pipeline.results import Prediction
 from pipeline.tokenizers.plan import TokenPlan
 
@@ -90,6 +91,8 @@ class PackedModel(Model):
         self._head = head
         self._encoder_flops = EncoderFlops(backbone)
         self._head_flops = head_flops
+        if self.device.type == "cpu":
+            fix_linears(self.encoder.model.blocks)
 
     def run(self, images: torch.Tensor, plan: TokenPlan | None) -> Outputs:
         """See `Model.run`; a plan is required."""
