@@ -170,7 +170,8 @@ class StreamRun:
 
     def _summarise(self, delivery: Delivery, energy: str, ledger: Ledger, model: Model) -> None:
         options, info, stats = self._options, self._source.info, delivery.stats
-        written = [path for path in (options.out, options.annotate) if path not in (None, "-")]
+        paths = (options.out, options.annotate, options.json_summary)
+        written = [path for path in paths if path not in (None, "-")]
         if options.json_summary is not None:
             extra = {
                 "source": info.display,
@@ -180,6 +181,5 @@ class StreamRun:
                 "ledger": asdict(ledger.totals()),
             }
             write_json_summary(stats, options.json_summary, extra)
-            written.append(options.json_summary)
         if not options.quiet:
             print_summary(stats, self._notices.console, energy, written)
