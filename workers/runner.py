@@ -29,8 +29,6 @@ from workers.tokenizing import check_tokenizer, load_vocabulary, stream_state
 
 # How often a quiet stream looks up to see whether it should stop.
 _LOOK_UP_S = 0.25
-# One batch under way, one being gathered: more would only make results older.
-_BATCHES_AHEAD = 2
 
 
 class StreamRun:
@@ -101,7 +99,8 @@ class StreamRun:
             Preprocessor(model.input, keep_picture=options.annotate is not None),
             fps=options.fps,
             policy=options.policy or ("drop-oldest" if live else "block"),
-            capacity=_BATCHES_AHEAD * options.batch,
+            # One batch under way, one being gathered: more would only make results older.
+            capacity=options.batch,
             max_frames=options.max_frames,
         )
 
