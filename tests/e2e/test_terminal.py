@@ -13,12 +13,12 @@ from tests.e2e.terminal import CONTROL, HIDE_CURSOR, SHOW_CURSOR, on_a_terminal
 
 
 def test_a_terminal_shows_progress_then_the_summary_and_has_its_cursor_back(long_clip: Path) -> None:
-    with on_a_terminal("run", long_clip, *NULL, "--max-frames", "400") as (process, terminal):
+    with on_a_terminal("run", long_clip, *NULL) as (process, terminal):
         text = terminal.read_to_end()
         assert process.wait(SOON_S) == 0
     shown = CONTROL.sub("", text)
     assert re.search(r"\d+ %\s+\d+ frames\s+[\d.]+ fps", shown)
-    assert "frames       400 in " in shown
+    assert "frames       1200 in " in shown
     assert text.count(HIDE_CURSOR) == text.count(SHOW_CURSOR) > 0
     assert text.rindex(SHOW_CURSOR) > text.rindex(HIDE_CURSOR)
 
