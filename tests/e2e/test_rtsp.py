@@ -32,7 +32,9 @@ def test_a_stream_survives_the_loss_of_its_camera(locked_rtsp_server: RtspServer
         run.read(20)
         assert run.finish(signal.SIGINT) == 0
     check_results(run.results, live=True)
-    before, after = run.results[lost - 1], run.results[lost]
+    timed = [result for result in run.results if result["pts_s"] is not None]
+    before = max((r for r in timed if r["frame"] < lost), key=lambda r: r["frame"])
+    after = min((r for r in timed if r["frame"] >= lost), key=lambda r: r["frame"])
     # Presentation time goes on by the time that passed without pictures.
     away_s = after["captured_at"] - before["captured_at"]
     assert abs(after["pts_s"] - before["pts_s"] - away_s) < 0.5
@@ -48,7 +50,7 @@ def test_frames_that_came_while_the_model_was_loading_are_no_drops(rtsp_server: 
     with Running(rtsp_server.url, "--tokenizer", "full", "--fps", "1") as run:
         (first,) = run.read(1)
         assert run.finish(signal.SIGTERM) == 0
-    assert first["dropped"] == {}
+    assert "late" not in first["dropped"]
     assert first["captured_at"] is not None
 
 
