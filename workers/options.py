@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,9 +11,12 @@ from pipeline.defaults import (
     DEFAULT_BATCH,
     DEFAULT_DROP,
     DEFAULT_MODEL,
+    DEFAULT_RELEARN_AFTER_S,
     DEFAULT_THRESHOLD,
     DEFAULT_WARMUP_FRAMES,
     DEFAULT_WATTS_PER_CORE,
+    DEFAULT_WINDOW_FPS,
+    DEFAULT_WINDOW_PATCHES,
     DEFAULT_WORDS,
 )
 from pipeline.sources import SourceOptions
@@ -41,11 +44,42 @@ class TokenizerOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class RollingOptions:
+    """Where the rolling window of a stream is, and when words are learned from it again.
+
+    Attributes:
+        window: "memory" (of this process) or "redis" (of the scope, embedded without `redis`); None for a
+            window in Redis where `redis` is given, else in memory for live sources and none for files, which
+            keep the words of their first frames.
+        redis: URL of the server.
+        scope: streams of one scope share window and words; None for the stream's own.
+        relearn_after_s: age at which words are learned again, if no drift came before.
+        check_every_s: seconds between looks at the window.
+        window_fps: frames sampled for the window per second of the stream.
+        window_patches: patches drawn from each.
+    """
+
+    window: Literal["memory", "redis"] | None = None
+    redis: str | None = None
+    scope: str | None = None
+    relearn_after_s: float = DEFAULT_RELEARN_AFTER_S
+    check_every_s: float = 5.0
+    window_fps: float = DEFAULT_WINDOW_FPS
+    window_patches: int = DEFAULT_WINDOW_PATCHES
+
+    def resolved(self, live: bool) -> RollingOptions | None:
+        """The same with the window chosen; None where there is to be none."""
+        window = self.window or ("redis" if self.redis is not None else "memory" if live else None)
+        return None if window is None else replace(self, window=window)
+
+
+@dataclass(frozen=True, slots=True)
 class RunOptions:
     """What `vwt run` was asked to do; see `vwt run --help` for each."""
 
     source: str
     tokenizer: TokenizerOptions = field(default_factory=TokenizerOptions)
+    rolling: RollingOptions = field(default_factory=RollingOptions)
     model: str = DEFAULT_MODEL
     weights: str | None = None
     embedding: bool = False
@@ -73,10 +107,14 @@ def run_options(given: Mapping[str, Any]) -> RunOptions:
         vocab=None if vocab is None else Path(vocab),
         **{key: rest.pop(key) for key in ("threshold", "drop", "words", "warmup_frames")},
     )
+    rolling = RollingOptions(
+        relearn_after_s=rest.pop("relearn_after"),
+        **{key: rest.pop(key) for key in ("window", "redis", "scope", "window_fps", "window_patches")},
+    )
     opening = SourceOptions(
         open_timeout_s=rest.pop("open_timeout"),
         stall_timeout_s=rest.pop("stall_timeout"),
         decoder=rest.pop("decoder"),
         rtsp_transport=rest.pop("rtsp_transport"),
     )
-    return RunOptions(tokenizer=tokenizer, opening=opening, **rest)
+    return RunOptions(tokenizer=tokenizer, rolling=rolling, opening=opening, **rest)

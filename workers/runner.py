@@ -65,8 +65,9 @@ class StreamRun:
             device = resolve_device(options.device)
             with self._notices.waiting(f"loading {options.model}"):
                 model = load_model(options.model, options.weights, device, embedding=options.embedding)
-            state = stream_state(
-                options.name or info.name, options.tokenizer, model, vocabulary, live=info.live
+            name = options.name or info.name
+            state = stack.enter_context(
+                stream_state(name, options, model, vocabulary, info.live, self._notices.say)
             )
             meter = open_meter(options.meter, str(device), options.watts_per_core)
             stack.callback(meter.close)
@@ -165,7 +166,9 @@ class StreamRun:
     def _doing(self, state: StreamState) -> str:
         if self._source.state == "reconnecting":
             return "reconnecting"
-        return "learning words" if state.learning else "running"
+        if state.learning:
+            return "learning words"
+        return "running" if state.vocabulary is None else f"words v{state.vocabulary.version}"
 
     def _summarise(self, delivery: Delivery, energy: str, ledger: Ledger, model: Model) -> None:
         options, info, stats = self._options, self._source.info, delivery.stats

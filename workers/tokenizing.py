@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from pipeline.errors import UsageError
 from pipeline.models.base import Model
 from pipeline.stream import StreamState
 from pipeline.tokenizers import TOKENIZERS, FullTokenizer, InterTokenizer, IntraTokenizer
-from pipeline.warmup import WordLearner
 from vocab.words import Normalisation, Vocabulary
-from workers.options import TokenizerOptions
+from workers.living import first_words, living_words
+from workers.options import RunOptions, TokenizerOptions
 
 
 def load_vocabulary(options: TokenizerOptions) -> Vocabulary | None:
@@ -18,36 +21,53 @@ def load_vocabulary(options: TokenizerOptions) -> Vocabulary | None:
     return Vocabulary.load(options.vocab)
 
 
-def stream_state(
-    name: str, options: TokenizerOptions, model: Model, vocabulary: Vocabulary | None, live: bool
-) -> StreamState:
-    """The state a stream starts with.
-
-    Raises:
-        UsageError: when the model does not take the tokenizer, or the words do not fit the model.
-    """
+def check_takes(options: TokenizerOptions, model: Model) -> None:
+    """Raises UsageError when the model does not take the tokenizer."""
     if options.name not in model.tokenizers:
         raise UsageError(
             f"model '{model.name}' does not take --tokenizer {options.name}: only Vision Transformers with "
             f"plain patches drop or merge tokens; use --tokenizer {' or '.join(model.tokenizers)}"
         )
-    if options.name == "full":
-        return StreamState(name, FullTokenizer())
-    if options.name == "intra":
-        return StreamState(name, IntraTokenizer(options.drop))
-    assert model.patch_size is not None
-    if vocabulary is not None:
+
+
+@contextmanager
+def stream_state(
+    name: str,
+    options: RunOptions,
+    model: Model,
+    vocabulary: Vocabulary | None,
+    live: bool,
+    say: Callable[[str], None],
+) -> Iterator[StreamState]:
+    """The state a stream starts with; what feeds it ends with the context.
+
+    Args:
+        name: of the stream.
+        options: what `vwt run` was asked to do.
+        model: that the tokenizer is for.
+        vocabulary: the words of `--vocab`.
+        live: whether frames must not wait for words.
+        say: told what a person should know.
+
+    Raises:
+        UsageError: the model does not take the tokenizer, or the words do not fit the model.
+        ServiceError: Redis does not answer.
+    """
+    tokenizer = options.tokenizer
+    check_takes(tokenizer, model)
+    rolling = options.rolling.resolved(live)
+    if tokenizer.name == "full":
+        yield StreamState(name, FullTokenizer())
+    elif tokenizer.name == "intra":
+        yield StreamState(name, IntraTokenizer(tokenizer.drop))
+    elif vocabulary is not None:
         _check_fits(vocabulary, model)
-        return StreamState(name, InterTokenizer(vocabulary.to(model.device), options.threshold))
-    learner = WordLearner(
-        model.input,
-        model.patch_size,
-        options.words,
-        options.warmup_frames,
-        wait=not live,
-        device=model.device,
-    )
-    return StreamState(name, FullTokenizer(), learner, options.threshold)
+        yield StreamState(name, InterTokenizer(vocabulary.to(model.device), tokenizer.threshold))
+    elif rolling is None:
+        yield StreamState(name, FullTokenizer(), first_words(tokenizer, model, live), tokenizer.threshold)
+    else:
+        with living_words(tokenizer, rolling, model, name, live, say) as words:
+            yield StreamState(name, FullTokenizer(), words, tokenizer.threshold)
 
 
 def check_tokenizer(options: TokenizerOptions) -> None:

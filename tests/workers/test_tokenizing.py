@@ -6,8 +6,9 @@ import torch
 from pipeline.errors import UsageError
 from pipeline.input_spec import InputSpec
 from pipeline.models.base import NullModel
+from pipeline.stream import StreamState
 from vocab.words import Normalisation, Vocabulary
-from workers.options import TokenizerOptions
+from workers.options import RunOptions, TokenizerOptions
 from workers.tokenizing import check_tokenizer, load_vocabulary, stream_state
 
 SPEC = InputSpec(28, 28)
@@ -23,6 +24,13 @@ class Patched(NullModel):
 
     def __init__(self) -> None:
         super().__init__(torch.device("cpu"), SPEC)
+
+
+def first_state(options: TokenizerOptions, model: NullModel, given: Vocabulary | None = None) -> StreamState:
+    """The state that a file starts with."""
+    run = RunOptions("clip.mp4", options)
+    with stream_state("s", run, model, given, live=False, say=print) as state:
+        return state
 
 
 def words(patch_size: int = 14, normalisation: Normalisation | None = None) -> Vocabulary:
@@ -52,40 +60,40 @@ def test_a_setting_of_another_tokenizer_does_not_matter() -> None:
 
 def test_a_model_without_patches_takes_full_only() -> None:
     with pytest.raises(UsageError, match=r"does not take --tokenizer inter: .* use --tokenizer full"):
-        stream_state("s", TokenizerOptions("inter"), NullModel(torch.device("cpu")), None, live=False)
+        first_state(TokenizerOptions("inter"), NullModel(torch.device("cpu")))
 
 
 @pytest.mark.parametrize("name", ["full", "intra"])
 def test_full_and_intra_learn_nothing(name: str) -> None:
-    state = stream_state("s", TokenizerOptions(name), Patched(), None, live=False)
+    state = first_state(TokenizerOptions(name), Patched())
     assert not state.learning
     assert state.vocabulary is None
 
 
 def test_inter_learns_its_words_where_none_are_given() -> None:
-    state = stream_state("s", TokenizerOptions("inter", warmup_frames=3), Patched(), None, live=False)
+    state = first_state(TokenizerOptions("inter", warmup_frames=3), Patched())
     assert state.learning
     assert state.batch_limit(8) == 3
 
 
 def test_inter_starts_with_the_words_it_is_given() -> None:
     own = words(normalisation=Normalisation(SPEC.mean, SPEC.std))
-    state = stream_state("s", TokenizerOptions("inter"), Patched(), own, live=False)
+    state = first_state(TokenizerOptions("inter"), Patched(), own)
     assert not state.learning
     assert state.vocabulary is own
 
 
 def test_words_without_a_record_of_their_normalisation_are_taken_at_their_word() -> None:
-    state = stream_state("s", TokenizerOptions("inter"), Patched(), words(), live=False)
+    state = first_state(TokenizerOptions("inter"), Patched(), words())
     assert state.vocabulary is not None
 
 
 def test_words_of_another_patch_size_are_refused() -> None:
     with pytest.raises(UsageError, match="patches of 16 pixels, model 'patched' has 14"):
-        stream_state("s", TokenizerOptions("inter"), Patched(), words(16), live=False)
+        first_state(TokenizerOptions("inter"), Patched(), words(16))
 
 
 def test_words_of_pixels_normalised_otherwise_are_refused() -> None:
     other = words(normalisation=Normalisation((0.1, 0.2, 0.3), (0.4, 0.5, 0.6)))
     with pytest.raises(UsageError, match="normalised otherwise"):
-        stream_state("s", TokenizerOptions("inter"), Patched(), other, live=False)
+        first_state(TokenizerOptions("inter"), Patched(), other)

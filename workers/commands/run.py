@@ -15,9 +15,12 @@ from pipeline.defaults import (
     DEFAULT_BATCH,
     DEFAULT_DROP,
     DEFAULT_MODEL,
+    DEFAULT_RELEARN_AFTER_S,
     DEFAULT_THRESHOLD,
     DEFAULT_WARMUP_FRAMES,
     DEFAULT_WATTS_PER_CORE,
+    DEFAULT_WINDOW_FPS,
+    DEFAULT_WINDOW_PATCHES,
     DEFAULT_WORDS,
 )
 
@@ -51,6 +54,42 @@ _STDERR_FD = 2
     default=DEFAULT_WARMUP_FRAMES,
     show_default=True,
     help="inter without --vocab: frames to learn from; they run in full.",
+)
+@click.option(
+    "--redis",
+    envvar="VWT_REDIS",
+    metavar="URL",
+    help="inter: keep the rolling window and the words in this Redis, shared by the scope.",
+)
+@click.option(
+    "--window",
+    type=click.Choice(["memory", "redis"]),
+    help="inter: where the rolling window is that words are learned from again and again.  "
+    "[default: redis with --redis, memory for live sources, none for files]",
+)
+@click.option(
+    "--scope", metavar="NAME", help="inter: streams of one scope share words.  [default: the stream]"
+)
+@click.option(
+    "--relearn-after",
+    type=click.FloatRange(min=0, min_open=True),
+    default=DEFAULT_RELEARN_AFTER_S,
+    show_default=True,
+    help="inter: seconds after which words are learned again, drift or not.",
+)
+@click.option(
+    "--window-fps",
+    type=click.FloatRange(min=0, min_open=True),
+    default=DEFAULT_WINDOW_FPS,
+    show_default=True,
+    help="inter: frames per second that the window samples.",
+)
+@click.option(
+    "--window-patches",
+    type=click.IntRange(min=1),
+    default=DEFAULT_WINDOW_PATCHES,
+    show_default=True,
+    help="inter: patches that the window takes of each.",
 )
 @click.option("--model", default=DEFAULT_MODEL, metavar="NAME", show_default=True, help="See `vwt models`.")
 @click.option(
