@@ -69,7 +69,7 @@ class Engine:
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """(B, H, W, 3) uint8 -> (B, 3, H, W) float32, normalised as the model wants it."""
-        return (images.permute(0, 3, 1, 2).to(torch.float32) / 255 - self._mean) / self._std
+        return images.permute(0, 3, 1, 2).to(torch.float32).div_(255).sub_(self._mean).div_(self._std)
 
     @torch.inference_mode()
     def submit(self, frames: Sequence[Frame], tokenizer: Tokenizer) -> PendingBatch:

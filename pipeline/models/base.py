@@ -144,6 +144,7 @@ class NullModel(Model):
     """Does nothing: what is left is the cost of everything around a model."""
 
     name = "null"
+    needs_pixels = False
 
     def __init__(self, device: torch.device, spec: InputSpec | None = None) -> None:
         self.input = spec or InputSpec(224, 224)
