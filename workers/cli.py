@@ -20,6 +20,7 @@ from workers.commands.doctor import doctor
 from workers.commands.models import models
 from workers.commands.run import run
 from workers.commands.vocab import vocab
+from workers.threads import share_cores
 
 _DEBUG = "--debug"
 
@@ -57,6 +58,7 @@ for _command in (run, models, vocab, doctor):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command line and exits: 0 done, 2 usage, 3 source, 4 model, 5 service, 1 anything else."""
+    share_cores()
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = _DEBUG in words
     _quieten_libraries(debug)
