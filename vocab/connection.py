@@ -24,6 +24,7 @@ _FORMS = (
     "redis+cluster://[user:password@]host[:port],… (rediss+ for TLS)"
 )
 _TIMEOUT_S = 1.0
+_OF_THE_POOL = ("max_connections",)
 _PORTS = {"sentinel": 26379, "cluster": 6379}
 
 
@@ -46,16 +47,8 @@ def connect(url: str) -> RedisClient:
         StoreUnavailable: the server does not answer or refuses.
     """
     with redis_errors("use Redis", shown(url)):
-        try:
-            client = _client(url)
-            ping(client)
-        except TypeError as error:
-            option = re.search(r"unexpected keyword argument '(\w+)'", str(error))
-            if option is None:
-                raise
-            raise VocabularyError(
-                f"the Redis URL {shown(url)} has an option that redis-py does not know: {option[1]}"
-            ) from None
+        client = _client(url)
+        client.ping()
     return client
 
 
@@ -109,7 +102,9 @@ def _single(url: str) -> redis.Redis:
         _ = parts.port  # a bad one raises
     elif not parts.path:
         raise ValueError
-    return redis.Redis.from_pool(redis.ConnectionPool(**{**_options(parse_url(url)), "retry": _retry()}))
+    known = parse_url(url)
+    _check_options(known, url)
+    return redis.Redis.from_pool(redis.ConnectionPool(**{**_options(known), "retry": _retry()}))
 
 
 def _cluster_or_sentinel(url: str, scheme: str, kind: str) -> RedisClient:
@@ -117,6 +112,7 @@ def _cluster_or_sentinel(url: str, scheme: str, kind: str) -> RedisClient:
     login, at, hosts = parts.netloc.rpartition("@")
     addresses = [(node.hostname, node.port or _PORTS[kind]) for node in map(_node, hosts.split(","))]
     known = parse_url(f"{scheme}://{login}{at}host/?{parts.query}")
+    _check_options(known, url)
     for key in ("host", "port", "connection_class"):
         known.pop(key, None)
     options = {**_options(known), "ssl": scheme == "rediss"}
@@ -145,6 +141,18 @@ def _check_rest(path: str, pattern: str, query: str, fragment: str) -> None:
     # An "@" behind the host is a password that cut the URL short: we would talk to a host it names.
     if not re.fullmatch(pattern, path) or "@" in path + query + fragment or fragment:
         raise ValueError
+
+
+def _check_options(known: dict[str, Any], url: str) -> None:
+    # redis-py finds out when it connects, or, to a Cluster, never.
+    make = known.get("connection_class", redis.Connection)
+    try:
+        make(**{key: value for key, value in known.items() if key not in ("connection_class", *_OF_THE_POOL)})
+    except TypeError as error:
+        option = str(error).rpartition("argument ")[2]
+        raise VocabularyError(
+            f"the Redis URL {shown(url)} has an option that redis-py does not know: {option}"
+        ) from None
 
 
 def _options(known: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from redis import exceptions
+from redis.sentinel import MasterNotFoundError
 
 from vocab.errors import StoreUnavailable
 
@@ -41,7 +42,9 @@ def raise_first(answers: list[Any]) -> list[Any]:
     return answers
 
 
-def _why(error: Exception) -> str:
+def _why(error: BaseException) -> str:
+    while isinstance(error, exceptions.RedisClusterException) and error.__cause__ is not None:
+        error = error.__cause__
     text = " ".join(str(error).split()).rstrip(".")[:_LONGEST_REASON]
     if isinstance(error, exceptions.OutOfMemoryError):
         return "is full; raise its maxmemory, or lower the window's max_bytes"
@@ -52,6 +55,9 @@ def _why(error: Exception) -> str:
         exceptions.AuthenticationError | exceptions.AuthorizationError | exceptions.NoPermissionError,
     ) or text.startswith(("NOAUTH", "WRONGPASS")):
         return f"refuses us ({text}); check the user and password of the URL and what they may do"
+    if isinstance(error, MasterNotFoundError):
+        # What follows the colon are representations of redis-py's objects.
+        return f"gives no primary ({text.partition(' : ')[0]}); check that its Sentinels run and know it"
     if isinstance(error, exceptions.BusyLoadingError):
         return "is still loading its data; wait until it has"
     if isinstance(error, exceptions.ReadOnlyError):

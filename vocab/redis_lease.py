@@ -10,7 +10,7 @@ from vocab.errors import StoreUnavailable
 from vocab.keys import ScopeKeys
 from vocab.redis_errors import redis_errors
 
-# A store that lost its data counts tokens from its clock on, so that no token from before comes again.
+# A server that lost its data counts tokens from its clock (microseconds) on, so that none comes again.
 _ACQUIRE = """
 local holder = redis.call('GET', KEYS[1])
 if holder == ARGV[1] then
@@ -21,10 +21,11 @@ if holder then
     if redis.call('PTTL', KEYS[1]) < 0 then return 'foreign' end
     return false
 end
-redis.call('HSETNX', KEYS[2], 'token', redis.call('TIME')[1])
-local token = redis.call('HINCRBY', KEYS[2], 'token', 1)
+local now = redis.call('TIME')
+redis.call('HSETNX', KEYS[2], 'token', now[1] .. string.format('%06d', now[2]))
+redis.call('HINCRBY', KEYS[2], 'token', 1)
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return tostring(token)
+return redis.call('HGET', KEYS[2], 'token')
 """
 _RENEW = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
