@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SOURCE ?= sample:bikes
 
-.PHONY: setup run test test-slow test-gpu gpu-clips test-gpu-video lint bench clean
+.PHONY: setup run test test-gpu gpu-clips test-gpu-video lint bench clean
 
 setup: $(STAMP)
 
@@ -28,10 +28,7 @@ lint: setup
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/pytest -m "not gpu and not slow"
-
-test-slow: setup
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m "not gpu"
 
 # Needs Python, torch, timm and OpenCV only, so that it runs on a GPU machine without a network: make
 # $(GPU_CLIPS) here (`make gpu-clips`) and take the file along.
@@ -49,6 +46,13 @@ test-gpu: $(GPU_CLIPS)
 # Decoding on the GPU needs the whole project installed.
 test-gpu-video: setup
 	$(BIN)/pytest -m gpu
+
+# A quarter of an hour on two quiet cores. benchmarks/ has more: defaults, rolling.
+bench: setup
+	$(BIN)/python -m benchmarks.preprocess
+	$(BIN)/python -m benchmarks.tokenizers --quick
+	$(BIN)/python -m benchmarks.run_overhead
+	$(BIN)/python -m benchmarks.memory
 
 clean:
 	rm -rf $(VENV) out build *.egg-info .mypy_cache .pytest_cache .ruff_cache
