@@ -90,7 +90,10 @@ class RedisStore:
             data = self._client.get(key)
         if data is None:
             raise VocabularyError(f"{key} is gone from {self._where}; use the current version")
-        vocabulary = Vocabulary.from_bytes(data, key)
+        try:
+            vocabulary = Vocabulary.from_bytes(data, key)
+        except KeyError as error:  # a damaged name of a field
+            raise VocabularyError(f"{key} is no vocabulary: it lacks {error}") from error
         if vocabulary.version != version:
             raise VocabularyError(f"{key} holds version {vocabulary.version}; delete it or use another scope")
         check_fits(vocabulary, self._patch_size, self._normalisation, key)

@@ -80,7 +80,7 @@ class VocabularyStore(Protocol):
         """Notes how well a version covers the window; the oldest notes go."""
 
     def history(self, limit: int = KEPT_RECORDS) -> list[Record]:
-        """The latest notes, oldest first."""
+        """The latest `limit` (1 or more) notes, oldest first."""
 
 
 class MemoryStore:
@@ -146,7 +146,7 @@ class MemoryStore:
     def history(self, limit: int = KEPT_RECORDS) -> list[Record]:
         """See `VocabularyStore`."""
         with self._lock:
-            return list(self._records)[-limit:] if limit > 0 else []
+            return list(self._records)[-limit:]
 
 
 def check_fits(

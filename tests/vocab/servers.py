@@ -77,9 +77,6 @@ class Server:
         """Freezes it: connections stay open and say nothing."""
         os.kill(self._process.pid, signal.SIGSTOP)
 
-    def resume(self) -> None:
-        os.kill(self._process.pid, signal.SIGCONT)
-
     def close(self) -> None:
         self.kill()
         shutil.rmtree(self.folder)
