@@ -207,6 +207,7 @@ class VocabularyKeeper:
             options.words,
             initial=current if current is not None and len(current) <= options.words else None,
             normalisation=self._normalisation,
+            should_stop=lambda: self._stopping,
         )
         self.learn_s = self._clock() - started
         if self._stopping:

@@ -63,11 +63,11 @@ def kmeans(
     start = points.new_empty(0, points.shape[1]) if initial is None else initial.to(points)
     clustering = _Clustering(points / lengths[:, None], F.normalize(start, dim=1), should_stop)
     generator = torch.Generator().manual_seed(seed)
-    before = float("inf")
+    before: float | None = None
     for _ in range(passes):
         clustering.fill(clusters, generator)
         distance = clustering.sweep()
-        if should_stop() or before - distance <= tolerance * before:
+        if should_stop() or (before is not None and before - distance <= tolerance * before):
             break
         before = distance
     return clustering.centres(lengths)

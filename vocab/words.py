@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
+from vocab.background import one_core
 from vocab.errors import VocabularyError
 from vocab.kmeans import kmeans
 from vocab.linear import linear_map
@@ -117,19 +119,27 @@ class Vocabulary:
         version: int = 0,
         normalisation: Normalisation | None = None,
         max_patches: int = 65_536,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> Vocabulary:
-        """Learns words by k-means on raw normalised patches, as the paper does.
+        """Learns words by spherical k-means on normalised patches.
+
+        The paper's k-means is Euclidean, but its words are matched by cosine distance. Learned by that
+        distance, they lie nearer to patches they have not seen and merge more of them.
 
         Args:
             patches: (..., 3*P*P) normalised pixels.
-            words: how many words to learn (fewer when the patches hold fewer distinct values).
-            initial: a vocabulary to start from; its words keep their indices.
+            words: how many words to learn (fewer when the patches hold fewer distinct directions).
+            initial: a vocabulary to start from; its words keep their indices. A word that no patch is
+                nearest to is drawn anew, most likely from the patches matched worst.
             seed: of the random draws; equal inputs and seed give equal words.
             version, normalisation: recorded in the result.
             max_patches: more patches than this are thinned out evenly at random first.
+            should_stop: asked between pieces of work of some ten milliseconds; it may wait, to leave the
+                processor to others. When it says True, learning ends early with the words so far.
 
         Raises:
-            VocabularyError: with fewer patches than words, or values that are not finite.
+            VocabularyError: with fewer patches than words, values that are not finite, or an initial
+                vocabulary of another patch size or of more words than wanted.
         """
         points = patches.detach().reshape(-1, patches.shape[-1]).to(torch.float32)
         if words < 1 or len(points) < words:
@@ -138,12 +148,23 @@ class Vocabulary:
             )
         if not bool(points.isfinite().all()):
             raise VocabularyError("the patches hold numbers that are not finite")
+        if initial is not None and initial.words.shape[1] != points.shape[1]:
+            raise VocabularyError(
+                f"words of patch size {initial.patch_size} are no start for patches of size "
+                f"{math.isqrt(points.shape[1] // 3)}; learn without initial words"
+            )
+        if initial is not None and len(initial) > words:
+            raise VocabularyError(
+                f"{words} words cannot start from {len(initial)}; ask for as many or learn without them"
+            )
         if len(points) > max_patches:
             generator = torch.Generator().manual_seed(seed)
             chosen = torch.randperm(len(points), generator=generator)[: max(max_patches, words)]
             points = points[chosen.to(points.device)]
         start = None if initial is None else initial.words
-        return cls(kmeans(points, words, start, seed=seed), version, normalisation)
+        with one_core():
+            learned = kmeans(points, words, start, seed=seed, should_stop=should_stop)
+        return cls(learned, version, normalisation)
 
     def to_bytes(self) -> bytes:
         """The vocabulary as a safetensors file, with what `from_bytes` needs to check it."""
