@@ -10,6 +10,7 @@ import torch
 
 from pipeline.frame import Frame, Pixels
 from pipeline.input_spec import InputSpec
+from vocab.background import step_back
 from vocab.patches import patchify
 from vocab.words import Normalisation, Vocabulary
 
@@ -96,7 +97,9 @@ class WordLearner:
             return
         self._images += [frame.image for frame in frames[: self.missing]]
         if self.missing == 0:
-            pool = ThreadPoolExecutor(1, thread_name_prefix="vwt-words")
+            pool = ThreadPoolExecutor(
+                1, thread_name_prefix="vwt-words", initializer=None if self._wait else step_back
+            )
             self._learning = pool.submit(
                 learn_words,
                 self._images,

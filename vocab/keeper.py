@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 
+from vocab.background import step_back
 from vocab.coverage import Coverage, DriftDetector, DriftLimits
 from vocab.errors import StoreUnavailable, VocabularyError
 from vocab.lease import Lease
@@ -139,6 +140,7 @@ class VocabularyKeeper:
             self.state = "unavailable"
 
     def _run(self) -> None:
+        step_back()
         while not self._stopping:
             self.step()
             self._wake.wait(self._options.check_every_s)
