@@ -1,6 +1,6 @@
 """Whether saved operations become saved time: tokenizers against `full`, and the time of planning.
 
-    python -m benchmarks.tokenizers [--quick]
+    python -m benchmarks.tokenizers [--one-thread] [--quick]
 
 Every batch of frames goes through `Engine.submit` and `result`, as in `vwt run`, with each tokenizer in turn;
 the order turns with every batch and all of it is repeated. A batch counts with the median of its repetitions.
@@ -8,6 +8,9 @@ the order turns with every batch and all of it is repeated. A batch counts with 
 most 1.10. It is given without planning on either side, and with planning on both. `planning` is the time
 spent in `Tokenizer.plan` as a share of a full forward pass, at most 0.05. Words are learned from
 the first 64 frames of the clip, as `vwt run` does; the frames measured are spread over the rest.
+
+Time is wall time with all cores, which needs a machine that does nothing else. `--one-thread` counts the CPU
+time of a single thread instead, which other processes hardly change.
 """
 
 from __future__ import annotations
@@ -15,9 +18,11 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import cv2
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -39,12 +44,15 @@ DROPS = (0.25, 0.5)
 MAX_TIME_TO_FLOPS = 1.10
 MAX_PLANNING = 0.05
 
+Clock = Callable[[], float]
+
 
 class Planned:
-    """A tokenizer that notes how long its last plan took."""
+    """A tokenizer that notes how long its last plan took, in seconds of `clock`."""
 
-    def __init__(self, inner: Tokenizer) -> None:
+    def __init__(self, inner: Tokenizer, clock: Clock) -> None:
         self._inner = inner
+        self._clock = clock
         self.name = inner.name
         self.plan_s = 0.0
 
@@ -53,9 +61,9 @@ class Planned:
         return self._inner.vocab_version
 
     def plan(self, images: torch.Tensor, patch_size: int, prefix: int = 1) -> TokenPlan:
-        started = time.perf_counter()
+        started = self._clock()
         plan = self._inner.plan(images, patch_size, prefix)
-        self.plan_s = time.perf_counter() - started
+        self.plan_s = self._clock() - started
         return plan
 
     def flops(self, patches: int, patch_size: int) -> int:
@@ -102,12 +110,14 @@ def tokenizers(model: Model, warmup: list[Frame]) -> dict[str, Tokenizer]:
     return made
 
 
-def measure(engine: Engine, batches: list[list[Frame]], arms: dict[str, Tokenizer], rounds: int) -> Any:
+def measure(
+    engine: Engine, batches: list[list[Frame]], arms: dict[str, Tokenizer], rounds: int, clock: Clock
+) -> dict[str, dict[str, float]]:
     """Times all tokenizers on the same batches, interleaved."""
     model = engine.model
     assert model.patch_size is not None
     assert model.grid is not None
-    timed = {name: Planned(arm) for name, arm in arms.items()}
+    timed = {name: Planned(arm, clock) for name, arm in arms.items()}
     found = {name: Measured([[] for _ in batches], [[] for _ in batches]) for name in arms}
     order = list(arms)
     for name in order:
@@ -116,9 +126,9 @@ def measure(engine: Engine, batches: list[list[Frame]], arms: dict[str, Tokenize
         for number, batch in enumerate(batches):
             for name in order:
                 one = found[name]
-                started = time.perf_counter()
+                started = clock()
                 output = engine.submit(batch, timed[name]).result()
-                one.total_s[number].append(time.perf_counter() - started)
+                one.total_s[number].append(clock() - started)
                 one.plan_s[number].append(timed[name].plan_s)
                 for index, frame in enumerate(output.frames, start=number * len(batches[0])):
                     one.kept[index] = frame.tokens_kept or 0
@@ -179,13 +189,19 @@ def marked(value: float, limit: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--frames", type=int, default=24, help="frames per clip (default %(default)s)")
+    parser.add_argument("--frames", type=int, default=16, help="frames per clip (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="repetitions (default %(default)s)")
     parser.add_argument("--model", choices=MODELS, action="append", help="only this model; may be repeated")
+    parser.add_argument("--one-thread", action="store_true", help="CPU time of one thread")
     parser.add_argument("--quick", action="store_true", help="few frames; writes no file")
     options = parser.parse_args()
     frames, rounds = (8, 2) if options.quick else (options.frames, options.rounds)
-    console = Console()
+    clock, name = time.perf_counter, "tokenizers"
+    if options.one_thread:
+        clock, name = time.thread_time, "tokenizers_one_thread"
+        torch.set_num_threads(1)
+        cv2.setNumThreads(1)
+    console = Console(width=110)
     figures: dict[str, Any] = {"frames": frames, "rounds": rounds}
     for model_name in options.model or MODELS:
         model = load_model(model_name, MODELS[model_name])
@@ -197,10 +213,10 @@ def main() -> None:
             for size in BATCHES:
                 batches = [judged[start : start + size] for start in range(0, frames, size)]
                 title = f"{model_name}, {clip}, batch {size}"
-                figures[title] = measure(engine, batches, arms, rounds)
+                figures[title] = measure(engine, batches, arms, rounds, clock)
                 show(console, title, figures[title])
     if not options.quick:
-        console.print(f"written: {write_results('tokenizers', figures)}")
+        console.print(f"written: {write_results(name, figures)}")
 
 
 if __name__ == "__main__":
