@@ -51,7 +51,11 @@ class Server:
             self._command += ["--port", str(port), "--unixsocket", str(self.folder / "socket")]
             self._command += ["--save", "", "--dir", str(self.folder)]
         self._ready = ready
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def url(self) -> str:
