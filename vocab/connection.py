@@ -18,10 +18,10 @@ from vocab.redis_errors import redis_errors
 
 RedisClient: TypeAlias = redis.Redis | RedisCluster
 
+# Without an "@" behind "://": whoever takes credentials out of messages would cut them here.
 _FORMS = (
-    "redis://[user:password@]host[:port][/db], rediss://…, unix:///path[?db=0], "
-    "redis+sentinel://[user:password@]host[:port],…/service[/db] or "
-    "redis+cluster://[user:password@]host[:port],… (rediss+ for TLS)"
+    "redis://host[:port][/db], rediss://…, unix:///path[?db=0], redis+sentinel://host[:port],…/service[/db] "
+    "or redis+cluster://host[:port],… (rediss+… for TLS; a login goes before the host, as user:password@)"
 )
 _TIMEOUT_S = 1.0
 _OF_THE_POOL = ("max_connections",)
