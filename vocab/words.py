@@ -199,12 +199,12 @@ class Vocabulary:
             if metadata["sha256"] != _digest(words):
                 raise VocabularyError(f"{name} is damaged: its words do not give the hash written with them")
             vocabulary = cls(words, int(metadata["version"]), _read_normalisation(metadata))
+            if str(vocabulary.patch_size) != metadata["patch_size"]:
+                raise VocabularyError(f"{name} contradicts itself about its patch size; learn it again")
         except VocabularyError:
             raise
         except (SafetensorError, KeyError, ValueError, TypeError) as error:
             raise VocabularyError(f"{name} is no vocabulary: {error}") from error
-        if str(vocabulary.patch_size) != metadata["patch_size"]:
-            raise VocabularyError(f"{name} contradicts itself about its patch size; learn it again")
         return vocabulary
 
     def save(self, path: str | Path) -> None:

@@ -105,8 +105,15 @@ def _parts(
         yield MemoryWindow(options, patch_size), MemoryStore(patch_size, scale), MemoryLease()
         return
     if rolling.redis is None:
-        with EmbeddedRedis() as server:
+        server = EmbeddedRedis()
+        try:
+            server.start()
+        except StoreUnavailable as error:
+            raise ServiceError(f"{error}; or run with --window memory") from error
+        try:
             yield _in_redis(server.url, scope, patch_size, scale, options)
+        finally:
+            server.stop()
         return
     yield _in_redis(rolling.redis, scope, patch_size, scale, options)
 
