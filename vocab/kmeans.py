@@ -4,8 +4,8 @@ The words of the Visual Word Tokenizer (Gee et al., arXiv 2411.15397) are Euclid
 by cosine distance. Learning them by that distance brings held-out patches nearer and merges more of them at
 the same threshold; see `Vocabulary.learn` for the figures.
 
-Seeding follows k-means++ (Arthur and Vassilvitskii, 2007) but draws a quarter of the centres at hand in a
-round, so that a thousand centres take some thirty rounds. Then the points are swept in mini-batches. Each
+Seeding follows k-means++ (Arthur and Vassilvitskii, 2007) but draws an eighth of the centres at hand in a
+round, so that a thousand centres take some fifty rounds. Then the points are swept in mini-batches. Each
 remembers the cluster it was in, so a batch changes the sums by what moved and the centres are exact means of
 all points all the time: no learning rate, and no batch can make the clustering worse (the incremental scheme
 of Neal and Hinton, 1998, with hard assignments).
@@ -21,8 +21,7 @@ import torch.nn.functional as F
 from vocab.linear import linear_map
 
 _BATCH = 2048  # bounds the similarity table to this many points x clusters, and the time between looks up
-_DRAWN_SHARE = 4
-_MUCH_WORSE = 1.1
+_DRAWN_SHARE = 8
 # Below this a distance is rounding: the points are the same to float32.
 _SAME = 1e-6
 
@@ -32,16 +31,14 @@ def kmeans(
     clusters: int,
     initial: torch.Tensor | None = None,
     passes: int = 10,
-    tolerance: float = 2e-3,
+    tolerance: float = 1e-3,
     seed: int = 0,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> torch.Tensor:
     """Learns cluster centres; deterministic for a seed on one machine's CPU, whatever its threads do.
 
     A centre without a point is drawn anew like a first one: at random, the farther a point is from its
-    centre the likelier. Initial centres that fit the points much worse than fresh draws are no start:
-    they would keep their indices but not their meaning, and hold the result back (after a change of scene
-    by up to 13 % of the mean distance; python -m benchmarks.learning).
+    centre the likelier.
 
     Args:
         points: (M, D) float32; those of length 0 have no direction and count for nothing.
@@ -63,34 +60,17 @@ def kmeans(
         return points.new_zeros(1, points.shape[1]) if initial is None else initial.to(points)
     if not bool(directed.all()):
         points, lengths = points[directed], lengths[directed]
+    start = points.new_empty(0, points.shape[1]) if initial is None else initial.to(points)
+    clustering = _Clustering(points / lengths[:, None], F.normalize(start, dim=1), should_stop)
     generator = torch.Generator().manual_seed(seed)
-    clustering = _start(points / lengths[:, None], clusters, initial, generator, should_stop)
     before: float | None = None
     for _ in range(passes):
-        clustering.sweep()
-        distance = clustering.distance
+        clustering.fill(clusters, generator)
+        distance = clustering.sweep()
         if should_stop() or (before is not None and before - distance <= tolerance * before):
             break
         before = distance
-        clustering.fill(clusters, generator)
     return clustering.centres(lengths)
-
-
-def _start(
-    points: torch.Tensor,
-    clusters: int,
-    initial: torch.Tensor | None,
-    generator: torch.Generator,
-    should_stop: Callable[[], bool],
-) -> _Clustering:
-    """Fresh draws, or the initial centres unless they fit much worse."""
-    fresh = _Clustering(points, points[:0], should_stop)
-    fresh.fill(clusters, generator)
-    if initial is None:
-        return fresh
-    warm = _Clustering(points, F.normalize(initial.to(points), dim=1), should_stop)
-    warm.fill(clusters, generator)
-    return warm if warm.distance <= _MUCH_WORSE * fresh.distance else fresh
 
 
 class _Clustering:
@@ -113,11 +93,6 @@ class _Clustering:
         else:
             self._nearest = torch.zeros(len(points), dtype=torch.long, device=points.device)
             self._distance = points.new_ones(len(points))
-
-    @property
-    def distance(self) -> float:
-        """Mean cosine distance of the points to their directions, when each was last looked at."""
-        return float(self._distance.mean())
 
     def fill(self, clusters: int, generator: torch.Generator) -> None:
         """Draws directions for clusters without points, and new clusters up to the number wanted."""
@@ -145,8 +120,8 @@ class _Clustering:
         unfilled = int((slots >= known).count_nonzero())
         self._directions = directions[: len(directions) - unfilled]
 
-    def sweep(self) -> None:
-        """Moves every point to its nearest cluster, and the clusters along."""
+    def sweep(self) -> float:
+        """Moves every point to its nearest cluster, and the clusters along; returns the mean distance."""
         sums, counts = self._sums()
         for start in range(0, len(self._points), _BATCH):
             self._directions = self._means(sums, counts)
@@ -161,6 +136,7 @@ class _Clustering:
             self._nearest[start : start + _BATCH] = nearest
             if self._should_stop():
                 break
+        return float(self._distance.mean())
 
     def centres(self, lengths: torch.Tensor) -> torch.Tensor:
         """The directions, each as long as the mean of its points, given the lengths (M,) of all points."""

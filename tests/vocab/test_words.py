@@ -68,7 +68,7 @@ def test_learning_lowers_the_distance_of_unseen_patches_below_that_of_words_draw
 def test_a_warm_start_keeps_the_index_of_a_word_that_keeps_its_meaning():
     centres = 50 * patches(6)
     members = (centres[:, None] + patches(180).reshape(6, 30, PATCH)).flatten(0, 1)
-    before = Vocabulary(centres + 0.5 * patches(6, seed=5))
+    before = Vocabulary(centres + patches(6, seed=5))
 
     after = Vocabulary.learn(members, words=6, initial=before)
 
