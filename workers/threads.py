@@ -16,8 +16,8 @@ def share_cores() -> None:
     measured on two cores shared with other work, a ViT-S ran at 3.7 frames/s, and at 9.0 with this. What the
     user has set stays as it is.
     """
-    # oneDNN keeps code for every length of a batch it has seen, 1024 of them unless told otherwise, and `inter`
-    # gives every batch another length.
+    # oneDNN keeps code for every length of a batch it has seen, 1024 of them unless told otherwise, and
+    # `inter` gives every batch another length.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
