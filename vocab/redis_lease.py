@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
+from typing import Any, Protocol
 
 from vocab.connection import RedisClient, place
 from vocab.errors import StoreUnavailable
@@ -37,12 +37,24 @@ return redis.call('DEL', KEYS[1])
 """
 
 
+class LeaseKeys(Protocol):
+    """The keys of a lease, in one hash slot."""
+
+    @property
+    def lease(self) -> str:
+        """Names the holder, while the lease lasts."""
+
+    @property
+    def last(self) -> str:
+        """Hash with the last fencing token given out."""
+
+
 class RedisLease:
     """A key that expires by the server's clock unless its holder renews it.
 
     Args:
         client: as `vocab.connection.connect` gives it.
-        scope: whose words the holder may publish.
+        keys: of the lease; the name of a scope stands for the right to publish its words.
         ttl_s: seconds a lease lasts without being renewed.
         owner: shown as the holder; each lease is another holder, also with the same owner.
 
@@ -50,10 +62,12 @@ class RedisLease:
         VocabularyError: the scope's name cannot be a key.
     """
 
-    def __init__(self, client: RedisClient, scope: str, ttl_s: float = 15.0, owner: str = "") -> None:
+    def __init__(
+        self, client: RedisClient, keys: str | LeaseKeys, ttl_s: float = 15.0, owner: str = ""
+    ) -> None:
         self._client: Any = client
         self._where = place(client)
-        self._keys = ScopeKeys(scope)
+        self._keys = ScopeKeys(keys) if isinstance(keys, str) else keys
         self._ttl_ms = int(ttl_s * 1000)
         self._holder = f"{owner}#{secrets.token_hex(8)}"
 

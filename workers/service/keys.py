@@ -1,0 +1,64 @@
+"""The Redis keys of the service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Hash of stream id to its spec.
+STREAMS = "vwt:streams"
+# Set once per data set; when it is gone, Redis has lost its data.
+EPOCH = "vwt:epoch"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamKeys:
+    """Names of a stream's keys; the braces are a hash tag, so a Redis Cluster keeps them together.
+
+    Attributes:
+        stream: id of the stream, as `spec.StreamSpec` checks it.
+    """
+
+    stream: str
+
+    def _key(self, name: str) -> str:
+        return f"vwt:{{{self.stream}}}:{name}"
+
+    @property
+    def lease(self) -> str:
+        """Who reads the stream, while it lasts."""
+        return self._key("lease")
+
+    @property
+    def last(self) -> str:
+        """Hash of the last fencing token given out."""
+        return self._key("lease:last")
+
+    @property
+    def state(self) -> str:
+        """Hash: what the stream is doing, see `status.StreamStatus`."""
+        return self._key("state")
+
+    @property
+    def results(self) -> str:
+        """Capped stream of results; the entry of frame N has the id (N+1)-0."""
+        return self._key("results")
+
+    @property
+    def energy(self) -> str:
+        """Capped stream of energies that settled after their result was written."""
+        return self._key("energy")
+
+    @property
+    def events(self) -> str:
+        """Capped stream of state changes."""
+        return self._key("events")
+
+    @property
+    def preview(self) -> str:
+        """Hash of the newest preview picture; expires."""
+        return self._key("preview")
+
+    @property
+    def watched(self) -> str:
+        """Exists while somebody looks at the preview."""
+        return self._key("watched")

@@ -1,0 +1,94 @@
+"""What Ingest and Inference say to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.frame import Geometry
+from pipeline.input_spec import InputSpec
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSettings:
+    """How the frames of a batch are tokenized, and by which model; see `spec.StreamSettings`."""
+
+    model: str
+    tokenizer: Literal["full", "intra", "inter"]
+    threshold: float
+    drop: float
+    words: int
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class FrameFacts:
+    """What `pipeline.frame.Frame` says beside the pixels, with a clock that other machines share.
+
+    Attributes:
+        ready_at: Unix seconds when the frame was ready for inference.
+    """
+
+    pts_s: float | None
+    geometry: Geometry
+    captured_at: float | None
+    decode_ms: float
+    ready_at: float
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameBatch:
+    """Some frames of one stream, in order.
+
+    Attributes:
+        stream: its id.
+        token: fencing token of the lease under which they were read.
+        first: number of the first frame.
+        images: (B, H, W, 3) uint8 RGB, of the model's input size.
+        facts: one per frame.
+        settings: how to run them.
+        position: fields of `status.StreamStatus` that become durable together with the last result.
+    """
+
+    stream: str
+    token: int
+    first: int
+    images: npt.NDArray[np.uint8]
+    facts: Sequence[FrameFacts]
+    settings: TokenSettings
+    position: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchDone:
+    """All results of a batch are durable.
+
+    Attributes:
+        next_frame: number after the last durable result of the stream.
+        infer_ms: time on the device.
+        latency_ms: total latency of the batch's last frame.
+    """
+
+    next_frame: int
+    infer_ms: float
+    latency_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What others need to know of a model.
+
+    Attributes:
+        input: what its pictures must look like.
+        patch_size: P; None for a model without patches.
+        tokenizers: names of those it takes.
+    """
+
+    input: InputSpec
+    patch_size: int | None
+    tokenizers: Sequence[str]

@@ -1,0 +1,86 @@
+"""What a stream is doing, as it stands in Redis and in the API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, get_args
+
+State = Literal["starting", "running", "reconnecting", "ended", "failed", "paused"]
+STATES: tuple[State, ...] = get_args(State)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStatus:
+    """A stream's state; the fields of the hash `StreamKeys.state`, each as JSON.
+
+    Attributes:
+        state: see `State`.
+        reason: why, in one line without credentials; None when there is nothing to say.
+        since: Unix seconds when the state began.
+        revision: of the spec that it is about.
+        live: whether the source comes at its own pace; None before it was opened.
+        width, height: of its upright picture in pixels; None before it was opened.
+        ingest: who reads it: {"replica", "node", "pid"}; None when nobody does.
+        inference: who predicted last: {"replica", "node", "pid"}; None before.
+        next_frame: number of the frame after the last durable result.
+        pts_s: presentation time of the last durable result.
+        loop_first: of a looping file: number of the first frame of the present round.
+        results_at: Unix seconds of the last durable result.
+        dropped: frames dropped so far, by reason.
+        restarts: how often somebody else had to take the stream over.
+        vocab_version: of the last durable result.
+        tokens_full, tokens_kept: sums over all durable results of models with patches.
+        joules: sum over all durable results whose energy is known; None before the first.
+        energy_method: how joules were found.
+        fps, latency_ms: of late: results per second, and median of the total latency.
+    """
+
+    state: State = "starting"
+    reason: str | None = None
+    since: float = 0.0
+    revision: int = 0
+    live: bool | None = None
+    width: int | None = None
+    height: int | None = None
+    ingest: dict[str, Any] | None = None
+    inference: dict[str, Any] | None = None
+    next_frame: int = 0
+    pts_s: float | None = None
+    loop_first: int = 0
+    results_at: float | None = None
+    dropped: dict[str, int] = field(default_factory=dict)
+    restarts: int = 0
+    vocab_version: int | None = None
+    tokens_full: int = 0
+    tokens_kept: int = 0
+    joules: float | None = None
+    energy_method: str | None = None
+    fps: float | None = None
+    latency_ms: float | None = None
+
+    @classmethod
+    def from_hash(cls, values: Mapping[bytes, bytes]) -> StreamStatus:
+        """Reads what Redis holds; a field that is missing or damaged gets its default."""
+        known = {item.name for item in fields(cls)}
+        found: dict[str, Any] = {}
+        for key, value in values.items():
+            name = key.decode(errors="replace")
+            if name in known:
+                try:
+                    found[name] = json.loads(value)
+                except ValueError:
+                    continue
+        if found.get("state") not in STATES:
+            found.pop("state", None)
+        return cls(**found)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, for the API."""
+        return asdict(self)
+
+
+def to_fields(values: Mapping[str, Any]) -> dict[str, str]:
+    """Fields of `StreamStatus` as the hash holds them."""
+    return {key: json.dumps(value, separators=(",", ":")) for key, value in values.items()}

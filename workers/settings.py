@@ -1,0 +1,156 @@
+"""What the service is configured with: defaults, then a file, then the environment, then flags."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipeline.defaults import (
+    DEFAULT_MODEL,
+    DEFAULT_RELEARN_AFTER_S,
+    DEFAULT_WATTS_PER_CORE,
+    DEFAULT_WINDOW_FPS,
+    DEFAULT_WINDOW_PATCHES,
+)
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Scaling(BaseModel):
+    """How many replicas a deployment may have."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    min_replicas: Annotated[int, Field(ge=1)] = 1
+    max_replicas: Annotated[int, Field(ge=1)] = 1
+    upscale_delay_s: Annotated[float, Field(ge=0)] = 5.0
+    downscale_delay_s: Annotated[float, Field(ge=0)] = 60.0
+
+
+class GatewaySettings(BaseModel):
+    """The HTTP side."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    replicas: Annotated[int, Field(ge=1)] = 1
+    num_cpus: Annotated[float, Field(ge=0)] = 0.1
+    max_image_bytes: Annotated[int, Field(ge=1024)] = 20 * 2**20
+    max_image_pixels: Annotated[int, Field(ge=1)] = 64_000_000
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024
+
+
+class IngestSettings(BaseModel):
+    """The side that reads sources.
+
+    Attributes:
+        streams_per_replica: what a replica takes at once; the scaling aims at it.
+        max_streams_per_replica: what it takes when nobody else has taken a stream for a while.
+        micro_batch: most frames in one message to Inference.
+        in_flight: messages of one stream under way at most; more wait in its reader, or are dropped there.
+        lease_s: a stream whose reader died is taken over after this long.
+        poll_s: seconds between looks at the list of streams.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    scaling: Scaling = Scaling(max_replicas=4)
+    num_cpus: Annotated[float, Field(ge=0)] = 0.5
+    streams_per_replica: Annotated[int, Field(ge=1)] = 8
+    max_streams_per_replica: Annotated[int, Field(ge=1)] = 256
+    micro_batch: Annotated[int, Field(ge=1, le=256)] = 16
+    in_flight: Annotated[int, Field(ge=1, le=16)] = 2
+    lease_s: Positive = 5.0
+    poll_s: Positive = 0.5
+    open_timeout_s: Positive = 8.0
+    stall_timeout_s: Positive = 10.0
+    decoder: Literal["auto", "cpu", "cuda"] = "auto"
+    rtsp_transport: Literal["tcp", "udp"] = "tcp"
+
+
+class InferenceSettings(BaseModel):
+    """The side that predicts.
+
+    Attributes:
+        num_gpus: share of a GPU per replica; 0 for the CPU.
+        batch: most frames of all streams in one pass.
+        batch_wait_s: how long a pass may wait for more frames, once it has one.
+        max_models: models a replica keeps loaded; the one not used for longest goes.
+        weights: file of weights by model name; "random" for none.
+        target_backlog_s: replicas are added when frames wait longer than this.
+    """
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    scaling: Scaling = Scaling(max_replicas=4)
+    num_cpus: Annotated[float, Field(ge=0)] = 1.0
+    num_gpus: Annotated[float, Field(ge=0)] = 0.0
+    batch: Annotated[int, Field(ge=1, le=1024)] = 16
+    batch_wait_s: Annotated[float, Field(ge=0, le=1)] = 0.002
+    max_models: Annotated[int, Field(ge=1)] = 2
+    weights: dict[str, str] = Field(default_factory=dict)
+    target_backlog_s: Positive = 0.5
+    meter: Literal["auto", "nvml", "rapl", "estimate", "none"] = "auto"
+    watts_per_core: Positive = DEFAULT_WATTS_PER_CORE
+
+
+class KeeperSettings(BaseModel):
+    """The side that learns words."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    replicas: Annotated[int, Field(ge=1)] = 1
+    num_cpus: Annotated[float, Field(ge=0)] = 0.1
+    check_every_s: Positive = 5.0
+    relearn_after_s: Positive = DEFAULT_RELEARN_AFTER_S
+    window_fps: Positive = DEFAULT_WINDOW_FPS
+    window_patches: Annotated[int, Field(ge=1)] = DEFAULT_WINDOW_PATCHES
+
+
+class AccessSettings(BaseModel):
+    """Who may do what, and what may be read.
+
+    Attributes:
+        token_file: hashed bearer tokens; None for none, then only loopback may be bound.
+        allow_schemes: schemes of sources.
+        allow_hosts: hosts, or networks as 192.168.1.0/24, that may be read though their address is private;
+            "*" for any.
+        allow_folders: folders whose files may be read.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    token_file: Path | None = None
+    allow_schemes: list[str] = ["rtsp", "rtsps", "http", "https", "sample", "file", "camera"]
+    allow_hosts: list[str] = Field(default_factory=list)
+    allow_folders: list[Path] = Field(default_factory=list)
+
+
+class ServiceSettings(BaseSettings):
+    """All of the service.
+
+    Attributes:
+        host, port: what the HTTP side binds.
+        redis: URL of the server; None for an embedded one.
+        model: of streams that name none.
+        kept_results: how many results of a stream Redis keeps, give or take a few.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="VWT_", env_nested_delimiter="__", extra="forbid", nested_model_default_partial_update=True
+    )
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    redis: str | None = Field(default=None, repr=False)
+    ray_address: str | None = None
+    data_folder: Path | None = None
+    model: str = DEFAULT_MODEL
+    kept_results: Annotated[int, Field(ge=100)] = 10_000
+    gateway: GatewaySettings = GatewaySettings()
+    ingest: IngestSettings = IngestSettings()
+    inference: InferenceSettings = InferenceSettings()
+    keeper: KeeperSettings = KeeperSettings()
+    access: AccessSettings = AccessSettings()
