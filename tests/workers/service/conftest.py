@@ -1,0 +1,3 @@
+from tests.vocab.conftest import client, cluster, server
+
+__all__ = ["client", "cluster", "server"]
