@@ -51,7 +51,7 @@ class RedisStore:
     Args:
         client: as `vocab.connection.connect` gives it; used from any thread.
         scope: whose words.
-        patch_size: P that the scope's readers use.
+        patch_size: P that the scope's readers use; None accepts any, to look at a scope.
         normalisation: theirs; None accepts any.
         ttl_s: seconds that a replaced version outlives its last reader's `hold`.
         unused_s: seconds that the scope's words outlive the last worker.
@@ -64,7 +64,7 @@ class RedisStore:
         self,
         client: RedisClient,
         scope: str,
-        patch_size: int,
+        patch_size: int | None,
         normalisation: Normalisation | None = None,
         ttl_s: float = 600.0,
         unused_s: float = 7 * 86_400.0,

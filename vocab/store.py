@@ -150,14 +150,14 @@ class MemoryStore:
 
 
 def check_fits(
-    vocabulary: Vocabulary, patch_size: int, normalisation: Normalisation | None, name: str
+    vocabulary: Vocabulary, patch_size: int | None, normalisation: Normalisation | None, name: str
 ) -> None:
-    """Refuses a vocabulary that readers of a scope could not match their patches with.
+    """Refuses a vocabulary that readers of a scope could not match their patches with; None accepts any.
 
     Raises:
         VocabularyError: of another patch size or normalisation.
     """
-    if vocabulary.patch_size != patch_size:
+    if patch_size is not None and vocabulary.patch_size != patch_size:
         raise VocabularyError(
             f"{name} has patch size {vocabulary.patch_size}, the model {patch_size}; use another scope"
         )

@@ -152,6 +152,15 @@ def test_a_second_worker_starts_from_the_current_words(client, server):
     assert torch.equal(other.load(other.current()).words, words().words)
 
 
+def test_a_scope_can_be_looked_at_without_knowing_its_patch_size(client):
+    store, token = redis_store(client)
+    store.publish(words(), token)
+
+    assert RedisStore(client, "cam", patch_size=None).load(1).patch_size == 4
+    with pytest.raises(VocabularyError, match="patch size 4, the model 8"):
+        RedisStore(client, "cam", patch_size=8).load(1)
+
+
 def test_a_version_that_is_replaced_expires_and_the_current_one_stays(client):
     store, token = redis_store(client, ttl_s=0.05)
     store.publish(words(0), token)
