@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from pipeline.defaults import DEFAULT_MODEL, DEFAULT_WORDS
 
 
-@click.group(short_help="Visual words: learn them from sources, look at a file of them.")
+@click.group(short_help="Visual words: learn them from sources, look at them.")
 def vocab() -> None:
-    """Learn visual words from sources, and look at a file of them."""
+    """Learn visual words from sources, and look at them."""
 
 
 @vocab.command(short_help="Learn words from sources.")
@@ -69,15 +71,54 @@ def learn(
     )
 
 
-@vocab.command(short_help="Look at a file of words.")
-@click.argument("path", type=click.Path(path_type=Path))
-def show(path: Path) -> None:
-    """Say what the vocabulary in PATH holds."""
-    from vocab.words import Vocabulary
+@vocab.command(short_help="Look at words: a file, or a scope in Redis.")
+@click.argument("path", type=click.Path(path_type=Path), required=False)
+@click.option("--redis", envvar="VWT_REDIS", metavar="URL", help="Look at what lives in this Redis.")
+@click.option("--scope", metavar="NAME", help="With --redis: whose words.")
+@click.option(
+    "--sheet",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a picture of all words (.png), the most used first.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def show(
+    context: click.Context,
+    path: Path | None,
+    redis: str | None,
+    scope: str | None,
+    sheet: Path | None,
+    as_json: bool,
+) -> None:
+    """Say what the vocabulary in PATH holds, or the one that a scope has in Redis, and how it is used."""
+    from pipeline.errors import UsageError
+    from pipeline.sinks.output import STDOUT, check_output
 
-    vocabulary = Vocabulary.load(path)
-    scale = vocabulary.normalisation
-    click.echo(f"words       {len(vocabulary)}")
-    click.echo(f"patch size  {vocabulary.patch_size}")
-    click.echo(f"version     {vocabulary.version}")
-    click.echo(f"normalised  {'not recorded' if scale is None else f'mean {scale.mean}, std {scale.std}'}")
+    if path is not None and context.get_parameter_source("redis") is ParameterSource.ENVIRONMENT:
+        redis = None  # what is set for every command gives way to what was typed for this one
+    in_file, in_redis = path is not None, redis is not None and scope is not None
+    if in_file == in_redis or (in_file and (redis or scope)):
+        raise UsageError("say whose words to show: the PATH of a file, or --redis URL and --scope NAME")
+    if sheet is not None:
+        if str(sheet) == STDOUT or (path is not None and sheet.resolve() == path.resolve()):
+            raise UsageError(f"cannot write --sheet {sheet}: give it a file of its own")
+        check_output(sheet, "--sheet")
+
+    from rich.console import Console
+
+    from workers.vocab_report import read_file, read_scope, to_json, write_sheet
+    from workers.vocab_text import print_report
+
+    if path is not None:
+        report = read_file(path)
+    else:
+        assert redis is not None
+        assert scope is not None
+        report = read_scope(redis, scope)
+    if sheet is not None:
+        write_sheet(report, sheet)
+    if as_json:
+        click.echo(to_json(report, time.time()))
+    else:
+        print_report(report, Console(), time.time())
