@@ -1,12 +1,12 @@
-"""What the service is configured with: defaults, then a file, then the environment, then flags."""
+"""What the service is configured with. Where the values come from: `workers.configuration`."""
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from pipeline.defaults import (
     DEFAULT_MODEL,
@@ -16,7 +16,34 @@ from pipeline.defaults import (
     DEFAULT_WINDOW_PATCHES,
 )
 
+RANDOM_WEIGHTS = "random"
+
+
+def _full_path(path: Path) -> Path:
+    # Replicas run in folders of their own.
+    return path.expanduser().absolute()
+
+
+def _split(value: Any) -> Any:
+    # As an environment variable gives it.
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _check_host(host: str) -> str:
+    if "/" in host:
+        ipaddress.ip_network(host, strict=False)
+    return host
+
+
+def _full_weights(weights: str) -> str:
+    return weights if weights == RANDOM_WEIGHTS else str(_full_path(Path(weights)))
+
+
 Positive = Annotated[float, Field(gt=0)]
+FullPath = Annotated[Path, AfterValidator(_full_path)]
+Host = Annotated[str, AfterValidator(_check_host)]
+Weights = Annotated[str, AfterValidator(_full_weights)]
+Scheme: TypeAlias = Literal["rtsp", "rtsps", "http", "https", "sample", "file", "camera"]
 
 
 class Scaling(BaseModel):
@@ -90,7 +117,7 @@ class InferenceSettings(BaseModel):
     batch: Annotated[int, Field(ge=1, le=1024)] = 16
     batch_wait_s: Annotated[float, Field(ge=0, le=1)] = 0.002
     max_models: Annotated[int, Field(ge=1)] = 2
-    weights: dict[str, str] = Field(default_factory=dict)
+    weights: dict[str, Weights] = Field(default_factory=dict)
     target_backlog_s: Positive = 0.5
     meter: Literal["auto", "nvml", "rapl", "estimate", "none"] = "auto"
     watts_per_core: Positive = DEFAULT_WATTS_PER_CORE
@@ -110,7 +137,7 @@ class KeeperSettings(BaseModel):
 
 
 class AccessSettings(BaseModel):
-    """Who may do what, and what may be read.
+    """Who may do what, and what may be read. A list may also be given as text with commas.
 
     Attributes:
         token_file: hashed bearer tokens; None for none, then only loopback may be bound.
@@ -122,31 +149,39 @@ class AccessSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    token_file: Path | None = None
-    allow_schemes: list[str] = ["rtsp", "rtsps", "http", "https", "sample", "file", "camera"]
-    allow_hosts: list[str] = Field(default_factory=list)
-    allow_folders: list[Path] = Field(default_factory=list)
+    token_file: FullPath | None = None
+    allow_schemes: Annotated[list[Scheme], BeforeValidator(_split)] = [
+        "rtsp",
+        "rtsps",
+        "http",
+        "https",
+        "sample",
+        "file",
+        "camera",
+    ]
+    allow_hosts: Annotated[list[Host], BeforeValidator(_split)] = Field(default_factory=list)
+    allow_folders: Annotated[list[FullPath], BeforeValidator(_split)] = Field(default_factory=list)
 
 
-class ServiceSettings(BaseSettings):
+class ServiceSettings(BaseModel):
     """All of the service.
 
     Attributes:
         host, port: what the HTTP side binds.
         redis: URL of the server; None for an embedded one.
+        ray_address: of a running Ray cluster; None to start one here.
+        data_folder: where the embedded server keeps its data.
         model: of streams that name none.
         kept_results: how many results of a stream Redis keeps, give or take a few.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="VWT_", env_nested_delimiter="__", extra="forbid", nested_model_default_partial_update=True
-    )
+    model_config = ConfigDict(extra="forbid")
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     redis: str | None = Field(default=None, repr=False)
     ray_address: str | None = None
-    data_folder: Path | None = None
+    data_folder: FullPath | None = None
     model: str = DEFAULT_MODEL
     kept_results: Annotated[int, Field(ge=100)] = 10_000
     gateway: GatewaySettings = GatewaySettings()

@@ -61,13 +61,11 @@ class AllowedHosts:
             return
         if name in _METADATA_NAMES:
             raise _refused(shown, f"{name} is a cloud metadata service", name)
-        for address in _resolve(host, shown):
+        for address in map(_real, _resolve(host, shown)):
             kind = _kind(address)
-            if kind is not None and not any(
-                part in net for part in _parts(address) for net in self._networks
-            ):
-                shown_as = str(address) if host == str(address) else f"{host} is {address}, and that"
-                raise _refused(shown, f"{shown_as} is {kind}", _suggestion(address, kind))
+            if kind is not None and not any(address in network for network in self._networks):
+                entry = _network(address) if kind == "a private address" else str(address)
+                raise _refused(shown, f"its address {address} is {kind}", entry)
 
 
 def _plain(host: str) -> str:
@@ -90,42 +88,34 @@ def _resolve(host: str, shown: str) -> list[Address]:
         raise UsageError(f"cannot find the host of {shown}: check its name") from None
 
 
-def _parts(address: Address) -> list[Address]:
-    """The address, and the IPv4 address that an IPv6 one leads to."""
+def _real(address: Address) -> Address:
+    """The IPv4 address that an IPv6 one leads to, else the address itself."""
     if isinstance(address, IPv4Address):
-        return [address]
-    inner = address.ipv4_mapped or address.sixtofour
-    if inner is None and address.teredo is not None:
-        inner = address.teredo[1]
-    if inner is None and address in _NAT64:
-        inner = IPv4Address(int(address) & 0xFFFFFFFF)
-    return [address] if inner is None else [inner, address]
+        return address
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    teredo = address.teredo[1] if address.teredo else None
+    return address.ipv4_mapped or address.sixtofour or teredo or address
 
 
 def _kind(address: Address) -> str | None:
     """What is special about an address; None for a public one."""
-    # Of a mapped address only the inner one says anything: the outer is always reserved.
-    for part in _parts(address)[:1]:
-        if part in _METADATA_ADDRESSES:
-            return "a cloud metadata address"
-        for kind, holds in (
-            ("a loopback address", part.is_loopback),
-            ("an unspecified address", part.is_unspecified),
-            ("a link-local address", part.is_link_local),
-            ("a multicast address", part.is_multicast),
-            ("a private address", part.is_private),
-            ("a reserved address", part.is_reserved or not part.is_global),
-        ):
-            if holds:
-                return kind
-    return None
+    kinds = {
+        "a cloud metadata address": address in _METADATA_ADDRESSES,
+        "a loopback address": address.is_loopback,
+        "an unspecified address": address.is_unspecified,
+        "a link-local address": address.is_link_local,
+        "a multicast address": address.is_multicast,
+        "a private address": address.is_private,
+        "a reserved address": address.is_reserved or not address.is_global,
+    }
+    return next((kind for kind, holds in kinds.items() if holds), None)
 
 
-def _suggestion(address: Address, kind: str) -> str:
-    inner = _parts(address)[0]
-    if kind != "a private address":
-        return str(inner)
-    return str(ipaddress.ip_network((inner, 24 if inner.version == 4 else 64), strict=False))
+def _network(address: Address) -> str:
+    return str(
+        ipaddress.ip_network((str(address).partition("%")[0], 24 if address.version == 4 else 64), False)
+    )
 
 
 def _refused(shown: str, why: str, entry: str) -> UsageError:
