@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 from vocab.errors import StoreUnavailable, VocabularyError
 from vocab.keeper import KeeperEvent
+from vocab.repeating import Repeating
 from vocab.store import VocabularyStore
 from vocab.words import Vocabulary
 
@@ -31,14 +31,11 @@ class VocabularyFollower:
     ) -> None:
         self._store = store
         self._prepare = prepare
-        self._every_s = every_s
         self._on_event = on_event
         self._latest: Vocabulary | None = None
         self._refused: int | None = None
         self._away = False
-        self._wake = threading.Event()
-        self._stopping = False
-        self._thread: threading.Thread | None = None
+        self._looks = Repeating(self.step, every_s, "vwt-words")
 
     def latest(self) -> Vocabulary | None:
         """The newest version fetched, whole; None before the first. Never waits."""
@@ -46,16 +43,11 @@ class VocabularyFollower:
 
     def start(self) -> None:
         """Follows until `stop`."""
-        self._thread = threading.Thread(target=self._run, name="vwt-words", daemon=True)
-        self._thread.start()
+        self._looks.start()
 
     def stop(self) -> None:
         """Ends the thread; the latest version remains."""
-        self._stopping = True
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        self._looks.stop()
 
     def step(self) -> None:
         """One look: fetches the current version where it is new, holds it where it is not."""
@@ -82,8 +74,3 @@ class VocabularyFollower:
                 self._on_event(KeeperEvent("refused", f"{error}; the words at hand go on"))
                 return
         self._store.hold(version)
-
-    def _run(self) -> None:
-        while not self._stopping:
-            self.step()
-            self._wake.wait(self._every_s)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from vocab.background import step_back
 from vocab.coverage import Coverage, DriftDetector, DriftLimits
 from vocab.errors import StoreUnavailable, VocabularyError
 from vocab.lease import Lease
+from vocab.repeating import Repeating
 from vocab.store import VocabularyStore
 from vocab.window import RollingWindow
 from vocab.words import Normalisation, Vocabulary
@@ -97,22 +97,15 @@ class VocabularyKeeper:
         self._since = 0.0
         self._refused: int | None = None
         self._seed: Vocabulary | None = None
-        self._wake = threading.Event()
-        self._stopping = False
-        self._thread: threading.Thread | None = None
+        self._looks = Repeating(self.step, self._options.check_every_s, "vwt-keeper", before=step_back)
 
     def start(self) -> None:
         """Looks at the window again and again in a thread of its own."""
-        self._thread = threading.Thread(target=self._run, name="vwt-keeper", daemon=True)
-        self._thread.start()
+        self._looks.start()
 
     def stop(self) -> None:
         """Ends the thread, after the learning under way, and lets another keeper take over."""
-        self._stopping = True
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        self._looks.stop()
         if self._token is not None:
             self._token = None
             try:
@@ -123,7 +116,7 @@ class VocabularyKeeper:
     def seed(self, vocabulary: Vocabulary) -> None:
         """Offers words learned elsewhere; published at the next look if the scope has none by then."""
         self._seed = vocabulary
-        self._wake.set()
+        self._looks.wake()
 
     def step(self) -> None:
         """One look: takes or renews the lease, judges the current words, learns new ones when due."""
@@ -138,13 +131,6 @@ class VocabularyKeeper:
             if self.state != "unavailable":
                 self._on_event(KeeperEvent("unavailable", f"{error}; the words at hand go on"))
             self.state = "unavailable"
-
-    def _run(self) -> None:
-        step_back()
-        while not self._stopping:
-            self.step()
-            self._wake.wait(self._options.check_every_s)
-            self._wake.clear()
 
     def _turn(self, state: KeeperState) -> None:
         if self.state == "unavailable":
@@ -209,10 +195,10 @@ class VocabularyKeeper:
             options.words,
             initial=current if current is not None and len(current) <= options.words else None,
             normalisation=self._normalisation,
-            should_stop=lambda: self._stopping,
+            should_stop=lambda: self._looks.stopping,
         )
         self.learn_s = self._clock() - started
-        if self._stopping:
+        if self._looks.stopping:
             return
         self._publish(learned, patches, why)
 

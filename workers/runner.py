@@ -141,8 +141,7 @@ class StreamRun:
         was_learning = state.learning
         tokenizer = state.tokenizer_for(frames)
         if was_learning and state.vocabulary is not None:
-            count = len(state.vocabulary)
-            self._notices.say(f"learned {count} words from the stream; its frames are tokenized from here on")
+            self._notices.say(f"{len(state.vocabulary)} words are there; frames are tokenized from here on")
         return tokenizer
 
     def _collect(

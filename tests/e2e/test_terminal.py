@@ -49,7 +49,7 @@ def test_a_second_ctrl_c_gives_the_cursor_back_too(long_clip: Path, tmp_path: Pa
 
 def test_a_log_gets_lines_without_control_characters() -> None:
     done = succeeds("run", "sample:carphone", "--max-frames", "12", "--warmup-frames", "4", "--words", "50")
-    assert "learned 50 words" in done.stderr
+    assert "50 words are there" in done.stderr
     assert "frames       12 in " in done.stderr
     assert all(line.isprintable() for line in done.stderr.splitlines())
     assert done.stdout == ""
