@@ -17,6 +17,8 @@ from pipeline.models.heads import Outputs
 from pipeline.results import Prediction
 from pipeline.tokenizers import Tokenizer, TokenPlan, patch_states
 
+# Frames of one stream, and what plans them.
+Part = tuple[Sequence[Frame], Tokenizer]
 # Gives (start, end) of a batch in `time.monotonic()` seconds; waits for the end.
 _Span = Callable[[], tuple[float, float]]
 
@@ -30,6 +32,7 @@ class FrameOutput:
         tokens_full, tokens_kept: patch tokens before and after tokenizing; None for models without patches.
         states: (rows, columns) uint8, INTACT, MERGED or DROPPED per patch; None for models without patches.
         flops: operations the frame cost, planning included.
+        vocab_version: of the words that planned it; None where it was planned without.
     """
 
     prediction: Prediction
@@ -37,6 +40,7 @@ class FrameOutput:
     tokens_kept: int | None
     states: npt.NDArray[np.uint8] | None
     flops: int
+    vocab_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,6 @@ class Engine:
         """(B, H, W, 3) uint8 -> (B, 3, H, W) float32, normalised as the model wants it."""
         return images.permute(0, 3, 1, 2).to(torch.float32).div_(255).sub_(self._mean).div_(self._std)
 
-    @torch.inference_mode()
     def submit(self, frames: Sequence[Frame], tokenizer: Tokenizer) -> PendingBatch:
         """Starts a batch; on the CPU it is done when this returns, on CUDA it is queued.
 
@@ -79,75 +82,83 @@ class Engine:
             frames: at least one, of the model's input size.
             tokenizer: one of those the model takes.
         """
+        return self.submit_parts([(frames, tokenizer)])
+
+    @torch.inference_mode()
+    def submit_parts(self, parts: Sequence[Part]) -> PendingBatch:
+        """Starts one batch of the frames of several streams, each with its own tokenizer; see `submit`.
+
+        Args:
+            parts: at least one; the frames run in this order.
+        """
         if self._cuda is not None:
             with torch.cuda.device(self.model.device):
-                return self._submit_cuda(frames, tokenizer, self._cuda)
+                return self._submit_cuda(parts, self._cuda)
         start = time.monotonic()
-        images = torch.from_numpy(np.stack([frame.image for frame in frames]))
-        plan, normalised = self._plan(images, tokenizer)
+        images = torch.from_numpy(np.stack([frame.image for frames, _ in parts for frame in frames]))
+        plan, normalised = self._plan(images, parts)
         outputs = self.model.run(normalised, plan)
         end = time.monotonic()
         group = None if plan is None else plan.group
-        return PendingBatch(self.model, frames, tokenizer, plan, group, outputs, lambda: (start, end))
+        return PendingBatch(self.model, parts, plan, group, outputs, lambda: (start, end))
 
-    def _plan(self, images: torch.Tensor, tokenizer: Tokenizer) -> tuple[TokenPlan | None, torch.Tensor]:
-        model = self.model
+    def _plan(self, images: torch.Tensor, parts: Sequence[Part]) -> tuple[TokenPlan | None, torch.Tensor]:
+        model, patch_size = self.model, self.model.patch_size
         if not model.needs_pixels:
             return None, images
         normalised = self.normalise(images)
-        if model.patch_size is None:
+        if patch_size is None:
             return None, normalised
-        return tokenizer.plan(normalised, model.patch_size, model.prefix), normalised
+        pixels = normalised.split([len(frames) for frames, _ in parts])
+        plans = [
+            tokenizer.plan(some, patch_size, model.prefix)
+            for some, (_, tokenizer) in zip(pixels, parts, strict=True)
+        ]
+        return TokenPlan.join(plans), normalised
 
-    def _submit_cuda(self, frames: Sequence[Frame], tokenizer: Tokenizer, cuda: CudaTimeline) -> PendingBatch:
-        staged = torch.empty((len(frames), *frames[0].image.shape), dtype=torch.uint8, pin_memory=True)
-        np.stack([frame.image for frame in frames], out=staged.numpy())
+    def _submit_cuda(self, parts: Sequence[Part], cuda: CudaTimeline) -> PendingBatch:
+        images = [frame.image for frames, _ in parts for frame in frames]
+        staged = torch.empty((len(images), *images[0].shape), dtype=torch.uint8, pin_memory=True)
+        np.stack(images, out=staged.numpy())
         group = None
         with torch.cuda.stream(cuda.upload):
-            plan, images = self._plan(staged.to(self.model.device, non_blocking=True), tokenizer)
+            plan, pixels = self._plan(staged.to(self.model.device, non_blocking=True), parts)
             if plan is not None:
                 group = _to_host(plan.group)
         compute = torch.cuda.current_stream(self.model.device)
         compute.wait_stream(cuda.upload)
-        for tensor in (images, *((plan.group, plan.kept) if plan is not None else ())):
+        for tensor in (pixels, *((plan.group, plan.kept) if plan is not None else ())):
             tensor.record_stream(compute)
         start = cuda.mark()
-        outputs = {key: _to_host(value) for key, value in self.model.run(images, plan).items()}
+        outputs = {key: _to_host(value) for key, value in self.model.run(pixels, plan).items()}
         end = cuda.mark()
         # The end comes last on the device, so waiting for it makes every host copy whole.
         return PendingBatch(
-            self.model,
-            frames,
-            tokenizer,
-            plan,
-            group,
-            outputs,
-            lambda: (cuda.seconds(start), cuda.seconds(end)),
+            self.model, parts, plan, group, outputs, lambda: (cuda.seconds(start), cuda.seconds(end))
         )
 
 
 class PendingBatch:
-    """A batch under way; `result` waits for it. Made by `Engine.submit`.
+    """A batch under way; `result` waits for it. Made by `Engine.submit` and `Engine.submit_parts`.
 
     Attributes:
         model: that runs it.
-        frames: of the batch.
-        tokenizer: that planned it.
+        parts: of the batch.
+        frames: of all parts, in order.
         outputs: of the model, one row per frame; on CUDA whole only once `result` has returned.
     """
 
     def __init__(
         self,
         model: Model,
-        frames: Sequence[Frame],
-        tokenizer: Tokenizer,
+        parts: Sequence[Part],
         plan: TokenPlan | None,
         group: torch.Tensor | None,
         outputs: Outputs,
         span: _Span,
     ) -> None:
-        self.frames = frames
-        self.tokenizer = tokenizer
+        self.parts = parts
+        self.frames = [frame for frames, _ in parts for frame in frames]
         self.model = model
         self._plan = plan
         self._group = group
@@ -161,17 +172,30 @@ class PendingBatch:
         predictions = [
             self.model.prediction(arrays, row, frame.geometry) for row, frame in enumerate(self.frames)
         ]
+        tokenizers = [tokenizer for frames, tokenizer in self.parts for _ in frames]
         if self._plan is None or self._group is None:
             cost = self.model.flops(None)
-            return BatchOutput([FrameOutput(p, None, None, None, cost) for p in predictions], start, end)
+            plain = [
+                FrameOutput(prediction, None, None, None, cost, tokenizer.vocab_version)
+                for prediction, tokenizer in zip(predictions, tokenizers, strict=True)
+            ]
+            return BatchOutput(plain, start, end)
         model, patches = self.model, self._group.shape[1]
         assert model.grid is not None
         assert model.patch_size is not None
         states = patch_states(self._group).reshape(-1, *model.grid)
-        planning = self.tokenizer.flops(patches, model.patch_size)
         outputs = [
-            FrameOutput(prediction, patches, kept, state, model.flops(kept) + planning)
-            for prediction, kept, state in zip(predictions, self._plan.kept_list(), states, strict=True)
+            FrameOutput(
+                prediction,
+                patches,
+                kept,
+                state,
+                model.flops(kept) + tokenizer.flops(patches, model.patch_size),
+                tokenizer.vocab_version,
+            )
+            for prediction, kept, state, tokenizer in zip(
+                predictions, self._plan.kept_list(), states, tokenizers, strict=True
+            )
         ]
         return BatchOutput(outputs, start, end)
 

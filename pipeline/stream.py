@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline.engine import BatchOutput, PendingBatch
+from pipeline.engine import BatchOutput, FrameOutput, PendingBatch
 from pipeline.frame import Frame
 from pipeline.results import Energy, FrameResult
 from pipeline.tokenizers import InterTokenizer, Tokenizer
@@ -86,34 +87,70 @@ class StreamState:
         """Numbers the frames of a batch and makes their results.
 
         Args:
-            pending, batch: the batch and what came of it.
+            pending, batch: the batch, all of this stream, and what came of it.
             taken_at: `time.monotonic()` when inference took the frames from the queue.
             energies: one per frame.
         """
-        infer_ms = (batch.end_s - batch.start_s) * 1000
-        done = time.monotonic()
         first = self.next_frame
         self.next_frame += len(pending.frames)
+        timing = Timing(taken_at, (batch.end_s - batch.start_s) * 1000, time.monotonic())
         return [
-            FrameResult(
-                stream=self.name,
-                frame=first + offset,
-                pts_s=frame.pts_s,
-                captured_at=frame.captured_at,
-                model=pending.model.name,
-                tokenizer=self._asked_for,
-                vocab_version=pending.tokenizer.vocab_version,
-                tokens_full=output.tokens_full,
-                tokens_kept=output.tokens_kept,
-                prediction=output.prediction,
-                decode_ms=frame.decode_ms,
-                queue_ms=(taken_at - frame.ready_at) * 1000,
-                infer_ms=infer_ms,
-                total_ms=frame.decode_ms + (done - frame.ready_at) * 1000,
-                energy=energy,
-                dropped=frame.dropped,
-            )
-            for offset, (frame, output, energy) in enumerate(
-                zip(pending.frames, batch.frames, energies, strict=True)
-            )
+            frame_result(self.name, first + offset, pending.model.name, self._asked_for, timing, *facts)
+            for offset, facts in enumerate(zip(pending.frames, batch.frames, energies, strict=True))
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When a batch ran.
+
+    Attributes:
+        taken_at: `time.monotonic()` when inference took its frames from the queue.
+        infer_ms: how long the device worked on it.
+        done_at: `time.monotonic()` when its outputs were there.
+    """
+
+    taken_at: float
+    infer_ms: float
+    done_at: float
+
+
+def frame_result(
+    stream: str,
+    number: int,
+    model: str,
+    tokenizer: str,
+    timing: Timing,
+    frame: Frame,
+    output: FrameOutput,
+    energy: Energy,
+) -> FrameResult:
+    """The result of one frame.
+
+    Args:
+        stream: the id it has in results.
+        number: of the frame in its stream.
+        model: name of what predicted.
+        tokenizer: name of what was asked for, also while frames run in full.
+        timing: of the frame's batch.
+        frame, output: what went in and what came out.
+        energy: what it cost.
+    """
+    return FrameResult(
+        stream=stream,
+        frame=number,
+        pts_s=frame.pts_s,
+        captured_at=frame.captured_at,
+        model=model,
+        tokenizer=tokenizer,
+        vocab_version=output.vocab_version,
+        tokens_full=output.tokens_full,
+        tokens_kept=output.tokens_kept,
+        prediction=output.prediction,
+        decode_ms=frame.decode_ms,
+        queue_ms=(timing.taken_at - frame.ready_at) * 1000,
+        infer_ms=timing.infer_ms,
+        total_ms=frame.decode_ms + (timing.done_at - frame.ready_at) * 1000,
+        energy=energy,
+        dropped=frame.dropped,
+    )

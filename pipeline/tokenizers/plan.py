@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,6 +32,21 @@ class TokenPlan:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_on_host", _HostCopy(self.kept if self.uniform is None else None))
+
+    @classmethod
+    def join(cls, plans: Sequence[TokenPlan]) -> TokenPlan:
+        """One plan for the images of several, in that order, without waiting for the device.
+
+        Args:
+            plans: at least one; all for the same model, so with the same N and prefix.
+        """
+        first = plans[0]
+        if len(plans) == 1:
+            return first
+        group = torch.cat([plan.group for plan in plans])
+        kept = torch.cat([plan.kept for plan in plans])
+        alike = all(plan.uniform == first.uniform for plan in plans)
+        return cls(group, kept, first.prefix, first.uniform if alike else None)
 
     @property
     def lengths(self) -> torch.Tensor:

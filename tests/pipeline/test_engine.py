@@ -67,6 +67,30 @@ def test_a_result_does_not_depend_on_the_frames_beside_it(engine, frames, inter,
         ]
 
 
+def test_a_result_does_not_depend_on_how_the_frames_beside_it_are_tokenized(engine, frames, inter):
+    coarse = InterTokenizer(inter.vocabulary, 0.3)
+    parts = [
+        (frames[6:8], inter),
+        (frames[8:9], FullTokenizer()),
+        (frames[9:11], IntraTokenizer(0.5)),
+        (frames[11:12], coarse),
+    ]
+
+    together = iter(engine.submit_parts(parts).result().frames)
+
+    for some, tokenizer in parts:
+        for frame in some:
+            (alone,) = engine.submit([frame], tokenizer).result().frames
+            among = next(together)
+            assert (alone.tokens_kept, alone.flops) == (among.tokens_kept, among.flops)
+            assert alone.vocab_version == among.vocab_version == tokenizer.vocab_version
+            np.testing.assert_array_equal(alone.states, among.states)
+            np.testing.assert_allclose(
+                among.prediction.embedding, alone.prediction.embedding, rtol=1e-5, atol=1e-5
+            )
+    assert next(together, None) is None
+
+
 def test_outputs_say_what_became_of_each_patch_and_what_it_cost(engine, frames, inter):
     (full,) = engine.submit(frames[6:7], FullTokenizer()).result().frames
     (merged,) = engine.submit(frames[6:7], inter).result().frames

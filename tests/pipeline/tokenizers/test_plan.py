@@ -96,3 +96,25 @@ def test_half_precision_tokens_are_averaged_in_single_precision():
     tokens = torch.full((1, 512, 1), 3.0, dtype=torch.bfloat16)
 
     assert TokenPlan(group, torch.tensor([1]), prefix=0).apply(tokens).item() == 3.0
+
+
+def test_plans_joined_pack_as_each_of_them_alone(prefix):
+    first, second = TokenPlan(GROUP[:1], KEPT[:1], prefix), TokenPlan(GROUP[1:], KEPT[1:], prefix, 3)
+    tokens = tokens_for(prefix)
+
+    joined = TokenPlan.join([first, second])
+
+    packed = torch.cat([first.apply(tokens[:1]), second.apply(tokens[1:])])
+    assert torch.equal(joined.apply(tokens), packed)
+    assert torch.equal(joined.restore(packed), TokenPlan(GROUP, KEPT, prefix).restore(packed))
+    assert joined.kept_list() == [3, 3]
+
+
+def test_plans_joined_keep_all_only_where_each_of_them_does():
+    whole = TokenPlan(torch.arange(6).expand(2, -1), torch.tensor([6, 6]), 1, 6)
+    some = TokenPlan(GROUP[:1], KEPT[:1], 1)
+
+    assert TokenPlan.join([whole, whole]).keeps_all
+    assert TokenPlan.join([whole]) is whole
+    assert not TokenPlan.join([whole, some]).keeps_all
+    assert TokenPlan.join([whole, some]).kept_list() == [6, 6, 3]
