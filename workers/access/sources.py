@@ -34,7 +34,7 @@ def check_source(text: str, access: AccessSettings) -> SourceSpec:
         allowed = ", ".join(access.allow_schemes) or "none"
         raise UsageError(
             f"the source {spec.display} may not be read: {scheme!r} is not among the schemes allowed here "
-            f"({allowed}); if it may, start the service with --allow-scheme {scheme}"
+            f"({allowed}), which the setting access.allow_schemes names"
         )
     if spec.kind == "file":
         return _check_file(spec, access)

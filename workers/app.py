@@ -1,0 +1,34 @@
+"""The Serve application: what `vwt serve` runs and `deploy/serve.yaml` names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray import serve
+
+from pipeline.errors import UsageError
+from workers.configuration import settings_of
+from workers.gateway.deployment import gateway_deployment
+from workers.inference.deployment import inference_deployment
+from workers.ingest.deployment import ingest_deployment
+from workers.keeping.deployment import keeper_deployment
+
+
+def build(args: dict[str, Any]) -> serve.Application:
+    """Puts the deployments together.
+
+    Args:
+        args: settings, nested as `ServiceSettings` is; the environment gives what they leave out.
+
+    Raises:
+        UsageError: a setting cannot be right, or there is no Redis.
+    """
+    settings = settings_of(args)
+    if settings.redis is None:
+        raise UsageError("the service needs a Redis: give its URL as `redis` in the args, or in VWT_REDIS")
+    values = settings.model_dump(mode="json")
+    inference = inference_deployment(settings).bind(values)
+    ingest = ingest_deployment(settings).bind(values, inference)
+    keeper = keeper_deployment(settings).bind(values, inference)
+    app: serve.Application = gateway_deployment(settings).bind(values, ingest, inference, keeper)
+    return app

@@ -1,0 +1,1 @@
+"""The deployment that learns the visual words of every scope in use."""
