@@ -1,0 +1,62 @@
+"""The HTTP API as one application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from workers.access.tokens import Tokens
+from workers.gateway.backend import Backend
+from workers.gateway.connections import Connections
+from workers.gateway.frames import frame_routes
+from workers.gateway.guard import Guard
+from workers.gateway.health import health_routes
+from workers.gateway.preview import preview_routes
+from workers.gateway.problems import answer_with_problems
+from workers.gateway.results import result_routes
+from workers.gateway.streams import stream_routes
+from workers.settings import ServiceSettings
+
+
+def build_api(settings: ServiceSettings, backend: Backend) -> FastAPI:
+    """The application; it keeps nothing of its own, so any number of them may run.
+
+    Args:
+        settings: of the service; `redis` names a server.
+        backend: who predicts.
+
+    Raises:
+        UsageError: the token file cannot be used.
+    """
+    if settings.redis is None:
+        raise ValueError("settings.redis must be the URL of a server")
+    connections = Connections(settings.redis, settings.gateway.max_connections)
+    token_file = settings.access.token_file
+    tokens = None if token_file is None else Tokens.load(token_file)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await connections.close()
+
+    app = FastAPIOffline(
+        title="vwt-stream",
+        version=version("vwt-stream"),
+        redoc_url=None,
+        static_url="/docs/static",
+        # By itself the page has a server elsewhere check the schema.
+        swagger_ui_parameters={"validatorUrl": None},
+        lifespan=lifespan,
+    )
+    app.include_router(stream_routes(settings, connections))
+    app.include_router(result_routes(connections))
+    app.include_router(preview_routes(connections))
+    app.include_router(frame_routes(settings, backend))
+    app.include_router(health_routes(connections, backend))
+    app.add_middleware(Guard, tokens=tokens, settings=settings.gateway)
+    answer_with_problems(app)
+    return app

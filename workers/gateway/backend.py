@@ -1,0 +1,27 @@
+"""What the gateway asks of the rest of the service."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from workers.service.messages import TokenSettings
+
+
+class Backend(Protocol):
+    """Who predicts. Its errors are those of `pipeline.errors`."""
+
+    async def image(self, data: bytes, settings: TokenSettings) -> dict[str, Any]:
+        """The result of one encoded picture.
+
+        Raises:
+            UsageError: the picture cannot be decoded, or the model does not take the tokenizer.
+            ModelError: there is no such model, or it cannot be loaded.
+            ServiceError: nobody predicts now.
+        """
+
+    async def ready(self) -> dict[str, Any]:
+        """Facts on who predicts.
+
+        Raises:
+            ServiceError: nobody predicts now.
+        """

@@ -1,0 +1,79 @@
+"""The gateway's connections to Redis, opened when first needed: it starts also while Redis is away."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from anyio import to_thread
+
+from vocab.connection import RedisClient, connect, ping, place
+from workers.gateway.async_redis import AsyncRedis, asynchronous
+from workers.service.streams import StreamStore
+
+# How long a tail waits in Redis; within it a client learns that its stream was removed.
+BLOCK_S = 1.0
+
+T = TypeVar("T")
+
+
+class Connections:
+    """A blocking client for short calls in threads, and an asyncio one to wait with.
+
+    Args:
+        url: as `vocab.connection.connect` takes it.
+        waiting: most connections to wait with.
+    """
+
+    def __init__(self, url: str, waiting: int) -> None:
+        self._url = url
+        self._waiting = waiting
+        self._lock = threading.Lock()
+        self._client: RedisClient | None = None
+        self._asynchronous: AsyncRedis | None = None
+
+    async def store(self, call: Callable[[StreamStore], T]) -> T:
+        """Runs a call of `StreamStore` in a thread.
+
+        Raises:
+            StoreUnavailable: Redis cannot be used now.
+        """
+        return await to_thread.run_sync(lambda: call(StreamStore(self._connected())))
+
+    async def ping(self) -> None:
+        """Checks that Redis answers.
+
+        Raises:
+            StoreUnavailable: it does not.
+        """
+        await to_thread.run_sync(lambda: ping(self._connected()))
+
+    async def asynchronous(self) -> AsyncRedis:
+        """The client to wait with; of the running event loop, so of one loop only.
+
+        Raises:
+            StoreUnavailable: Redis was never reached yet.
+        """
+        if self._asynchronous is None:
+            client = await to_thread.run_sync(self._connected)
+            # Somebody else may have been quicker meanwhile.
+            self._asynchronous = self._asynchronous or asynchronous(client, BLOCK_S + 1.0, self._waiting)
+        return self._asynchronous
+
+    def where(self) -> str:
+        """The server without credentials; after it was reached."""
+        return place(self._connected())
+
+    async def close(self) -> None:
+        """Closes them all."""
+        if self._asynchronous is not None:
+            await self._asynchronous.aclose()
+        if self._client is not None:
+            await to_thread.run_sync(self._client.close)
+
+    def _connected(self) -> RedisClient:
+        with self._lock:
+            if self._client is None:
+                self._client = connect(self._url)
+            return self._client

@@ -1,0 +1,94 @@
+"""The gateway as a deployment of Ray Serve."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+from fastapi import FastAPI
+from ray import serve
+from ray.exceptions import RayError, RayTaskError
+from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle
+
+from pipeline.errors import ServiceError
+from workers.gateway.api import build_api
+from workers.service.messages import TokenSettings
+from workers.settings import ServiceSettings
+
+_READY_WITHIN_S = 3.0
+# The first image of a model waits until it is loaded.
+_IMAGE_WITHIN_S = 120.0
+# Clients resume where they were: no need to wait for streams that never end.
+_LEAVE_S = 3.0
+
+
+class InferenceBackend:
+    """Asks the Inference deployment; see `workers.gateway.backend.Backend`."""
+
+    def __init__(self, inference: DeploymentHandle[Any]) -> None:
+        self._inference = inference
+
+    async def image(self, data: bytes, settings: TokenSettings) -> dict[str, Any]:
+        """See `Backend`."""
+        answer: dict[str, Any] = await _answer(self._inference.image.remote(data, settings), _IMAGE_WITHIN_S)
+        return answer
+
+    async def ready(self) -> dict[str, Any]:
+        """See `Backend`."""
+        answer: dict[str, Any] = await _answer(self._inference.ready.remote(), _READY_WITHIN_S)
+        return answer
+
+
+async def _answer(asked: Awaitable[Any], within_s: float) -> Any:
+    try:
+        async with asyncio.timeout(within_s):
+            return await asked
+    except TimeoutError:
+        raise ServiceError(f"Inference did not answer within {within_s:.0f} s; look at its load") from None
+    except RayTaskError as error:
+        # What it was there; Ray's own error is its traceback.
+        raise error.cause from None
+    except (RayError, RayServeException) as error:
+        raise ServiceError(f"Inference cannot be reached ({type(error).__name__}); is it running?") from error
+
+
+class _Gateway:
+    """The replica: it builds the application, which Serve then calls.
+
+    Args:
+        settings: `ServiceSettings` as JSON has it.
+        ingest, inference, keeper: handles of the other deployments; Serve starts those first.
+    """
+
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        ingest: DeploymentHandle[Any],  # noqa: ARG002 - bound so that Serve deploys it
+        inference: DeploymentHandle[Any],
+        keeper: DeploymentHandle[Any],  # noqa: ARG002
+    ) -> None:
+        self._settings = ServiceSettings.model_validate(settings)
+        self._backend = InferenceBackend(inference)
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return build_api(self._settings, self._backend)
+
+
+Gateway = serve.ingress()(_Gateway)
+
+
+def gateway_deployment(settings: ServiceSettings) -> serve.Deployment:
+    """The deployment, still to be bound to the arguments of `Gateway`."""
+    gateway = settings.gateway
+    deployed = serve.deployment(
+        name="Gateway",
+        num_replicas=gateway.replicas,
+        ray_actor_options={"num_cpus": gateway.num_cpus},
+        max_ongoing_requests=gateway.max_connections,
+        max_queued_requests=gateway.max_connections,
+        graceful_shutdown_timeout_s=_LEAVE_S,
+        graceful_shutdown_wait_loop_s=0.5,
+    )
+    return deployed(Gateway)

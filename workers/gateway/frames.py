@@ -1,0 +1,107 @@
+"""One image in, one result out."""
+
+from __future__ import annotations
+
+import io
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from PIL import Image, UnidentifiedImageError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from starlette.datastructures import UploadFile
+
+from pipeline.defaults import DEFAULT_DROP, DEFAULT_THRESHOLD, DEFAULT_WORDS
+from workers.gateway.backend import Backend
+from workers.gateway.problems import Problem, responses
+from workers.service.messages import TokenSettings
+from workers.settings import ServiceSettings
+
+_FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "BMP": "image/bmp"}
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_BODY = {
+    "required": True,
+    "content": {
+        **dict.fromkeys(_FORMATS.values(), _BINARY),
+        "multipart/form-data": {
+            "schema": {"type": "object", "required": ["image"], "properties": {"image": _BINARY["schema"]}}
+        },
+    },
+}
+
+
+class FrameQuery(BaseModel):
+    """How to run an image."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str | None = Field(default=None, description="As `vwt models` lists it.")
+    tokenizer: Literal["full", "intra", "inter"] = "full"
+    threshold: float = Field(default=DEFAULT_THRESHOLD, ge=0, le=2, description="Of inter.")
+    drop: float = Field(default=DEFAULT_DROP, ge=0, lt=1, description="Of intra.")
+    scope: Annotated[str, StringConstraints(pattern=r"^[^{}\s]{1,150}$")] | None = Field(
+        default=None, description="Of inter: whose visual words to use."
+    )
+
+
+def frame_routes(settings: ServiceSettings, backend: Backend) -> APIRouter:
+    """The route for single images."""
+    router = APIRouter(prefix="/v1", tags=["frames"])
+
+    @router.post(
+        "/frames",
+        responses=responses(401, 403, 413, 415, 503),
+        openapi_extra={"requestBody": _BODY},
+    )
+    async def frame(request: Request, query: Annotated[FrameQuery, Query()]) -> dict[str, Any]:
+        """Runs one image: the body, or the file `image` of a form."""
+        if query.tokenizer == "inter" and query.scope is None:
+            raise Problem(422, "the tokenizer inter needs words: name whose with ?scope=", "no-scope")
+        data = await _image(request)
+        _check_image(data, settings.gateway.max_image_pixels)
+        model = query.model or settings.model
+        tokens = TokenSettings(
+            model=model,
+            tokenizer=query.tokenizer,
+            threshold=query.threshold,
+            drop=query.drop,
+            words=DEFAULT_WORDS,
+            scope=query.scope or f"frames/{model}",
+        )
+        return await backend.image(data, tokens)
+
+    return router
+
+
+async def _image(request: Request) -> bytes:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        async with request.form(max_files=1, max_fields=8) as form:
+            file = form.get("image")
+            if not isinstance(file, UploadFile):
+                raise Problem(422, "the form has no file called image", "invalid")
+            return await file.read()
+    if kind not in ("", "application/octet-stream", *_FORMATS.values()):
+        raise _unsupported(f"a body of type {kind} cannot be read")
+    return await request.body()
+
+
+def _check_image(data: bytes, max_pixels: int) -> None:
+    try:
+        # Only its head is read here.
+        with Image.open(io.BytesIO(data), formats=list(_FORMATS)) as image:
+            width, height = image.size
+    except Image.DecompressionBombError:
+        width, height = max_pixels, 2
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+        raise _unsupported("the body is no image that can be read") from None
+    if width * height > max_pixels:
+        raise Problem(
+            413,
+            f"the image has more than {max_pixels} pixels; send a smaller one, "
+            "or raise gateway.max_image_pixels",
+            "too-long",
+        )
+
+
+def _unsupported(what: str) -> Problem:
+    return Problem(415, f"{what}; send JPEG, PNG, WebP or BMP, as the body or as file `image` of a form")

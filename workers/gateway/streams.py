@@ -1,0 +1,159 @@
+"""Streams: add, list, show, change, remove."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Response
+from pydantic import BaseModel, Field
+
+from workers.access.sources import check_source
+from workers.gateway.connections import Connections
+from workers.gateway.problems import responses
+from workers.service.spec import StreamId, StreamSettings, StreamSpec
+from workers.service.status import StreamStatus
+from workers.service.streams import StreamExistsError, StreamStore
+from workers.settings import ServiceSettings
+
+_LONGEST_ID = 64
+
+
+class NewStream(StreamSettings):
+    """A stream to add.
+
+    Attributes:
+        source: a full path, rtsp(s)://, http(s)://, camera:N or sample:NAME, as far as the service allows it.
+        name: becomes the id; without it the source gives one.
+    """
+
+    source: Annotated[str, Field(min_length=1, max_length=4096, repr=False)]
+    name: StreamId | None = None
+
+
+class StreamView(BaseModel):
+    """A stream as the API shows it; `source` is without credentials."""
+
+    id: str
+    source: str
+    created_at: float
+    revision: int
+    settings: dict[str, Any] = Field(description="As given when the stream was added or changed.")
+    labels: dict[str, str]
+    status: StreamStatus
+    links: dict[str, str]
+
+
+class StreamList(BaseModel):
+    """All streams, oldest first."""
+
+    streams: list[StreamView]
+
+
+_NEW: dict[str, Any] = {
+    "camera": {
+        "summary": "A camera, five frames a second",
+        "value": {
+            "source": "rtsp://user:password@camera.example/stream",
+            "name": "yard",
+            "fps": 5,
+            "labels": {"site": "north"},
+        },
+    },
+    "sample": {
+        "summary": "A sample clip, again and again",
+        "value": {"source": "sample:bikes", "loop": True},
+    },
+}
+_CHANGES: dict[str, Any] = {
+    "pause": {"summary": "Stop reading it for now", "value": {"paused": True}},
+    "tokenizer": {"summary": "Another tokenizer", "value": {"tokenizer": "intra", "drop": 0.3}},
+}
+
+
+def stream_routes(settings: ServiceSettings, connections: Connections) -> APIRouter:
+    """The routes of the streams API."""
+    router = APIRouter(prefix="/v1/streams", tags=["streams"])
+
+    @router.post("", status_code=201, responses=responses(401, 403, 409, 413, 503))
+    async def add(asked: Annotated[NewStream, Body(openapi_examples=_NEW)], response: Response) -> StreamView:
+        """Adds a stream. The service reads it from then on, until it is removed."""
+        view = await connections.store(lambda store: _add(store, asked, settings))
+        response.headers["Location"] = view.links["self"]
+        return view
+
+    @router.get("", responses=responses(401, 503))
+    async def all_streams() -> StreamList:
+        """Lists all streams."""
+        return await connections.store(_list)
+
+    @router.get("/{stream}", responses=responses(401, 404, 503))
+    async def show(stream: str) -> StreamView:
+        """Shows a stream and what it is doing."""
+        return await connections.store(lambda store: _view(store.get(stream), store.status(stream)))
+
+    @router.patch("/{stream}", responses=responses(401, 403, 404, 413, 503))
+    async def change(
+        stream: str, changes: Annotated[StreamSettings, Body(openapi_examples=_CHANGES)]
+    ) -> StreamView:
+        """Changes the fields that are given; the others stay. `labels` are replaced as a whole."""
+        given = changes.model_dump(exclude_unset=True)
+
+        def apply(store: StreamStore) -> StreamView:
+            spec = store.change(stream, given) if given else store.get(stream)
+            return _view(spec, store.status(stream))
+
+        return await connections.store(apply)
+
+    @router.delete("/{stream}", status_code=204, responses=responses(401, 403, 404, 503))
+    async def remove(stream: str) -> None:
+        """Removes a stream with its results."""
+        await connections.store(lambda store: store.remove(stream))
+
+    return router
+
+
+def _add(store: StreamStore, asked: NewStream, settings: ServiceSettings) -> StreamView:
+    name = check_source(asked.source, settings.access).name
+    given = asked.model_dump(exclude={"name"})
+    if "model" not in asked.model_fields_set:
+        given["model"] = settings.model
+    if asked.name is not None:
+        spec = StreamSpec(id=asked.name, **given)
+        store.add(spec)
+        return _view(spec, store.status(spec.id))
+    taken = store.all().keys()
+    for number in itertools.count(1):
+        suffix = "" if number == 1 else f"-{number}"
+        stream = name[: _LONGEST_ID - len(suffix)].rstrip("-") + suffix
+        if stream in taken:
+            continue
+        spec = StreamSpec(id=stream, **given)
+        try:
+            store.add(spec)
+        except StreamExistsError:
+            continue
+        return _view(spec, store.status(stream))
+    raise AssertionError("numbers do not end")
+
+
+def _list(store: StreamStore) -> StreamList:
+    specs = sorted(store.all().values(), key=lambda spec: (spec.created_at, spec.id))
+    statuses = store.statuses([spec.id for spec in specs])
+    return StreamList(streams=[_view(*pair) for pair in zip(specs, statuses, strict=True)])
+
+
+def _view(spec: StreamSpec, status: StreamStatus) -> StreamView:
+    here = f"/v1/streams/{spec.id}"
+    links = {name: f"{here}/{name}" for name in ("results", "ws")}
+    links |= {"self": here, "preview": f"{here}/preview.mjpeg"}
+    return StreamView(
+        id=spec.id,
+        source=spec.display,
+        created_at=spec.created_at,
+        revision=spec.revision,
+        settings=spec.model_dump(include=set(StreamSettings.model_fields) - {"labels"}),
+        labels=spec.labels,
+        status=status,
+        links=links,
+    )
