@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from tests.e2e.command import start
 from tests.vocab.servers import unused_port
@@ -93,6 +94,10 @@ class Service:
         pid = int(self.status(stream)[role]["pid"])
         os.kill(pid, signal.SIGKILL)
         return pid
+
+    def process(self) -> psutil.Process:
+        """The process of the command."""
+        return psutil.Process(self._process.pid)
 
     def stop(self) -> int:
         """Ends it as a service manager would; its exit code, also when it has ended already."""
