@@ -219,11 +219,9 @@ def _run_rate(folder: Path, clip: Path, settings: dict[str, Any]) -> float:
 def _run_latency(url: str) -> list[float]:
     command = [VWT, "run", url, "--model", "null", "--tokenizer", "full", "--batch", "1"]
     command += ["--max-frames", "350", "--quiet", "--out", "-"]
-    late = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
-        for line in run.stdout:
-            late.append((time.time() - json.loads(line)["captured_at"]) * 1000)
+        late = [(time.time() - json.loads(line)["captured_at"]) * 1000 for line in run.stdout]
     return late[50:]
 
 
