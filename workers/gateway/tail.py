@@ -144,10 +144,14 @@ class Tail:
             self._cursor = replace(self._cursor, frames=number)
             self._told_empty = False
             out.append(Event("prediction", self._cursor, fields[b"result"].decode()))
-        if len(results) < _COUNT:
-            for entry, fields in entries.get("energy", []):
-                self._cursor = replace(self._cursor, energy=entry.decode())
-                out.append(Event("energy", self._cursor, fields[b"energy"].decode()))
+        # A full answer may have left some behind, and those come first: they are asked for again.
+        if len(results) == _COUNT:
+            return out
+        energies = entries.get("energy", [])
+        for entry, fields in energies:
+            self._cursor = replace(self._cursor, energy=entry.decode())
+            out.append(Event("energy", self._cursor, fields[b"energy"].decode()))
+        if len(energies) < _COUNT:
             for entry, fields in entries.get("events", []):
                 self._cursor = replace(self._cursor, events=entry.decode())
                 out.append(Event("state", self._cursor, fields[b"state"].decode()))

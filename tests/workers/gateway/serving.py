@@ -1,0 +1,124 @@
+"""The API on a real socket, and clients that read it as others would."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import uvicorn
+
+from pipeline.errors import ServiceError
+from vocab.connection import RedisClient, connect
+from vocab.redis_lease import RedisLease
+from workers.gateway.api import build_api
+from workers.service.keys import StreamKeys
+from workers.service.log import ResultLog
+from workers.service.messages import TokenSettings
+from workers.settings import ServiceSettings
+
+
+class Edge:
+    """Stands for the Inference deployment, which runs in other processes."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, TokenSettings]] = []
+        self.error: Exception | None = None
+
+    async def image(self, data: bytes, settings: TokenSettings) -> dict[str, Any]:
+        if self.error is not None:
+            raise self.error
+        self.asked.append((len(data), settings))
+        return {"model": settings.model, "tokenizer": settings.tokenizer}
+
+    async def ready(self) -> dict[str, Any]:
+        if isinstance(self.error, ServiceError):
+            raise self.error
+        return {}
+
+
+class Api:
+    """A running API."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self.edge = Edge()
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        app = build_api(settings, self.edge)
+        self._server = uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=1))
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],))
+        self._thread.start()
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
+
+    def add(self, **stream: Any) -> dict[str, Any]:
+        """Adds a stream."""
+        answer = self.http.post("/v1/streams", json={"source": "sample:bikes", **stream})
+        assert answer.status_code == 201, answer.text
+        added: dict[str, Any] = answer.json()
+        return added
+
+    @contextmanager
+    def results(self, stream: str, after: str | None = None, **more: Any) -> Iterator[Iterator[Event]]:
+        """Opens the events of a stream."""
+        query = {"after": after, **more} if after is not None else more
+        with self.http.stream("GET", f"/v1/streams/{stream}/results", params=query) as answer:
+            assert answer.status_code == 200, answer.read()
+            yield events_of(answer)
+
+    def close(self) -> None:
+        self.http.close()
+        self._server.should_exit = True
+        self._thread.join(20)
+        assert not self._thread.is_alive(), "the API does not end"
+
+
+class Event:
+    """One Server-Sent Event."""
+
+    def __init__(self, name: str, text: str, number: str) -> None:
+        self.name, self.id = name, number
+        self.data: dict[str, Any] = json.loads(text)
+
+    @property
+    def frame(self) -> int:
+        found: int = self.data["frame"]
+        return found
+
+
+def events_of(answer: httpx.Response) -> Iterator[Event]:
+    """Reads events as the standard says; comments are keep-alives."""
+    fields: dict[str, str] = {}
+    for line in answer.iter_lines():
+        if not line and fields:
+            yield Event(fields["event"], fields["data"], fields["id"])
+            fields = {}
+        elif not line.startswith(":") and line:
+            key, _, value = line.partition(": ")
+            fields[key] = value
+
+
+class Writer:
+    """Writes what Ingest and Inference would, under a real lease."""
+
+    def __init__(self, url: str, stream: str) -> None:
+        self.client: RedisClient = connect(url)
+        self.stream = stream
+        self.keys = StreamKeys(stream)
+        token = RedisLease(self.client, self.keys).acquire()
+        assert token is not None
+        self.token = token
+        self.log = ResultLog(self.client, stream, kept=1000)
+
+    def frames(self, first: int, count: int) -> None:
+        texts = [json.dumps({"stream": self.stream, "frame": n}) for n in range(first, first + count)]
+        self.log.append(self.token, first, texts, {})
+
+    def state(self, state: str) -> None:
+        self.log.tell(self.token, {"state": state}, json.dumps({"state": state, "reason": None}))
+
+    def energy(self, frame: int, joules: float) -> None:
+        self.log.settle([json.dumps({"frame": frame, "energy": {"joules": joules}})])

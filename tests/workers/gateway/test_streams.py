@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from tests.vocab.servers import Server
+from tests.workers.gateway.serving import Api, Writer
+from vocab.connection import connect
+from workers.service.streams import StreamStore
+
+SECRET = "h4ll0secret"
+
+
+def test_a_stream_is_added_shown_changed_and_removed(api: Api) -> None:
+    answer = api.http.post("/v1/streams", json={"source": "sample:bikes", "fps": 5, "labels": {"site": "n"}})
+    assert answer.status_code == 201
+    here = answer.headers["Location"]
+    assert here == "/v1/streams/bikes"
+    assert api.http.get(here).json() == answer.json()
+    assert answer.json()["settings"]["fps"] == 5
+    assert answer.json()["labels"] == {"site": "n"}
+    assert answer.json()["status"]["state"] == "starting"
+    assert api.http.get(answer.json()["links"]["results"], params={"follow": "false"}).status_code == 200
+    changed = api.http.patch(here, json={"paused": True, "fps": None}).json()
+    assert (changed["settings"]["paused"], changed["settings"]["fps"], changed["revision"]) == (True, None, 1)
+    assert changed["labels"] == {"site": "n"}
+    assert [stream["id"] for stream in api.http.get("/v1/streams").json()["streams"]] == ["bikes"]
+    removed = api.http.delete(here)
+    assert (removed.status_code, removed.content) == (204, b"")
+    assert api.http.get(here).status_code == 404
+    assert api.http.delete(here).status_code == 404
+
+
+def test_a_change_of_nothing_leaves_the_stream_running_as_it_is(api: Api) -> None:
+    api.add()
+    assert api.http.patch("/v1/streams/bikes", json={}).json()["revision"] == 0
+
+
+def test_the_source_gives_an_id_of_its_own_to_each_stream(api: Api) -> None:
+    assert [api.add()["id"] for _ in range(3)] == ["bikes", "bikes-2", "bikes-3"]
+
+
+def test_an_id_stays_within_its_length_when_it_is_made_unique(api: Api) -> None:
+    api.add(name="a" * 64)
+    long = f"http://8.8.8.8/{'a' * 200}"
+    ids = [api.add(source=long)["id"] for _ in range(2)]
+    assert len(set(ids)) == 2
+    assert all(len(name) <= 64 for name in ids)
+
+
+def test_a_name_that_is_taken_is_a_conflict(api: Api) -> None:
+    api.add(name="yard")
+    answer = api.http.post("/v1/streams", json={"source": "sample:bunny", "name": "yard"})
+    assert answer.status_code == 409
+    assert answer.json()["type"] == "urn:vwt:problem:stream-exists"
+    assert api.http.get("/v1/streams/yard").json()["source"] == "sample:bikes"
+
+
+def test_a_stream_that_names_no_model_gets_that_of_the_service(serve) -> None:
+    api = serve(model="vit_tiny_patch16_224")
+    assert api.add()["settings"]["model"] == "vit_tiny_patch16_224"
+    assert api.add(model="resnet18")["settings"]["model"] == "resnet18"
+
+
+def test_what_a_stream_is_doing_is_shown(api: Api, writer: Writer) -> None:
+    writer.frames(0, 3)
+    writer.state("running")
+    status = api.http.get("/v1/streams/bikes").json()["status"]
+    assert (status["state"], status["next_frame"]) == ("running", 3)
+    listed = api.http.get("/v1/streams").json()["streams"][0]
+    assert listed["status"] == status
+
+
+def test_credentials_are_kept_for_the_reader_and_shown_to_nobody(api: Api, redis: Server) -> None:
+    source = f"rtsp://admin:{SECRET}@8.8.8.8/stream?token={SECRET}"
+    texts = [api.http.post("/v1/streams", json={"source": source, "name": "yard"}).text]
+    texts.append(api.http.post("/v1/streams", json={"source": source}).text)
+    texts.append(api.http.post("/v1/streams", json={"source": source, "name": "yard"}).text)
+    texts.append(api.http.post("/v1/streams", json={"source": source, "fps": source}).text)
+    texts.append(api.http.post("/v1/streams", json={"source": f"ftp://admin:{SECRET}@8.8.8.8/"}).text)
+    texts.append(api.http.post("/v1/streams", content=f'{{"source": "{source}"').text)
+    texts.append(api.http.patch("/v1/streams/yard", json={"source": source}).text)
+    texts += [api.http.get(path).text for path in ("/v1/streams", "/v1/streams/yard")]
+    assert not [text for text in texts if SECRET in text]
+    assert StreamStore(connect(redis.url)).get("yard").source == source
