@@ -1,0 +1,67 @@
+"""Frames of real clips as Ingest sends them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from pipeline.defaults import DEFAULT_MODEL
+from pipeline.frame import Frame
+from pipeline.input_spec import InputSpec
+from pipeline.models import model_input
+from pipeline.preprocess import Preprocessor
+from pipeline.sources import SourceOptions, open_source, parse_source
+from workers.service.messages import FrameBatch, FrameFacts, TokenSettings
+
+FULL = TokenSettings("null", "full", 0.1, 0.5, 100, "gate/null")
+INTER = TokenSettings(DEFAULT_MODEL, "inter", 0.05, 0.5, 100, f"gate/{DEFAULT_MODEL}")
+
+
+@cache
+def clip(model: str = DEFAULT_MODEL, count: int = 16, clip: str = "sample:carphone") -> list[Frame]:
+    """The first frames of a clip, as the model wants them."""
+    spec, _ = model_input(model)
+    return _read(spec, count, clip)
+
+
+def _read(spec: InputSpec, count: int, clip: str) -> list[Frame]:
+    preprocess = Preprocessor(spec)
+    source = open_source(parse_source(clip), SourceOptions(), lambda _: None)
+    frames = []
+    for decoded in source.frames():
+        image, geometry, _ = preprocess(decoded.picture, decoded.rotation)
+        frames.append(Frame(decoded.pts_s, image, geometry, decode_ms=1.0))
+        if len(frames) == count:
+            break
+    source.close()
+    return frames
+
+
+def batch(
+    stream: str,
+    first: int = 0,
+    count: int = 4,
+    settings: TokenSettings = FULL,
+    token: int = 1,
+    position: dict[str, Any] | None = None,
+    frames: Sequence[Frame] | None = None,
+) -> FrameBatch:
+    """A message with frames of the clip, from `first` on, round and round."""
+    some = frames or clip(settings.model)
+    taken = [some[number % len(some)] for number in range(first, first + count)]
+    facts = [
+        FrameFacts(frame.pts_s, frame.geometry, None, frame.decode_ms, time.time(), frame.dropped)
+        for frame in taken
+    ]
+    images = np.stack([frame.image for frame in taken])
+    return FrameBatch(stream, token, first, images, facts, settings, position or {})
+
+
+def with_drops(sent: FrameBatch, dropped: dict[str, int]) -> FrameBatch:
+    """The same message, its first frame preceded by dropped ones."""
+    return replace(sent, facts=[replace(sent.facts[0], dropped=dropped), *sent.facts[1:]])

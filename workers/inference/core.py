@@ -1,0 +1,214 @@
+"""All that `Inference` does, without Ray: takes frames of any stream, gives durable results."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from weakref import WeakValueDictionary
+
+import torch
+
+from pipeline.energy import Meter, NvmlMeter, open_meter
+from pipeline.engine import Engine
+from pipeline.errors import UsageError
+from pipeline.frame import Frame, Geometry, Pixels
+from pipeline.models import resolve_device
+from vocab.connection import RedisClient, connect
+from vocab.window import WindowOptions
+from workers.inference.batcher import Batcher
+from workers.inference.load import Load
+from workers.inference.metering import Figures, MeteredSpan, Metering, OwnMetering, SharedMetering
+from workers.inference.models import Models
+from workers.inference.queue import Request
+from workers.inference.streams import Streams
+from workers.inference.writer import ResultWriter, results_of
+from workers.service.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings
+from workers.settings import ServiceSettings
+
+# Takes spans to the ledger of a device, by its UUID (None for the CPU).
+OpenExchange = Callable[[str | None], Callable[[Sequence[MeteredSpan]], Figures]]
+
+_PREPARING_THREADS = 4
+# Single images: their id in results, and a name for their turns that no stream can have.
+_SINGLE, _SINGLE_TURN = "frames", "/frames"
+
+
+class InferenceCore:
+    """One replica's work. Its async methods are for one event loop.
+
+    Args:
+        settings: of the service; `redis` is a URL.
+        where: names this replica in the streams' status.
+        open_exchange: reaches the ledger of a device that replicas share.
+
+    Raises:
+        UsageError: a meter asked for by name cannot be had here.
+    """
+
+    def __init__(
+        self, settings: ServiceSettings, where: Mapping[str, Any], open_exchange: OpenExchange
+    ) -> None:
+        if settings.redis is None:
+            raise UsageError("the service has no Redis URL; `vwt serve` gives one")
+        own = settings.inference
+        self._url = settings.redis
+        self._client: RedisClient | None = None
+        self._connecting = threading.Lock()
+        device = resolve_device("cuda" if own.num_gpus else "cpu")
+        if device.type == "cpu":
+            # What Ray has set aside for this replica, however many cores the machine has.
+            torch.set_num_threads(max(1, math.floor(own.num_cpus)))
+        meter = open_meter(own.meter, str(device), own.watts_per_core)
+        later = meter.method in ("nvml", "rapl")
+        self._writer = ResultWriter(self._connected, settings.kept_results, where, later)
+        self._metering = _metering(meter, open_exchange, self._settle) if later else OwnMetering(meter)
+        self._models = Models(device, own.weights, own.max_models)
+        keeper = settings.keeper
+        window = WindowOptions(keeper.window_fps, keeper.window_patches)
+        self._streams = Streams(self._connected, window)
+        self._batcher = Batcher(own.batch, own.batch_wait_s, self._metering.record)
+        self._preparing = ThreadPoolExecutor(_PREPARING_THREADS, thread_name_prefix="vwt-prepare")
+        self._order: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def infer(self, batch: FrameBatch) -> BatchDone:
+        """Predicts frames of a stream; returns when their results are durable.
+
+        Raises:
+            ModelError: the model cannot be had, or cannot run these frames.
+            UsageError: the frames, the settings or the scope's words do not fit the model.
+            FencedError: a newer fencing token was given out.
+            OutOfOrderError: results before these are missing.
+            StoreUnavailable: Redis cannot take them now.
+            ServiceError: the replica stops.
+        """
+        order = self._order.get(batch.stream)
+        if order is None:
+            order = self._order[batch.stream] = asyncio.Lock()
+        # A stream's frames queue in the order they came, also while the first wait for their model.
+        async with order:
+            engine = await self._models.get(batch.settings.model)
+            loop = asyncio.get_running_loop()
+            request = await loop.run_in_executor(self._preparing, self._prepare, batch, engine)
+            self._batcher.submit(request)
+        done: BatchDone = await asyncio.wrap_future(request.future)
+        return done
+
+    async def describe(self, model: str) -> ModelFacts:
+        """What others need to know of a model; loads it.
+
+        Raises:
+            ModelError: there is no such model, or its weights cannot be had.
+        """
+        found = (await self._models.get(model)).model
+        return ModelFacts(found.input, found.patch_size, found.tokenizers)
+
+    async def predict(self, image: Pixels, geometry: Geometry, settings: TokenSettings) -> dict[str, Any]:
+        """The result of a single image, as `FrameResult.to_dict` gives it; nothing is stored.
+
+        Raises:
+            ModelError, UsageError, StoreUnavailable, ServiceError: see `infer`.
+        """
+        engine = await self._models.get(settings.model)
+        frame = Frame(None, image, geometry, ready_at=time.monotonic())
+        loop = asyncio.get_running_loop()
+        request = await loop.run_in_executor(self._preparing, self._prepare_single, frame, settings, engine)
+        self._batcher.submit(request)
+        result: dict[str, Any] = await asyncio.wrap_future(request.future)
+        return result
+
+    def load(self) -> Load:
+        """How much there was to do since the last call."""
+        return self._batcher.load()
+
+    def check(self) -> None:
+        """Raises ServiceError when this replica cannot predict any more."""
+        self._batcher.check()
+
+    def close(self) -> None:
+        """Finishes the pass under way, writes what ran, and ends all threads."""
+        self._batcher.close()
+        self._metering.close()
+        self._writer.close()
+        self._streams.close()
+        self._models.close()
+        self._preparing.shutdown()
+
+    def _prepare(self, batch: FrameBatch, engine: Engine) -> Request:
+        frames = frames_of(batch)
+        _check_size(batch.images.shape[1:3], engine)
+        state = self._streams.get(batch.stream, batch.settings, engine.model)
+        self._streams.observe(state, frames)
+        return Request(
+            stream=batch.stream,
+            engine=engine,
+            frames=frames,
+            keys=[(batch.stream, batch.first + offset) for offset in range(len(frames))],
+            tokenizer=state.tokenizer,
+            deliver=lambda request: self._writer.write(batch, request),
+        )
+
+    def _prepare_single(self, frame: Frame, settings: TokenSettings, engine: Engine) -> Request:
+        _check_size(frame.image.shape[:2], engine)
+        # Its own name per scope, so that settings of one caller do not replace another's.
+        state = self._streams.get(f"{_SINGLE_TURN}/{settings}", settings, engine.model)
+        return Request(
+            stream=_SINGLE_TURN,
+            engine=engine,
+            frames=[frame],
+            keys=[(_SINGLE_TURN, 0)],
+            tokenizer=state.tokenizer,
+            deliver=lambda request: request.future.set_result(
+                results_of(request, _SINGLE, 0, settings.tokenizer)[0].to_dict()
+            ),
+        )
+
+    def _settle(self, figures: Figures) -> None:
+        self._writer.settle((key, energy) for key, energy in figures if key != (_SINGLE_TURN, 0))
+
+    def _connected(self) -> RedisClient:
+        with self._connecting:
+            if self._client is None:
+                self._client = connect(self._url)
+            return self._client
+
+
+def frames_of(batch: FrameBatch) -> list[Frame]:
+    """The frames of a message, their times by this process's clock."""
+    if len(batch.facts) == 0 or len(batch.facts) != len(batch.images):
+        raise UsageError(f"{len(batch.images)} frames need as many facts, not {len(batch.facts)}, and some")
+    now, since_epoch = time.monotonic(), time.time()
+    return [
+        Frame(
+            pts_s=facts.pts_s,
+            image=image,
+            geometry=facts.geometry,
+            captured_at=facts.captured_at,
+            decode_ms=facts.decode_ms,
+            # A clock that is ahead on another machine does not make a frame come from the future.
+            ready_at=min(now + facts.ready_at - since_epoch, now),
+            dropped=facts.dropped,
+        )
+        for image, facts in zip(batch.images, batch.facts, strict=True)
+    ]
+
+
+def _check_size(size: tuple[int, ...], engine: Engine) -> None:
+    wanted = engine.model.input
+    if size != (wanted.height, wanted.width):
+        raise UsageError(
+            f"frames of {size[1]}x{size[0]} do not fit model '{engine.model.name}'; "
+            f"send {wanted.width}x{wanted.height}"
+        )
+
+
+def _metering(meter: Meter, open_exchange: OpenExchange, tell: Callable[[Figures], None]) -> Metering:
+    """Leaves the counter to the one ledger of its device: two that split it would count everything twice."""
+    uuid = meter.uuid if isinstance(meter, NvmlMeter) else None
+    method = meter.method
+    meter.close()
+    return SharedMetering(method, open_exchange(uuid), tell)

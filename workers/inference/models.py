@@ -1,0 +1,67 @@
+"""The models a replica has loaded."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections import OrderedDict
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+from pipeline.engine import Engine
+from pipeline.models import load_model
+
+
+class Models:
+    """Loads models when they are asked for, one at a time. For one event loop.
+
+    Args:
+        device: where they run.
+        weights: file of weights by model name.
+        limit: most models kept; the one not used for longest goes.
+    """
+
+    def __init__(self, device: torch.device, weights: Mapping[str, str], limit: int) -> None:
+        self._device = device
+        self._weights = weights
+        self._limit = limit
+        self._ready: OrderedDict[str, Engine] = OrderedDict()
+        self._loading: dict[str, asyncio.Future[Engine]] = {}
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="vwt-load")
+
+    async def get(self, name: str) -> Engine:
+        """The engine of a model; many may ask for one at once.
+
+        Raises:
+            ModelError: there is no such model, or its weights cannot be had.
+        """
+        if name in self._ready:
+            self._ready.move_to_end(name)
+            return self._ready[name]
+        loading = self._loading.get(name)
+        if loading is None:
+            loading = asyncio.ensure_future(self._load(name))
+            self._loading[name] = loading
+        # Who stops waiting does not stop it for the others.
+        return await asyncio.shield(loading)
+
+    def close(self) -> None:
+        """Takes no more; a model that is being loaded is waited for."""
+        self._loader.shutdown(cancel_futures=True)
+
+    async def _load(self, name: str) -> Engine:
+        try:
+            loop = asyncio.get_running_loop()
+            engine = await loop.run_in_executor(self._loader, self._make, name)
+        finally:
+            del self._loading[name]
+        self._ready[name] = engine
+        if len(self._ready) > self._limit:
+            self._ready.popitem(last=False)
+            gc.collect()
+        return engine
+
+    def _make(self, name: str) -> Engine:
+        return Engine(load_model(name, self._weights.get(name), self._device))

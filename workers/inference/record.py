@@ -1,0 +1,197 @@
+"""What one stream's results add up to, and how they get into Redis."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pipeline.results import Energy, FrameResult
+from vocab.connection import RedisClient
+from workers.service.log import ResultLog
+from workers.service.messages import FrameBatch
+from workers.service.status import StreamStatus
+from workers.service.streams import StreamStore
+
+# What "of late" means.
+_LATE_S = 10.0
+_LATE_FRAMES = 256
+# Frames whose energy is still to come, and figures that wait for Redis; the oldest go.
+_MOST_OPEN = 16384
+
+
+@dataclass(slots=True)
+class Sums:
+    """Sums over all durable results of a stream.
+
+    Attributes:
+        next_frame: number after the last of them.
+        tokens_full, tokens_kept: of models with patches.
+        joules: of results whose energy is known; None before the first.
+        dropped: frames dropped, by reason.
+    """
+
+    next_frame: int = 0
+    tokens_full: int = 0
+    tokens_kept: int = 0
+    joules: float | None = None
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, status: StreamStatus) -> Sums:
+        """Goes on where whoever ran the stream before left off."""
+        return cls(
+            status.next_frame,
+            status.tokens_full,
+            status.tokens_kept,
+            status.joules,
+            Counter(status.dropped),
+        )
+
+    def plus(self, results: Sequence[FrameResult]) -> Sums:
+        """The sums with results that are not durable yet; those that are already do not count again."""
+        sums = replace(self, dropped=Counter(self.dropped))
+        for result in results:
+            if result.frame < sums.next_frame:
+                continue
+            sums.next_frame = result.frame + 1
+            sums.tokens_full += result.tokens_full or 0
+            sums.tokens_kept += result.tokens_kept or 0
+            sums.add(result.energy)
+            sums.dropped.update(result.dropped)
+        return sums
+
+    def add(self, energy: Energy) -> None:
+        """Adds what one frame cost."""
+        if energy.joules is not None:
+            self.joules = (self.joules or 0.0) + energy.joules
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of `StreamStatus` they are."""
+        return {
+            "tokens_full": self.tokens_full,
+            "tokens_kept": self.tokens_kept,
+            "joules": self.joules,
+            "dropped": dict(self.dropped),
+        }
+
+
+class Pace:
+    """Results per second, and how late they are, over the last few seconds."""
+
+    def __init__(self) -> None:
+        self._counts: deque[tuple[float, int]] = deque()
+        self._latencies: deque[float] = deque(maxlen=_LATE_FRAMES)
+
+    def add(self, results: Sequence[FrameResult], now_s: float) -> None:
+        """Takes in results that are durable at `now_s` (monotonic seconds)."""
+        self._counts.append((now_s, len(results)))
+        while self._counts[0][0] < now_s - _LATE_S:
+            self._counts.popleft()
+        self._latencies.extend(result.total_ms for result in results)
+
+    def fields(self) -> dict[str, float | None]:
+        """The fields of `StreamStatus` it is; None before there is anything to say."""
+        fps = None
+        if len(self._counts) > 1:
+            (first_s, first), (last_s, _) = self._counts[0], self._counts[-1]
+            fps = (sum(count for _, count in self._counts) - first) / max(last_s - first_s, 1e-3)
+        latency = statistics.median(self._latencies) if self._latencies else None
+        return {
+            "fps": None if fps is None else round(fps, 2),
+            "latency_ms": None if latency is None else round(latency, 1),
+        }
+
+
+class StreamRecord:
+    """Writes the results of one stream under one fencing token. One call at a time.
+
+    Every method raises StoreUnavailable when Redis cannot do it now.
+
+    Args:
+        client: of Redis.
+        stream: id of the stream.
+        token: of its lease.
+        kept: how many results Redis keeps.
+        where: who writes, for the status.
+        later: whether energies come after their results.
+    """
+
+    def __init__(
+        self, client: RedisClient, stream: str, token: int, kept: int, where: Mapping[str, Any], later: bool
+    ) -> None:
+        self.token = token
+        self.used_at = time.monotonic()
+        self._log = ResultLog(client, stream, kept)
+        self._sums = Sums.of(StreamStore(client).status(stream))
+        self._pace = Pace()
+        self._where = dict(where)
+        self._later = later
+        self._awaited: dict[int, None] = {}
+        self._early: dict[int, Energy] = {}
+        self._unsent: deque[str] = deque(maxlen=_MOST_OPEN)
+
+    def append(self, batch: FrameBatch, results: Sequence[FrameResult]) -> int:
+        """Makes the results of a batch durable.
+
+        Returns:
+            The number of the frame after the last durable result.
+
+        Raises:
+            FencedError: a newer token was given out.
+            OutOfOrderError: results before these are missing.
+        """
+        self.used_at = time.monotonic()
+        results = [replace(result, energy=self._early.pop(result.frame, result.energy)) for result in results]
+        sums, last = self._sums.plus(results), results[-1]
+        fresh = [result for result in results if result.frame >= self._sums.next_frame]
+        if fresh:
+            self._pace.add(fresh, self.used_at)
+        status = {
+            "inference": self._where,
+            "vocab_version": last.vocab_version,
+            "pts_s": last.pts_s,
+            "results_at": time.time(),
+            "energy_method": last.energy.method,
+            **sums.fields(),
+            **self._pace.fields(),
+            **batch.position,
+        }
+        lines = [result.to_json() for result in results]
+        next_frame = self._log.append(batch.token, batch.first, lines, status)
+        self._sums = sums
+        if self._later:
+            self._awaited.update((r.frame, None) for r in fresh if r.energy.joules is None)
+            _trim(self._awaited)
+        return next_frame
+
+    def settle(self, figures: Sequence[tuple[int, Energy]]) -> None:
+        """Writes energies that became known after their results, and what they add up to.
+
+        Raises:
+            FencedError: a newer token was given out.
+        """
+        for frame, energy in figures:
+            if frame in self._awaited:
+                del self._awaited[frame]
+                self._sums.add(energy)
+                self._unsent.append(
+                    json.dumps({"frame": frame, "energy": energy.to_dict()}, separators=(",", ":"))
+                )
+            elif frame >= self._sums.next_frame:
+                self._early[frame] = energy
+                _trim(self._early)
+        if self._unsent:
+            # Fenced, so that nothing is written for a stream that was removed meanwhile.
+            self._log.tell(self.token, {"joules": self._sums.joules})
+            self._log.settle(list(self._unsent))
+            self._unsent.clear()
+
+
+def _trim(values: dict[int, Any]) -> None:
+    while len(values) > _MOST_OPEN:
+        del values[next(iter(values))]

@@ -1,0 +1,146 @@
+"""Takes results from the device thread to Redis, each stream's in order, and tells who waits for them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import count
+from typing import Any
+
+from pipeline.results import Energy, FrameResult
+from pipeline.stream import frame_result
+from vocab.connection import RedisClient
+from vocab.errors import StoreUnavailable
+from workers.inference.failures import plain_error
+from workers.inference.lanes import Lanes
+from workers.inference.metering import Figures
+from workers.inference.preview import Preview
+from workers.inference.queue import Request
+from workers.inference.record import StreamRecord
+from workers.service.log import FencedError
+from workers.service.messages import BatchDone, FrameBatch
+
+_LOG = logging.getLogger("vwt.inference")
+_THREADS = 4
+# Seconds without a result after which what is remembered of a stream goes.
+_UNUSED_S = 60.0
+
+
+class ResultWriter:
+    """Appends results and late energies to Redis, and draws previews.
+
+    Args:
+        connect: gives the client of Redis; may raise StoreUnavailable.
+        kept: how many results of a stream Redis keeps.
+        where: who writes, for the streams' status.
+        later: whether energies come after their results.
+    """
+
+    def __init__(
+        self, connect: Callable[[], RedisClient], kept: int, where: Mapping[str, Any], later: bool
+    ) -> None:
+        self._connect = connect
+        self._kept = kept
+        self._where = where
+        self._later = later
+        self._lanes = Lanes(_THREADS, "vwt-results")
+        self._records: dict[str, StreamRecord] = {}
+        self._previews: dict[str, Preview] = {}
+        self._swept_at = time.monotonic()
+
+    def write(self, batch: FrameBatch, request: Request) -> None:
+        """Queues the results of a request that ran; its future gets `BatchDone` once they are durable."""
+        self._lanes.submit(batch.stream, partial(self._write, batch, request))
+
+    def settle(self, figures: Figures) -> None:
+        """Queues energies that became known later; keys are (stream, frame)."""
+        streams: dict[str, list[tuple[int, Energy]]] = {}
+        for key, energy in figures:
+            assert isinstance(key, tuple)
+            streams.setdefault(key[0], []).append((key[1], energy))
+        for stream, settled in streams.items():
+            self._lanes.submit(stream, partial(self._settle, stream, settled))
+
+    def close(self) -> None:
+        """Waits until everything is written."""
+        self._lanes.close()
+
+    def _write(self, batch: FrameBatch, request: Request) -> None:
+        try:
+            results = results_of(request, batch.stream, batch.first, batch.settings.tokenizer)
+            next_frame = self._record(batch).append(batch, results)
+        except Exception as error:
+            # What is remembered may no longer be what Redis holds: read it anew.
+            self._records.pop(batch.stream, None)
+            self._previews.pop(batch.stream, None)
+            request.fail(plain_error(error, batch.stream, batch.settings.model))
+            return
+        infer_ms = sum(ran.timing.infer_ms for ran in request.ran)
+        request.future.set_result(BatchDone(next_frame, infer_ms, results[-1].total_ms))
+        self._show(batch, request, results[-1])
+        self._sweep()
+
+    def _settle(self, stream: str, figures: Sequence[tuple[int, Energy]]) -> None:
+        record = self._records.get(stream)
+        if record is None:
+            return
+        try:
+            record.settle(figures)
+        except FencedError:
+            self._records.pop(stream, None)
+        except StoreUnavailable as error:
+            _LOG.warning("%s; energies wait for the next ones", error)
+
+    def _record(self, batch: FrameBatch) -> StreamRecord:
+        record = self._records.get(batch.stream)
+        if record is None or record.token != batch.token:
+            record = StreamRecord(
+                self._connect(), batch.stream, batch.token, self._kept, self._where, self._later
+            )
+            self._records[batch.stream] = record
+        return record
+
+    def _show(self, batch: FrameBatch, request: Request, result: FrameResult) -> None:
+        try:
+            preview = self._previews.get(batch.stream)
+            if preview is None:
+                preview = self._previews[batch.stream] = Preview(self._connect(), batch.stream)
+            ran = request.ran[-1]
+            preview.show(ran.frames[-1], ran.outputs[-1].states, result)
+        except StoreUnavailable as error:
+            _LOG.warning("no preview of %s: %s", batch.stream, error)
+        except Exception:
+            _LOG.exception("no preview of %s", batch.stream)
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        if now - self._swept_at < _UNUSED_S:
+            return
+        self._swept_at = now
+        for stream, record in list(self._records.items()):
+            if record.used_at < now - _UNUSED_S:
+                self._lanes.submit(stream, partial(self._drop, stream, record))
+
+    def _drop(self, stream: str, record: StreamRecord) -> None:
+        if self._records.get(stream) is record and record.used_at < time.monotonic() - _UNUSED_S:
+            del self._records[stream]
+            self._previews.pop(stream, None)
+
+
+def results_of(request: Request, stream: str, first: int, tokenizer: str) -> list[FrameResult]:
+    """The results of a request that ran.
+
+    Args:
+        request: complete.
+        stream: the id it has in results.
+        first: number of its first frame.
+        tokenizer: name of what was asked for.
+    """
+    numbers = count(first)
+    return [
+        frame_result(stream, next(numbers), request.engine.model.name, tokenizer, ran.timing, *facts)
+        for ran in request.ran
+        for facts in zip(ran.frames, ran.outputs, ran.energies, strict=True)
+    ]
