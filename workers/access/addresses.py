@@ -46,12 +46,13 @@ class AllowedHosts:
             except ValueError:
                 self._names.add(_plain(entry))
 
-    def check(self, host: str, shown: str) -> None:
+    def check(self, host: str, shown: str, refusal: str = "the source {} may not be read") -> None:
         """Looks a host up, and refuses it when any of its addresses must not be read.
 
         Args:
             host: name or address, as it stands in the URL.
             shown: what to call the source in an error.
+            refusal: what the error begins with, with {} for what is shown.
 
         Raises:
             UsageError: it is refused, or has no address.
@@ -60,12 +61,12 @@ class AllowedHosts:
         if "*" in self._names or name in self._names:
             return
         if name in _METADATA_NAMES:
-            raise _refused(shown, f"{name} is a cloud metadata service", name)
+            raise _refused(refusal.format(shown), f"{name} is a cloud metadata service", name)
         for address in map(_real, _resolve(host, shown)):
             kind = _kind(address)
             if kind is not None and not any(address in network for network in self._networks):
                 entry = _network(address) if kind == "a private address" else str(address)
-                raise _refused(shown, f"its address {address} is {kind}", entry)
+                raise _refused(refusal.format(shown), f"its address {address} is {kind}", entry)
 
 
 def _plain(host: str) -> str:
@@ -118,7 +119,5 @@ def _network(address: Address) -> str:
     )
 
 
-def _refused(shown: str, why: str, entry: str) -> UsageError:
-    return UsageError(
-        f"the source {shown} may not be read: {why}; if it may, start the service with --allow-host {entry}"
-    )
+def _refused(refusal: str, why: str, entry: str) -> UsageError:
+    return UsageError(f"{refusal}: {why}; if it may, start the service with --allow-host {entry}")

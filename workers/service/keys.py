@@ -62,3 +62,8 @@ class StreamKeys:
     def watched(self) -> str:
         """Exists while somebody looks at the preview."""
         return self._key("watched")
+
+    @property
+    def sinks(self) -> str:
+        """Hash of sink name to how far it has come."""
+        return self._key("sinks")

@@ -12,13 +12,13 @@ from workers.service.keys import StreamKeys
 from workers.service.status import to_fields
 
 # A Redis that lost its data knows no token: the first that writes becomes the one to beat.
-_FENCE = """
+FENCE = """
 local last = redis.call('HGET', KEYS[1], 'token')
 if last and tonumber(last) > tonumber(ARGV[1]) then return {err = 'FENCED'} end
 if not last then redis.call('HSET', KEYS[1], 'token', ARGV[1]) end
 """
 _APPEND = (
-    _FENCE
+    FENCE
     + """
 local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
 local next_frame = newest[1] and tonumber(string.match(newest[1][1], '^(%d+)')) or 0
@@ -39,7 +39,7 @@ return next_frame
 """
 )
 _TELL = (
-    _FENCE
+    FENCE
     + """
 for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 if ARGV[3] ~= '' then redis.call('XADD', KEYS[3], 'MAXLEN', ARGV[2], '*', 'state', ARGV[3]) end

@@ -22,10 +22,10 @@ return 1
 """
 # The token grows, so whoever still runs the stream can write nothing more.
 _FORGET = """
-local lease, last, state, results, energy, events, preview = unpack(KEYS)
+local lease, last, state, results, energy, events, preview, sinks = unpack(KEYS)
 redis.call('HINCRBY', last, 'token', 1)
 redis.call('PEXPIRE', last, ARGV[1])
-redis.call('DEL', lease, state, results, energy, events, preview)
+redis.call('DEL', lease, state, results, energy, events, preview, sinks)
 """
 # Longer than any batch of the stream can be under way.
 _FENCED_MS = 24 * 3600 * 1000
@@ -110,7 +110,8 @@ class StreamStore:
         with redis_errors(f"remove the stream {stream}", self._where):
             removed = self._client.hdel(STREAMS, stream)
             keys = StreamKeys(stream)
-            names = (keys.lease, keys.last, keys.state, keys.results, keys.energy, keys.events, keys.preview)
+            written = (keys.state, keys.results, keys.energy, keys.events, keys.preview, keys.sinks)
+            names = (keys.lease, keys.last, *written)
             self._client.eval(_FORGET, len(names), *names, _FENCED_MS)
         if not removed:
             raise NoStreamError(f"there is no stream {stream!r}; `vwt streams list` shows those there are")

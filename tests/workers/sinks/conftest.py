@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.vocab.conftest import client
+from tests.vocab.servers import Server, eventually
+from tests.workers.sinks.receiver import Receiver
+from vocab.connection import RedisClient
+from workers.service.log import ResultLog
+from workers.service.spec import StreamSpec
+from workers.settings import ServiceSettings
+from workers.sinks import StreamDeliveries, sink_status
+
+__all__ = ["client"]
+
+_KEPT = 1_000_000
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """An empty Valkey."""
+    server = Server("valkey")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
+
+
+class Bench:
+    """A stream with results, and deliveries of it."""
+
+    def __init__(self, client: RedisClient, folder: Path) -> None:
+        self.client: Any = client
+        self.settings = ServiceSettings(
+            access={"allow_hosts": ["127.0.0.1"], "allow_folders": [folder]}  # type: ignore[arg-type]
+        )
+        self.token = 1
+        self._next = 0
+        self._running: list[StreamDeliveries] = []
+
+    def spec(self, *sinks: dict[str, Any]) -> StreamSpec:
+        return StreamSpec.model_validate({"id": "gate", "source": "sample:bikes", "sinks": list(sinks)})
+
+    def results(self, count: int, kept: int = _KEPT) -> None:
+        """Appends that many results, as Inference does."""
+        texts = [
+            json.dumps({"stream": "gate", "frame": number}, separators=(",", ":"))
+            for number in range(self._next, self._next + count)
+        ]
+        self._next = ResultLog(self.client, "gate", kept).append(self.token, self._next, texts, {})
+
+    def deliver(self, *sinks: dict[str, Any], token: int | None = None) -> StreamDeliveries:
+        """Starts deliveries to such sinks."""
+        deliveries = StreamDeliveries(
+            self.settings, self.client, self.spec(*sinks), lambda: self.token if token is None else token
+        )
+        self._running.append(deliveries)
+        deliveries.start()
+        return deliveries
+
+    def status(self, *sinks: dict[str, Any]) -> dict[str, Any]:
+        """What the first of such sinks is doing."""
+        return sink_status(self.client, self.spec(*sinks))[0]
+
+    def caught_up(self, *sinks: dict[str, Any]) -> None:
+        """Waits until every result there is was taken."""
+        eventually(lambda: all(s["lag"] == 0 for s in sink_status(self.client, self.spec(*sinks))), 40)
+
+    def close(self) -> None:
+        for deliveries in self._running:
+            deliveries.stop(15)
+
+
+@pytest.fixture
+def bench(client: RedisClient, tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(client, tmp_path)
+    yield bench
+    bench.close()

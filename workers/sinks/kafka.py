@@ -1,0 +1,70 @@
+"""Results as Kafka records."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from confluent_kafka import KafkaException, Producer
+
+from workers.service.sinks import KafkaSettings, address_of, topic_of
+from workers.sinks.sink import SinkError
+
+_TIMEOUT_S = 10.0
+_log = logging.getLogger(__name__)
+
+
+class KafkaTopic:
+    """Produces records of one key, so they stay in order, and waits until all replicas have them.
+
+    Args:
+        settings: where to.
+        stream: id of the stream, the key of its records.
+    """
+
+    def __init__(self, settings: KafkaSettings, stream: str) -> None:
+        self._shown = settings.display
+        self._topic = topic_of(settings.url)
+        self._key = stream.encode()
+        self._failure: str | None = None
+        host, port = address_of(settings.url)
+        # One request at a time: one that is tried again cannot overtake another. No linger: batches are
+        # made before they come here.
+        self._producer = Producer(
+            {
+                "bootstrap.servers": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+                "client.id": "vwt-stream",
+                "acks": "all",
+                "max.in.flight.requests.per.connection": 1,
+                "linger.ms": 0,
+                "message.timeout.ms": int(_TIMEOUT_S * 1000),
+                # Otherwise it tells every attempt to connect; what matters comes as an error.
+                "log_level": 2,
+            },
+            logger=_log,
+        )
+
+    def write(self, results: Sequence[bytes]) -> None:
+        """See `Sink`."""
+        self._failure = None
+        try:
+            for result in results:
+                self._producer.produce(self._topic, result, self._key, on_delivery=self._on_delivery)
+            left = self._producer.flush(_TIMEOUT_S + 1)
+        except (KafkaException, BufferError) as error:
+            raise SinkError(f"{self._shown} cannot take results: {error}; look at its log") from error
+        if left or self._failure is not None:
+            why = self._failure or f"no answer within {_TIMEOUT_S:.0f} s"
+            raise SinkError(
+                f"{self._shown} did not take results: {why}; check that it runs and has the topic"
+            )
+
+    def close(self) -> None:
+        """See `Sink`."""
+        self._producer.purge()
+        self._producer.flush(0)
+
+    def _on_delivery(self, error: Any, _record: Any) -> None:
+        if error is not None and self._failure is None:
+            self._failure = error.str()

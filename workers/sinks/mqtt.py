@@ -1,0 +1,99 @@
+"""Results as MQTT messages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from queue import Empty, SimpleQueue
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from paho.mqtt.client import MQTT_ERR_SUCCESS, Client, MQTTv5
+from paho.mqtt.enums import CallbackAPIVersion
+
+from workers.service.sinks import MqttSettings, address_of, topic_of
+from workers.sinks.sink import SinkError
+
+_TIMEOUT_S = 10.0
+# Message id acknowledged, or None when the connection is there; or why it is not.
+_Event = int | None | SinkError
+
+
+class MqttTopic:
+    """Publishes with QoS 1 and waits until the broker has acknowledged every message.
+
+    Speaks MQTT 5, because older brokers acknowledge also what they refuse to take.
+
+    Args:
+        settings: where to.
+
+    Raises:
+        SinkError: the broker cannot be reached or refuses us.
+    """
+
+    def __init__(self, settings: MqttSettings) -> None:
+        self._shown = settings.display
+        self._topic = topic_of(settings.url)
+        self._events: SimpleQueue[_Event] = SimpleQueue()
+        # Who opens a sink again after a failure is who called us.
+        self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5, reconnect_on_failure=False)
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_publish = self._on_publish
+        self._client.connect_timeout = _TIMEOUT_S
+        url = urlsplit(settings.url.get_secret_value())
+        if url.username is not None:
+            self._client.username_pw_set(
+                unquote(url.username), None if url.password is None else unquote(url.password)
+            )
+        if url.scheme == "mqtts":
+            self._client.tls_set()
+        try:
+            self._client.connect(*address_of(settings.url))
+        except (OSError, ValueError) as error:
+            raise SinkError(f"cannot reach {self._shown}: {error}; start it or check its URL") from error
+        self._client.loop_start()
+        try:
+            self._wait(time.monotonic() + _TIMEOUT_S)
+        except SinkError:
+            self.close()
+            raise
+
+    def write(self, results: Sequence[bytes]) -> None:
+        """See `Sink`."""
+        waiting = set()
+        for result in results:
+            sent = self._client.publish(self._topic, result, qos=1)
+            if sent.rc != MQTT_ERR_SUCCESS:
+                raise SinkError(f"{self._shown} is not connected; start it or check its URL")
+            waiting.add(sent.mid)
+        deadline = time.monotonic() + _TIMEOUT_S
+        while waiting:
+            waiting.discard(self._wait(deadline))
+
+    def close(self) -> None:
+        """See `Sink`."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _wait(self, deadline: float) -> int | None:
+        try:
+            event = self._events.get(timeout=max(deadline - time.monotonic(), 0))
+        except Empty:
+            raise SinkError(
+                f"{self._shown} did not answer within {_TIMEOUT_S:.0f} s; look at its load and the network"
+            ) from None
+        if isinstance(event, SinkError):
+            raise event
+        return event
+
+    def _on_connect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        refused = SinkError(f"{self._shown} refuses us: {reason}; check the user and password of the URL")
+        self._events.put(refused if reason.is_failure else None)
+
+    def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        self._events.put(SinkError(f"{self._shown} went away: {reason}; look at its log"))
+
+    def _on_publish(self, _client: Any, _data: Any, mid: int, reason: Any, _properties: Any) -> None:
+        refused = SinkError(f"{self._shown} refuses results: {reason}; check what the user may publish")
+        self._events.put(refused if reason.is_failure else mid)

@@ -1,0 +1,157 @@
+"""How far a sink has come, kept in Redis under the stream's lease."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vocab.connection import RedisClient, place
+from vocab.redis_errors import redis_errors
+from workers.service.keys import StreamKeys
+from workers.service.log import FENCE, FencedError
+from workers.service.spec import StreamSpec
+
+# A new sink begins with the oldest result that is kept. What we know may be newer than what Redis has, when
+# it was away or lost its data; and older, when somebody else delivered meanwhile.
+_BEGIN = (
+    FENCE
+    + """
+local stored = redis.call('HGET', KEYS[2], ARGV[2])
+local known = ARGV[3] ~= '' and ARGV[3]
+if stored and not (known and cjson.decode(known).frames > cjson.decode(stored).frames) then return stored end
+if not known then
+    local oldest = redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', 1)
+    local frames = oldest[1] and tonumber(string.match(oldest[1][1], '^(%d+)')) - 1 or 0
+    known = string.format('{"frames":%d,"lost":0}', frames)
+end
+redis.call('HSET', KEYS[2], ARGV[2], known)
+return known
+"""
+)
+_SAVE = FENCE + "redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])"
+_KEEP = (
+    FENCE
+    + """
+for _, name in ipairs(redis.call('HKEYS', KEYS[2])) do
+    local wanted = false
+    for i = 2, #ARGV do wanted = wanted or ARGV[i] == name end
+    if not wanted then redis.call('HDEL', KEYS[2], name) end
+end
+"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far a sink has come.
+
+    Attributes:
+        frames: frames below it were taken, or are lost.
+        lost: of those, how many the sink never got, because Redis kept them no longer.
+        at: Unix seconds when the sink last took results; None before.
+        error: why it does not take any now; None when it does.
+    """
+
+    frames: int = 0
+    lost: int = 0
+    at: float | None = None
+    error: str | None = None
+
+    @classmethod
+    def parse(cls, text: bytes) -> Place:
+        """Reads what Redis holds."""
+        return cls(**json.loads(text))
+
+    def __str__(self) -> str:
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+
+class Places:
+    """The places of a stream's sinks. Every method raises StoreUnavailable when Redis cannot do it now.
+
+    Args:
+        client: as `vocab.connection.connect` gives it; used from any thread.
+        stream: id of the stream.
+    """
+
+    def __init__(self, client: RedisClient, stream: str) -> None:
+        self._client: Any = client
+        self._where = place(client)
+        self._keys = StreamKeys(stream)
+
+    def begin(self, token: int, sink: str, known: Place | None) -> Place:
+        """Where a sink goes on, or begins.
+
+        Raises:
+            FencedError: somebody else runs the stream now, or it was removed.
+        """
+        return Place.parse(self._run(_BEGIN, token, sink, "" if known is None else str(known)))
+
+    def save(self, token: int, sink: str, reached: Place) -> None:
+        """Keeps how far a sink has come.
+
+        Raises:
+            FencedError: as of `begin`.
+        """
+        self._run(_SAVE, token, sink, str(reached))
+
+    def keep_only(self, token: int, sinks: Sequence[str]) -> None:
+        """Forgets sinks that the stream no longer has: one of that name begins anew.
+
+        Raises:
+            FencedError: as of `begin`.
+        """
+        self._run(_KEEP, token, *sinks)
+
+    def _run(self, script: str, token: int, *arguments: str) -> Any:
+        keys = (self._keys.last, self._keys.sinks, self._keys.results)
+        with redis_errors(f"keep how far the sinks of {self._keys.stream} are", self._where):
+            try:
+                return self._client.eval(script, len(keys), *keys, token, *arguments)
+            except Exception as error:
+                if "FENCED" in str(error):
+                    raise FencedError(
+                        f"{self._keys.stream} is run by somebody else now, or was removed"
+                    ) from None
+                raise
+
+
+def sink_status(client: RedisClient, spec: StreamSpec) -> list[dict[str, Any]]:
+    """What the sinks of a stream are doing, for the API.
+
+    Returns:
+        For each: `name`, `kind`, `to` (without credentials), `delivered` (frames below it were taken or are
+        lost; None before it was first tried), `lag` (results that wait for it), `lost`, `at` (Unix seconds of
+        the last delivery) and `error`.
+
+    Raises:
+        StoreUnavailable: Redis cannot say now.
+    """
+    if not spec.sinks:
+        return []
+    keys = StreamKeys(spec.id)
+    pipeline: Any = client.pipeline(transaction=False)
+    with redis_errors(f"look up the sinks of {spec.id}", place(client)):
+        pipeline.hgetall(keys.sinks)
+        pipeline.xrevrange(keys.results, count=1)
+        stored, newest = pipeline.execute()
+    results = int(newest[0][0].partition(b"-")[0]) if newest else 0
+    found = []
+    for sink in spec.sinks:
+        text = stored.get(sink.key.encode())
+        reached = None if text is None else Place.parse(text)
+        found.append(
+            {
+                "name": sink.key,
+                "kind": sink.kind,
+                "to": sink.display,
+                "delivered": None if reached is None else reached.frames,
+                "lag": None if reached is None else max(results - reached.frames, 0),
+                "lost": None if reached is None else reached.lost,
+                "at": None if reached is None else reached.at,
+                "error": None if reached is None else reached.error,
+            }
+        )
+    return found

@@ -1,0 +1,54 @@
+"""Results as HTTP requests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import httpx
+
+from workers.service.sinks import WebhookSettings
+from workers.sinks.sink import SinkError
+
+_TIMEOUT_S = 10.0
+
+
+class Webhook:
+    """Posts a batch as one JSON object, and takes any 2xx status for its receipt.
+
+    Args:
+        settings: where to.
+        stream: id of the stream.
+    """
+
+    def __init__(self, settings: WebhookSettings, stream: str) -> None:
+        self._url = settings.url.get_secret_value()
+        self._shown = settings.display
+        self._stream = stream
+        headers = {"Content-Type": "application/json", "User-Agent": "vwt-stream"}
+        if settings.authorization is not None:
+            headers["Authorization"] = settings.authorization.get_secret_value()
+        # No proxy and no .netrc of the machine: neither was meant for what a caller names.
+        self._client = httpx.Client(headers=headers, timeout=_TIMEOUT_S, trust_env=False)
+
+    def write(self, results: Sequence[bytes]) -> None:
+        """See `Sink`."""
+        body = b'{"stream":%b,"results":[%b]}' % (json.dumps(self._stream).encode(), b",".join(results))
+        try:
+            # The answer's body means nothing to us, so it is not read.
+            with self._client.stream("POST", self._url, content=body) as response:
+                status = response.status_code
+        except httpx.TimeoutException as error:
+            raise SinkError(
+                f"{self._shown} did not answer within {_TIMEOUT_S:.0f} s; look at its load and the network"
+            ) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise SinkError(f"cannot reach {self._shown}: {error}; start it or check its URL") from error
+        if 300 <= status < 400:
+            raise SinkError(f"{self._shown} redirects (status {status}); give the address it leads to")
+        if not 200 <= status < 300:
+            raise SinkError(f"{self._shown} refused results with status {status}; look at its log")
+
+    def close(self) -> None:
+        """See `Sink`."""
+        self._client.close()
