@@ -18,6 +18,8 @@ from pipeline.sampling import RateSampler
 Policy = Literal["block", "drop-oldest"]
 # A source that does not let go of its peer in time is left to its daemon thread.
 _JOIN_S = 2.0
+# Behind its clock by more, a paced source goes on from where it is instead of rushing to catch up.
+_LATE_S = 1.0
 
 
 class FrameSource(Protocol):
@@ -46,6 +48,14 @@ class FrameReader:
             frame that has waited longest, counted as "late".
         capacity: most frames that wait in the queue.
         max_frames: end after so many frames were delivered; None for no end.
+        skip: sampled frames to pass over first, without preprocessing; what was dropped among them is not
+            counted again.
+        after_s: pass over sampled frames up to this presentation time too.
+        realtime: deliver frames no faster than their presentation times say, and as soon as they are there.
+
+    Attributes:
+        passed: sampled frames passed over so far; final once a frame was delivered.
+        end_s: presentation time of the last picture decoded, sampled or not; None before one has a time.
 
     Raises:
         UsageError: an argument that cannot be right.
@@ -59,6 +69,9 @@ class FrameReader:
         policy: Policy = "block",
         capacity: int = 32,
         max_frames: int | None = None,
+        skip: int = 0,
+        after_s: float | None = None,
+        realtime: bool = False,
     ) -> None:
         if policy not in ("block", "drop-oldest"):
             raise UsageError(f"there is no policy {policy!r}: give block or drop-oldest")
@@ -66,12 +79,23 @@ class FrameReader:
             raise UsageError(f"a queue cannot hold {capacity} frames: give a capacity of at least 1")
         if max_frames is not None and max_frames < 1:
             raise UsageError(f"cannot read {max_frames} frames: give a number of frames of at least 1")
+        if skip < 0:
+            raise UsageError(f"cannot pass over {skip} frames: give a number of frames of at least 0")
+        self.passed = 0
+        self.end_s: float | None = None
         self._source = source
         self._preprocessor = preprocessor
         self._sampler = RateSampler(fps)
         self._drops_oldest = policy == "drop-oldest"
         self._capacity = capacity
         self._max_frames = max_frames
+        self._skip = skip
+        self._after_s = after_s
+        self._realtime = realtime
+        # What is awaited as it comes is not made to wait for a full batch.
+        self._eager = realtime or self._drops_oldest
+        # `time.monotonic()` at the presentation time 0, while paced.
+        self._origin_s: float | None = None
 
         # Counts since the last frame queued; for the reader's thread alone.
         self._missed: Counter[str] = Counter()
@@ -97,9 +121,9 @@ class FrameReader:
     def batch(self, size: int, wait_s: float = 0.0, timeout: float | None = None) -> list[Frame] | None:
         """Takes the next frames, oldest first.
 
-        With "block" it waits for a full batch or the end. With "drop-oldest" it waits for one frame and then
-        for more until the batch is full or that frame has waited `wait_s` since it was ready. A batch never
-        exceeds the queue's capacity.
+        With "block" it waits for a full batch or the end. With "drop-oldest", or in real time, it waits for
+        one frame and then for more until the batch is full or that frame has waited `wait_s` since it was
+        ready. A batch never exceeds the queue's capacity.
 
         Args:
             size: most frames to take.
@@ -114,9 +138,9 @@ class FrameReader:
         """
         size = min(size, self._capacity)
         with self._filled:
-            if not self._wait(1 if self._drops_oldest else size, timeout):
+            if not self._wait(1 if self._eager else size, timeout):
                 return []
-            if self._drops_oldest and self._queue:
+            if self._eager and self._queue:
                 self._wait(size, self._queue[0].ready_at + wait_s - time.monotonic())
             if not self._queue:
                 if self._error is not None:
@@ -178,9 +202,19 @@ class FrameReader:
 
     def _fill(self) -> None:
         for decoded in self._source.frames():
+            if decoded.pts_s is not None:
+                self.end_s = decoded.pts_s
+            resuming = self._is_behind(decoded.pts_s)
+            if self._realtime and not resuming and decoded.pts_s is not None:
+                self._wait_until_due(decoded.pts_s)
             if not self._sampler.wants(decoded.pts_s):
                 if decoded.pts_s is None:
                     self._missed["no_pts"] += 1
+                continue
+            if resuming:
+                self.passed += 1
+                self._missed.clear()
+                self._source.take_dropped()
                 continue
             started = time.monotonic()
             image, geometry, picture = self._preprocessor(decoded.picture, decoded.rotation)
@@ -199,6 +233,20 @@ class FrameReader:
             self._missed.clear()
             if not self._put(frame):
                 return
+
+    def _is_behind(self, pts_s: float | None) -> bool:
+        """Whether a picture lies before the point to resume at."""
+        if self.passed < self._skip:
+            return True
+        return self._after_s is not None and pts_s is not None and pts_s <= self._after_s
+
+    def _wait_until_due(self, pts_s: float) -> None:
+        now_s = time.monotonic()
+        if self._origin_s is None or pts_s + self._origin_s < now_s - _LATE_S:
+            self._origin_s = now_s - pts_s
+            return
+        with self._filled:
+            self._emptied.wait_for(lambda: self._ended, pts_s + self._origin_s - now_s)
 
     def _put(self, frame: Frame) -> bool:
         """Queues a frame; False when no more are wanted."""

@@ -26,7 +26,10 @@ class StreamStatus:
         inference: who predicted last: {"replica", "node", "pid"}; None before.
         next_frame: number of the frame after the last durable result.
         pts_s: presentation time of the last durable result.
-        loop_first: of a looping file: number of the first frame of the present round.
+        loop_first: of a file: number of the first frame of the present round, as if all that was sampled in
+            the round so far had been numbered.
+        round: of a file: {"source", "fps", "start_s"}: what the round reads, without credentials, at what
+            rate, and the presentation time it began at; None before the first result.
         results_at: Unix seconds of the last durable result.
         dropped: frames dropped so far, by reason.
         restarts: how often somebody else had to take the stream over.
@@ -49,6 +52,7 @@ class StreamStatus:
     next_frame: int = 0
     pts_s: float | None = None
     loop_first: int = 0
+    round: dict[str, Any] | None = None
     results_at: float | None = None
     dropped: dict[str, int] = field(default_factory=dict)
     restarts: int = 0

@@ -1,0 +1,1 @@
+"""The side of the service that reads sources: who reads which stream, and how its frames get to Inference."""

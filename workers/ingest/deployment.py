@@ -1,0 +1,146 @@
+"""The deployment `Ingest`: reads streams, and single images, for Inference."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import warnings
+from typing import Any
+
+import ray
+import torch
+from ray import serve
+from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
+from ray.serve.handle import DeploymentHandle
+
+from pipeline.errors import ServiceError
+from vocab.connection import connect
+from workers.ingest.image import prepare
+from workers.ingest.scaling import STREAMS, StreamPolicy
+from workers.ingest.sender import Answer
+from workers.ingest.stream import Surroundings
+from workers.ingest.supervisor import Supervisor
+from workers.service.messages import FrameBatch, ModelFacts, TokenSettings
+from workers.settings import ServiceSettings
+
+# So that the number of replicas follows the streams within seconds; by default it takes most of a minute.
+_PUSH_S = 1.0
+_LOOK_BACK_S = 2.0
+_SHUTDOWN_S = 5.0
+# Images under way at once; their callers wait.
+_IMAGES = 32
+
+
+class Ingest:
+    """Reads the streams it holds a lease for, and single images on request.
+
+    Args:
+        settings: `ServiceSettings` as JSON; `redis` is a URL.
+        inference: handle of the deployment `Inference`.
+
+    Raises:
+        StoreUnavailable: Redis does not answer.
+    """
+
+    def __init__(self, settings: dict[str, Any], inference: DeploymentHandle[Any]) -> None:
+        # Streams are many: one thread each is enough.
+        torch.set_num_threads(1)
+        self._settings = ServiceSettings.model_validate(settings)
+        assert self._settings.redis is not None
+        # Once, before threads share it: it is set up by its first use.
+        self._inference: Any = inference.options()
+        self._models: dict[str, ModelFacts] = {}
+        context = serve.get_replica_context()
+        where = {
+            "replica": context.replica_id.unique_id,
+            "node": ray.get_runtime_context().get_node_id(),
+            "pid": os.getpid(),
+        }
+        around = Surroundings(
+            self._settings, connect(self._settings.redis), self._infer, self._describe, where
+        )
+        self._where = where
+        self._supervisor = Supervisor(around)
+
+    async def image(self, data: bytes, settings: TokenSettings) -> dict[str, Any]:
+        """The result of one encoded image.
+
+        Raises:
+            UsageError: it cannot be decoded or is too large, or the model does not take the tokenizer.
+            ModelError: there is no such model, or it cannot be loaded.
+        """
+        if settings.model not in self._models:
+            self._models[settings.model] = await self._inference.describe.remote(settings.model)
+        spec = self._models[settings.model].input
+        limit = self._settings.gateway.max_image_pixels
+        image, geometry = await asyncio.to_thread(prepare, data, spec, limit)
+        result: dict[str, Any] = await self._inference.predict.remote(image, geometry, settings)
+        return result
+
+    async def streams(self) -> list[str]:
+        """Ids of the streams read here."""
+        return self._supervisor.streams()
+
+    async def where(self) -> dict[str, Any]:
+        """{"replica", "node", "pid"}."""
+        return self._where
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """What `StreamPolicy` goes by."""
+        return {STREAMS: float(self._supervisor.wanted)}
+
+    async def check_health(self) -> None:
+        """Called by Serve.
+
+        Raises:
+            ServiceError: nobody looks after the streams any more.
+        """
+        if not self._supervisor.alive:
+            raise ServiceError("the supervisor of the streams has ended; see the log of this replica")
+
+    def __del__(self) -> None:
+        """Called by Serve when the replica is to end."""
+        supervisor = getattr(self, "_supervisor", None)
+        if supervisor is not None:
+            supervisor.close()
+
+    def _infer(self, stream: str, batch: FrameBatch) -> Answer:
+        answer: Answer = self._inference.options(session_id=stream).infer.remote(batch)
+        return answer
+
+    def _describe(self, model: str) -> Answer:
+        answer: Answer = self._inference.describe.remote(model)
+        return answer
+
+
+def ingest_deployment(settings: ServiceSettings) -> serve.Deployment:
+    """The deployment, with what it may use and how many replicas it may have."""
+    ingest = settings.ingest
+    scaling = ingest.scaling
+    with warnings.catch_warnings():
+        # The interval may also be set in the environment of the cluster, which is not ours.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        autoscaling = AutoscalingConfig(
+            min_replicas=scaling.min_replicas,
+            max_replicas=scaling.max_replicas,
+            upscale_delay_s=scaling.upscale_delay_s,
+            downscale_delay_s=scaling.downscale_delay_s,
+            metrics_interval_s=_PUSH_S,
+            look_back_period_s=_LOOK_BACK_S,
+            policy=AutoscalingPolicy(
+                policy_function=StreamPolicy,
+                policy_kwargs={"streams_per_replica": ingest.streams_per_replica},
+            ),
+        )
+    deployed = serve.deployment(
+        name="Ingest",
+        autoscaling_config=autoscaling,
+        ray_actor_options={"num_cpus": ingest.num_cpus},
+        max_ongoing_requests=_IMAGES,
+        # There are only images and short questions to wait for.
+        graceful_shutdown_wait_loop_s=0.2,
+        graceful_shutdown_timeout_s=_SHUTDOWN_S,
+        health_check_period_s=5.0,
+        health_check_timeout_s=10.0,
+    )
+    return deployed(Ingest)

@@ -1,0 +1,317 @@
+"""Reads one stream under one lease and sends its frames to Inference, in a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from pipeline.errors import SourceError, UsageError
+from pipeline.frame import Frame
+from pipeline.preprocess import Preprocessor
+from pipeline.reader import FrameReader
+from pipeline.redact import redact
+from pipeline.sources import Notice, Source, SourceOptions, open_source
+from vocab.connection import RedisClient
+from workers.access.sources import check_source
+from workers.ingest.position import Position, resume
+from workers.ingest.sender import LOOK_UP_S, Answer, RewindError, Sender, Stopped, one_line, pending
+from workers.ingest.telling import Teller
+from workers.service.log import FencedError, ResultLog
+from workers.service.messages import FrameBatch, FrameFacts, ModelFacts, TokenSettings
+from workers.service.spec import StreamSpec
+from workers.service.status import StreamStatus
+from workers.settings import ServiceSettings
+
+_log = logging.getLogger(__name__)
+
+# Where a file states no rate, a picture is taken to be shown for so long.
+_PICTURE_S = 0.04
+# A model may have to be loaded first.
+_DESCRIBE_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every stream of a replica needs.
+
+    Attributes:
+        settings: of the service.
+        client: of Redis.
+        infer: gives a batch of a stream (by its id) to Inference.
+        describe: asks Inference what a model wants.
+        where: {"replica", "node", "pid"} of this replica.
+    """
+
+    settings: ServiceSettings
+    client: RedisClient
+    infer: Callable[[str, FrameBatch], Answer]
+    describe: Callable[[str], Answer]
+    where: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How reading came to its end.
+
+    Attributes:
+        kind: "ended"; "failed" for good; "retry": failed, but worth another try later; "again": to be read
+            again at once; "lost": somebody else has the lease.
+        progressed: whether any result became durable.
+    """
+
+    kind: Literal["ended", "failed", "retry", "again", "lost"]
+    progressed: bool = False
+
+
+class StreamRun:
+    """Runs one stream until it ends, fails, or is stopped; starts at once.
+
+    Args:
+        spec: of the stream.
+        token: fencing token of its lease.
+        status: what is known of it, read after the lease was taken.
+        around: what it needs.
+
+    Attributes:
+        spec: as given.
+        teller: says what it is doing.
+        outcome: how it ended; None while it runs and when it was stopped.
+    """
+
+    def __init__(self, spec: StreamSpec, token: int, status: StreamStatus, around: Surroundings) -> None:
+        self.spec = spec
+        self.outcome: Outcome | None = None
+        self._around = around
+        self._status = status
+        self._log = ResultLog(around.client, spec.id, around.settings.kept_results)
+        taken_over = status.ingest is not None and status.ingest != around.where
+        self._restarts = status.restarts + taken_over
+        facts = {"revision": spec.revision, "ingest": around.where, "restarts": self._restarts}
+        self.teller = Teller(self._log, token, facts)
+        self._stopped = threading.Event()
+        self._token = token
+        self._renewal = threading.Condition()
+        self._closing = threading.Lock()
+        self._source: Source | None = None
+        # What the source says of its own end.
+        self._flaw: str | None = None
+        self._sender = Sender(
+            lambda batch: around.infer(spec.id, batch),
+            self._log,
+            around.settings.ingest.in_flight,
+            self._stopped,
+            self._renewed,
+        )
+        self._thread = threading.Thread(target=self._run, name=f"vwt-stream-{spec.id}", daemon=True)
+        self._thread.start()
+
+    @property
+    def token(self) -> int:
+        """The fencing token in use."""
+        return self._token
+
+    def go_on(self, token: int) -> None:
+        """Uses a new token of the same lease from now on."""
+        self.teller.renewed(token)
+        with self._renewal:
+            self._token = token
+            self._renewal.notify_all()
+
+    def stop(self) -> None:
+        """Has the stream left at once; never waits. What it still had under way may yet become durable."""
+        self._stopped.set()
+        with self._renewal:
+            self._renewal.notify_all()
+        self._close()
+
+    def hand_over(self) -> None:
+        """Says that another has to take the stream over; after `stop`.
+
+        Raises:
+            StoreUnavailable: Redis cannot do it now.
+        """
+        reason = "its reader stopped; waiting for another one"
+        self.teller.last_words("starting", reason, ingest=None, restarts=self._restarts + 1)
+
+    def join(self, timeout_s: float) -> None:
+        """Waits for the thread to end."""
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        try:
+            outcome = self._attempt()
+        except Stopped:
+            return
+        except FencedError:
+            self.teller.silence()
+            outcome = Outcome("lost")
+        except RewindError as error:
+            _log.warning("%s: %s; reading it again from there", self.spec.id, error)
+            outcome = Outcome("again", self._sender.progressed)
+        except Exception as error:
+            if self._stopped.is_set():
+                return
+            outcome = self._failed(error)
+        finally:
+            self._close()
+        self.outcome = outcome
+
+    def _close(self) -> None:
+        with self._closing:
+            if self._source is not None:
+                self._source.close()
+
+    def _failed(self, error: Exception) -> Outcome:
+        """A file stays as it is; whatever lies beyond a network, and Inference, may come back."""
+        scheme = self.spec.source.partition(":")[0].lower()
+        remote = scheme in ("rtsp", "rtsps", "http", "https", "camera")
+        final = isinstance(error, (SourceError, UsageError)) and not remote
+        if not isinstance(error, (SourceError, UsageError)):
+            _log.warning("%s failed: %s", self.spec.id, one_line(error))
+        self.teller.tell("failed", one_line(error), **({"ingest": None} if final else {}))
+        return Outcome("failed" if final else "retry", self._sender.progressed)
+
+    def _attempt(self) -> Outcome:
+        next_frame = self._log.next_frame()
+        self.teller.frame = next_frame
+        self.teller.tell("starting")
+        model: ModelFacts = self._waited(self._around.describe(self.spec.model))
+        source = self._open()
+        info = source.info
+        self.teller.tell("running", live=info.live, width=info.width, height=info.height)
+        position = resume(self.spec, self._status, next_frame, info.live, time.time())
+        while True:
+            position = self._round(source, model, position)
+            if info.live or not self.spec.loop:
+                break
+            source = self._open()
+        self._sender.drain()
+        self.teller.tell("ended", self._flaw, ingest=None)
+        return Outcome("ended", self._sender.progressed)
+
+    def _waited(self, answer: Answer) -> Any:
+        deadline = time.monotonic() + _DESCRIBE_S
+        while True:
+            try:
+                return answer.result(timeout_s=LOOK_UP_S)
+            except Exception as error:
+                if not pending(error) or time.monotonic() > deadline:
+                    raise
+                if self._stopped.is_set():
+                    raise Stopped from None
+
+    def _open(self) -> Source:
+        ingest = self._around.settings.ingest
+        options = SourceOptions(
+            open_timeout_s=ingest.open_timeout_s,
+            stall_timeout_s=ingest.stall_timeout_s,
+            decoder=ingest.decoder,
+            rtsp_transport=ingest.rtsp_transport,
+            # The streams share the cores among them.
+            threads=1,
+        )
+        source = open_source(
+            check_source(self.spec.source, self._around.settings.access), options, self._notice
+        )
+        with self._closing:
+            self._source = source
+            if self._stopped.is_set():
+                source.close()
+                raise Stopped
+        return source
+
+    def _notice(self, notice: Notice) -> None:
+        """Called from threads of the source."""
+        if self._stopped.is_set():
+            return
+        if notice.kind == "reconnecting":
+            self.teller.tell("reconnecting", notice.message)
+        elif notice.kind == "reconnected":
+            self.teller.tell("running")
+        elif notice.kind in ("truncated", "ended"):
+            self._flaw = redact(notice.message)
+        else:
+            _log.info("%s: %s", self.spec.id, redact(notice.message))
+
+    def _round(self, source: Source, model: ModelFacts, position: Position) -> Position:
+        """Sends what is left of one round of the source.
+
+        Returns:
+            Where the next round begins.
+        """
+        spec, live = self.spec, source.info.live
+        reader = FrameReader(
+            source,
+            Preprocessor(model.input),
+            fps=spec.fps,
+            policy=spec.policy or ("drop-oldest" if live else "block"),
+            # One batch is gathered while others are under way: more would only make results older.
+            capacity=self._around.settings.ingest.micro_batch,
+            skip=0 if live else position.skip,
+            after_s=None if live else position.after_s,
+            realtime=spec.realtime and not live,
+        )
+        # Frames of a live source that nobody read are counted as one gap.
+        gap = {"gap": 1} if live and position.next_frame else {}
+        begun = False
+        try:
+            while True:
+                self._sender.wait_room()
+                frames = reader.batch(self._around.settings.ingest.micro_batch, timeout=LOOK_UP_S)
+                if self._stopped.is_set():
+                    raise Stopped
+                if frames is None:
+                    break
+                if not frames:
+                    continue
+                if not begun:
+                    begun, position = True, position.begun(reader.passed)
+                    frames[0] = replace(
+                        frames[0], dropped={**gap, **frames[0].dropped} if gap else frames[0].dropped
+                    )
+                position = self._send(frames, position, live)
+        finally:
+            reader.stop()
+        if not live and not begun and not reader.passed:
+            raise SourceError(f"{source.info.display} gives no frame: without times no rate can be sampled")
+        length_s = 0.0 if reader.end_s is None else reader.end_s + 1.0 / (source.info.rate or 1 / _PICTURE_S)
+        return position.next_round(length_s)
+
+    def _send(self, frames: list[Frame], position: Position, live: bool) -> Position:
+        spec, first = self.spec, position.next_frame
+        position = position.after(len(frames), sum(frame.dropped.get("late", 0) for frame in frames))
+        # Inference may run on another machine, where a monotonic clock says nothing.
+        wall_s = time.time() - time.monotonic()
+        facts = [
+            FrameFacts(
+                pts_s=None if frame.pts_s is None else frame.pts_s + position.start_s,
+                geometry=frame.geometry,
+                captured_at=frame.captured_at,
+                decode_ms=frame.decode_ms,
+                ready_at=frame.ready_at + wall_s,
+                dropped=frame.dropped,
+            )
+            for frame in frames
+        ]
+        settings = TokenSettings(
+            spec.model, spec.tokenizer, spec.threshold, spec.drop, spec.words, spec.word_scope
+        )
+        images = np.stack([frame.image for frame in frames])
+        durable = {} if live else position.status(spec)
+        self._sender.send(FrameBatch(spec.id, self._token, first, images, facts, settings, durable))
+        self.teller.frame = position.next_frame
+        return position
+
+    def _renewed(self, token: int) -> int | None:
+        """Waits until the supervisor has seen whether a refused token means that the lease is lost."""
+        with self._renewal:
+            self._renewal.wait_for(
+                lambda: self._token > token or self._stopped.is_set(), self._around.settings.ingest.lease_s
+            )
+            return self._token if self._token > token else None

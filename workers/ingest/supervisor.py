@@ -1,0 +1,260 @@
+"""Decides which streams this replica reads: takes their leases, keeps them, and gives them back."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from dataclasses import dataclass
+
+from vocab.errors import StoreUnavailable
+from vocab.redis_lease import RedisLease
+from workers.ingest.stream import StreamRun, Surroundings
+from workers.ingest.telling import Teller
+from workers.ingest.unread import Unread, look
+from workers.service.keys import StreamKeys
+from workers.service.log import ResultLog
+from workers.service.spec import StreamSpec
+from workers.service.streams import StreamExistsError, StreamStore
+
+_log = logging.getLogger(__name__)
+
+# A stream that failed is tried again after so long, doubling.
+_RETRY_S = 5.0
+_LONGEST_RETRY_S = 300.0
+# Streams are left and leases released within so long when a replica ends.
+_CLOSE_S = 2.5
+
+
+@dataclass(slots=True)
+class _Held:
+    """A stream whose lease is ours."""
+
+    lease: RedisLease
+    run: StreamRun
+    failures: int = 0
+    retry_at: float | None = None
+
+    @property
+    def spec(self) -> StreamSpec:
+        return self.run.spec
+
+
+class Supervisor:
+    """Looks at all streams every `poll_s` seconds, in a thread of its own, and reads some of them.
+
+    Args:
+        around: what the streams of this replica need.
+    """
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._settings = around.settings.ingest
+        self._client = around.client
+        self._store = StreamStore(around.client)
+        self._held: dict[str, _Held] = {}
+        self._unread = Unread()
+        self._epoch: str | None = None
+        self._away = False
+        self._renew_at = 0.0
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="vwt-supervisor", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def streams(self) -> list[str]:
+        """Ids of the streams held, in order."""
+        return sorted(self._held.copy())
+
+    @property
+    def wanted(self) -> int:
+        """Streams of all replicas that are to be read now, as of the last look."""
+        return len(self._held) + self._unread.wanted
+
+    def close(self) -> None:
+        """Leaves all streams and gives their leases back, so that others take them over at once."""
+        self._closed.set()
+        deadline = time.monotonic() + _CLOSE_S
+        self._thread.join(_CLOSE_S)
+        held = list(self._held.values())
+        for one in held:
+            one.run.stop()
+        for one in held:
+            if time.monotonic() > deadline:
+                break
+            try:
+                one.run.teller.last_words(
+                    "starting", "its reader stopped; another one takes over", ingest=None
+                )
+                one.lease.release()
+            except StoreUnavailable:
+                break
+        for one in held:
+            one.run.join(max(deadline - time.monotonic(), 0.0))
+        self._held.clear()
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            try:
+                self._turn()
+                if self._away:
+                    _log.warning("Redis is back; %d streams held", len(self._held))
+                self._away = False
+            except StoreUnavailable as error:
+                if not self._away:
+                    _log.warning("%s; going on with %d streams held", error, len(self._held))
+                self._away = True
+            self._closed.wait(self._settings.poll_s)
+
+    def _turn(self) -> None:
+        specs = self._store.all()
+        lapsed = self._renew()
+        # After what may have found nothing: a Redis that has just lost its data must not look like one whose
+        # streams were all removed.
+        epoch, _ = self._store.epoch()
+        if self._epoch not in (None, epoch):
+            self._restore()
+            specs, lapsed = self._store.all(), []
+        self._epoch = epoch
+        for held in lapsed:
+            if _same(held.spec, specs.get(held.spec.id)):
+                self._regain(held)
+        for held in list(self._held.values()):
+            self._tend(held, specs.get(held.spec.id))
+        self._unread = look(self._client, self._unread, [s for s in specs.values() if s.id not in self._held])
+        self._claim()
+
+    def _renew(self) -> list[_Held]:
+        """Renews the leases when it is time; returns those that were lost."""
+        now = time.monotonic()
+        if now < self._renew_at or not self._held:
+            return []
+        held = list(self._held.values())
+        renewed = RedisLease.renew_all(self._client, [one.lease for one in held])
+        self._renew_at = now + self._settings.lease_s / 3
+        return [one for one, kept in zip(held, renewed, strict=True) if not kept]
+
+    def _restore(self) -> None:
+        """Puts back what a Redis that lost its data should know: our streams, and those that nobody reads."""
+        _log.warning("Redis has lost its data; putting back the streams held here")
+        for held in list(self._held.values()):
+            # The lease first: with the spec alone another replica would begin at frame 0.
+            token = held.lease.acquire()
+            if token is None:
+                self._drop(held)
+                continue
+            self._put_back(held.spec)
+            held.run.teller.again(token)
+            held.run.go_on(token)
+        for spec in self._unread.specs:
+            self._put_back(spec)
+
+    def _put_back(self, spec: StreamSpec) -> None:
+        try:
+            self._store.add(spec)
+        except StreamExistsError:
+            pass
+
+    def _regain(self, held: _Held) -> None:
+        """Takes a lease again that had run out, as it does while Redis is away."""
+        token = held.lease.acquire()
+        if token is None:
+            _log.warning("%s is read by somebody else now", held.spec.id)
+            self._drop(held)
+        elif token == held.run.token + 1:
+            held.run.go_on(token)
+        else:
+            # Somebody else had it meanwhile and may have gone further.
+            self._again(held, held.spec, held.failures)
+
+    def _tend(self, held: _Held, spec: StreamSpec | None) -> None:
+        outcome = held.run.outcome
+        if spec is None:
+            self._drop(held)
+            held.lease.release()
+        elif spec.paused:
+            held.run.stop()
+            held.run.teller.last_words("paused", revision=spec.revision, ingest=None)
+            self._drop(held)
+            held.lease.release()
+        elif not _same(held.spec, spec):
+            self._again(held, spec, 0)
+        elif outcome is None:
+            held.run.teller.flush()
+        elif outcome.kind == "again":
+            self._again(held, spec, held.failures)
+        elif outcome.kind == "retry":
+            held.run.teller.flush()
+            self._retry(held, spec, outcome.progressed)
+        else:
+            held.run.teller.flush()
+            self._drop(held)
+            held.lease.release()
+
+    def _retry(self, held: _Held, spec: StreamSpec, progressed: bool) -> None:
+        now = time.monotonic()
+        if held.retry_at is None:
+            held.failures = 1 if progressed else held.failures + 1
+            held.retry_at = now + min(_RETRY_S * 2 ** (held.failures - 1), _LONGEST_RETRY_S)
+        elif now >= held.retry_at:
+            self._again(held, spec, held.failures)
+
+    def _drop(self, held: _Held) -> None:
+        """Leaves a stream and says nothing of it."""
+        held.run.teller.silence()
+        held.run.stop()
+        self._held.pop(held.spec.id, None)
+
+    def _again(self, held: _Held, spec: StreamSpec, failures: int) -> None:
+        """Reads a stream anew, under a new token that keeps out what is still under way."""
+        self._drop(held)
+        held.lease.release()
+        self._take(spec, failures)
+
+    def _take(self, spec: StreamSpec, failures: int = 0) -> None:
+        lease = RedisLease(
+            self._client,
+            StreamKeys(spec.id),
+            self._settings.lease_s,
+            owner=str(self._around.where["replica"]),
+        )
+        token = lease.acquire()
+        if token is None:
+            return
+        status = self._store.status(spec.id)
+        self._held[spec.id] = _Held(lease, StreamRun(spec, token, status, self._around), failures)
+
+    def _claim(self) -> None:
+        """Takes what nobody reads: at once as far as we should, later as far as we can."""
+        now = time.monotonic()
+        waiting = self._unread.waiting
+        # Replicas that look at the same moment should not all try the same one first.
+        random.shuffle(waiting)
+        for spec, since in waiting:
+            if self._closed.is_set():
+                return
+            patient = now - since > 2 * self._settings.lease_s
+            limit = self._settings.max_streams_per_replica if patient else self._settings.streams_per_replica
+            if len(self._held) < limit:
+                self._take(spec)
+        for spec in self._unread.to_pause:
+            self._pause(spec)
+
+    def _pause(self, spec: StreamSpec) -> None:
+        """Says of a stream that nobody reads that it is paused."""
+        lease = RedisLease(self._client, StreamKeys(spec.id), self._settings.lease_s)
+        token = lease.acquire()
+        if token is not None:
+            log = ResultLog(self._client, spec.id, self._around.settings.kept_results)
+            Teller(log, token, {"revision": spec.revision, "ingest": None}).tell("paused")
+            lease.release()
+
+
+def _same(ours: StreamSpec, theirs: StreamSpec | None) -> bool:
+    """Whether two specs are one and the same, not changed and not a new stream of the same name."""
+    return theirs is not None and (ours.revision, ours.created_at) == (theirs.revision, theirs.created_at)

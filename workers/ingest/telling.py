@@ -1,0 +1,114 @@
+"""Tells the world what a stream is doing."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import Any
+
+from vocab.errors import StoreUnavailable
+from workers.service.log import FencedError, ResultLog
+from workers.service.status import State
+
+
+class Teller:
+    """Writes changes of a stream's state; after `last_words` it is silent. Used from any thread.
+
+    What cannot be written because Redis is away is kept, and written by the next `flush`; in between only the
+    newest change counts. Nothing is written once somebody else has the lease.
+
+    Args:
+        log: of the stream.
+        token: fencing token of its lease.
+        facts: fields of the status that go with the first that is told.
+
+    Attributes:
+        frame: number of the next frame; goes into the events.
+    """
+
+    def __init__(self, log: ResultLog, token: int, facts: dict[str, Any]) -> None:
+        self.frame = 0
+        self._log = log
+        self._token = token
+        self._lock = threading.Lock()
+        self._silent = False
+        # All that was told, for a Redis that loses it.
+        self._known = dict(facts)
+        self._unwritten = dict(facts)
+        self._event: str | None = None
+
+    def tell(self, state: State, reason: str | None = None, **facts: Any) -> None:
+        """Says that the stream is in a state, why, and what else became true with it."""
+        with self._lock:
+            if not self._silent:
+                self._change(state, reason, facts)
+
+    def last_words(self, state: State, reason: str | None = None, **facts: Any) -> None:
+        """Says a last thing, after which a thread that still works on the stream can say nothing more.
+
+        Raises:
+            StoreUnavailable: Redis cannot do it now.
+        """
+        with self._lock:
+            if self._silent:
+                return
+            self._silent = True
+            self._change(state, reason, facts)
+            if self._event is not None:
+                self._write(quiet=False)
+
+    def silence(self) -> None:
+        """Nothing is said from now on."""
+        with self._lock:
+            self._silent = True
+
+    def flush(self) -> None:
+        """Writes what could not be written before, if anything.
+
+        Raises:
+            StoreUnavailable: Redis still cannot do it.
+        """
+        with self._lock:
+            if self._event is not None:
+                self._write(quiet=False)
+
+    def again(self, token: int) -> None:
+        """Says all that is known once more, under a new token: Redis lost it.
+
+        Raises:
+            StoreUnavailable: Redis cannot do it now.
+        """
+        with self._lock:
+            self._token = token
+            if not self._silent:
+                self._change(self._known["state"], self._known["reason"], {}, everything=True)
+                if self._event is not None:
+                    self._write(quiet=False)
+
+    def renewed(self, token: int) -> None:
+        """Uses a new token from now on."""
+        with self._lock:
+            self._token = token
+
+    def _change(
+        self, state: State, reason: str | None, facts: dict[str, Any], everything: bool = False
+    ) -> None:
+        now = time.time()
+        change = {"state": state, "reason": reason, "since": now, **facts}
+        self._known |= change
+        self._unwritten = dict(self._known) if everything else self._unwritten | change
+        self._event = json.dumps({"state": state, "reason": reason, "at": now, "frame": self.frame})
+        self._write(quiet=True)
+
+    def _write(self, quiet: bool) -> None:
+        try:
+            self._log.tell(self._token, self._unwritten, self._event)
+        except StoreUnavailable:
+            if not quiet:
+                raise
+            return
+        except FencedError:
+            # Kept too: where Redis had lost its data, a new token is on its way.
+            return
+        self._unwritten, self._event = {}, None

@@ -1,0 +1,80 @@
+"""Looks at the streams that this replica does not read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from vocab.connection import RedisClient, place
+from vocab.redis_errors import raise_first, redis_errors
+from workers.service.keys import StreamKeys
+from workers.service.spec import StreamSpec
+from workers.service.status import StreamStatus
+
+_FIELDS = ("state", "revision", "ingest")
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """What is known of the streams that others read, or nobody.
+
+    Attributes:
+        waiting: streams that should be read and are not, and since when (`time.monotonic()`) we know.
+        to_pause: paused streams whose state does not say so yet.
+        specs: of all streams that nobody reads, but for those that have ended.
+        wanted: how many should be read, by whomever.
+    """
+
+    waiting: list[tuple[StreamSpec, float]] = field(default_factory=list)
+    to_pause: list[StreamSpec] = field(default_factory=list)
+    specs: list[StreamSpec] = field(default_factory=list)
+    wanted: int = 0
+
+
+def look(client: RedisClient, before: Unread, specs: Sequence[StreamSpec]) -> Unread:
+    """Looks at leases and states in one round trip.
+
+    Args:
+        client: of Redis.
+        before: of the look before.
+        specs: of the streams that this replica does not read.
+
+    Raises:
+        StoreUnavailable: Redis cannot do it now.
+    """
+    if not specs:
+        return Unread()
+    with redis_errors("look at the leases of the streams", place(client)):
+        pipeline: Any = client.pipeline(transaction=False)
+        for spec in specs:
+            keys = StreamKeys(spec.id)
+            pipeline.exists(keys.lease)
+            pipeline.hmget(keys.state, _FIELDS)
+        answers = raise_first(pipeline.execute(raise_on_error=False))
+    known = {spec.id: since for spec, since in before.waiting}
+    now = time.monotonic()
+    found = Unread()
+    wanted = 0
+    for spec, leased, values in zip(specs, answers[::2], answers[1::2], strict=True):
+        status = StreamStatus.from_hash(
+            {name.encode(): value for name, value in zip(_FIELDS, values, strict=True) if value is not None}
+        )
+        done = _done(status, spec)
+        wanted += not spec.paused and not done
+        if leased:
+            continue
+        if not (done and status.state == "ended"):
+            found.specs.append(spec)
+        if spec.paused:
+            if status.state != "paused":
+                found.to_pause.append(spec)
+        elif not done:
+            found.waiting.append((spec, known.get(spec.id, now)))
+    return Unread(found.waiting, found.to_pause, found.specs, wanted)
+
+
+def _done(status: StreamStatus, spec: StreamSpec) -> bool:
+    """Whether it ended or failed for good; who waits to try again still holds the stream."""
+    return status.state in ("ended", "failed") and status.ingest is None and status.revision >= spec.revision
