@@ -99,7 +99,7 @@ class Pace:
         fps = None
         if len(self._counts) > 1:
             (first_s, first), (last_s, _) = self._counts[0], self._counts[-1]
-            fps = (sum(count for _, count in self._counts) - first) / max(last_s - first_s, 1e-3)
+            fps = (sum(count for _, count in self._counts) - first) / max(last_s - first_s, 1.0)
         latency = statistics.median(self._latencies) if self._latencies else None
         return {
             "fps": None if fps is None else round(fps, 2),

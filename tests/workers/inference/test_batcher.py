@@ -86,8 +86,7 @@ class Held:
 def refuses(batcher: Batcher, late: Request) -> bool:
     try:
         batcher.submit(late)
-    except ServiceError as error:
-        assert "send the frames again" in str(error)
+    except ServiceError:
         return True
     return False
 

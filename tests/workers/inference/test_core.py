@@ -1,0 +1,341 @@
+"""A replica's work without Ray: real models, a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.defaults import DEFAULT_MODEL
+from pipeline.errors import ModelError, UsageError
+from pipeline.models import model_input
+from pipeline.warmup import learn_words
+from tests.vocab.servers import Server, eventually
+from tests.workers.inference.examples import FULL, INTER, batch, clip, with_drops
+from vocab.connection import RedisClient, connect
+from vocab.errors import StoreUnavailable
+from vocab.redis_lease import RedisLease
+from vocab.redis_store import RedisStore
+from vocab.words import Normalisation
+from workers.inference.core import InferenceCore
+from workers.inference.metering import Figures, MeteredSpan
+from workers.service.cursor import Cursor
+from workers.service.keys import StreamKeys
+from workers.service.log import FencedError, OutOfOrderError
+from workers.service.status import StreamStatus
+from workers.service.streams import StreamStore
+from workers.settings import InferenceSettings, ServiceSettings
+
+WHERE = {"replica": "r1", "node": "n1", "pid": 1}
+T = TypeVar("T")
+
+
+def no_exchange(_uuid: str | None) -> Callable[[Sequence[MeteredSpan]], Figures]:
+    raise AssertionError("an estimate needs no shared ledger")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    server = Server("valkey")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def redis(server: Server) -> Iterator[Any]:
+    client: Any = connect(server.url)
+    client.flushall()
+    yield client
+    client.close()
+
+
+def settings(url: str, **inference: Any) -> ServiceSettings:
+    return ServiceSettings(redis=url, inference=InferenceSettings(meter="estimate", batch=8, **inference))
+
+
+class Replica:
+    """A core with an event loop of its own, as a Serve replica has."""
+
+    def __init__(self, url: str, where: dict[str, Any] = WHERE, **inference: Any) -> None:
+        self.core = InferenceCore(settings(url, **inference), where, no_exchange)
+        self._loop = asyncio.new_event_loop()
+
+    def do(self, *work: Awaitable[T]) -> list[T]:
+        async def together() -> list[T]:
+            return list(await asyncio.gather(*work))
+
+        return self._loop.run_until_complete(together())
+
+    def infer(self, *batches: Any) -> list[Any]:
+        return self.do(*(self.core.infer(one) for one in batches))
+
+    def close(self) -> None:
+        self.core.close()
+        self._loop.close()
+
+
+@pytest.fixture
+def replica(server: Server, redis: Any) -> Iterator[Replica]:  # noqa: ARG001 - emptied before
+    replica = Replica(server.url)
+    yield replica
+    replica.close()
+
+
+def results(redis: Any, stream: str) -> list[dict[str, Any]]:
+    entries = redis.xrange(StreamKeys(stream).results)
+    found = [json.loads(fields[b"result"]) for _, fields in entries]
+    assert [entry.decode() for entry, _ in entries] == [Cursor(r["frame"] + 1).results for r in found]
+    return found
+
+
+def status(redis: RedisClient, stream: str) -> StreamStatus:
+    return StreamStore(redis).status(stream)
+
+
+def test_the_results_of_several_streams_are_durable_and_in_order_when_infer_returns(
+    replica: Replica, redis: Any
+) -> None:
+    done = replica.infer(*(batch(s, first, 5) for first in (0, 5, 10) for s in ("a", "b")))
+
+    assert [one.next_frame for one in done] == [5, 5, 10, 10, 15, 15]
+    for stream in ("a", "b"):
+        found = results(redis, stream)
+        assert [one["frame"] for one in found] == list(range(15))
+        assert {one["stream"] for one in found} == {stream}
+        assert found[4]["pts_s"] == pytest.approx(clip("null")[4].pts_s, abs=1e-6)
+        assert all(one["energy"]["joules"] > 0 for one in found)
+        assert all(one["latency_ms"]["queue"] >= 0 for one in found)
+
+
+def test_the_status_says_who_predicted_and_what_it_adds_up_to(replica: Replica, redis: Any) -> None:
+    sent = with_drops(batch("a", 0, 4, position={"loop_first": 2}), {"late": 3})
+    replica.infer(sent)
+    replica.infer(with_drops(batch("a", 4, 4), {"late": 1, "gap": 1}))
+
+    found, now = results(redis, "a"), status(redis, "a")
+    assert now.inference == WHERE
+    assert (now.next_frame, now.loop_first) == (8, 2)
+    assert now.pts_s == pytest.approx(found[-1]["pts_s"], abs=1e-6)
+    assert now.dropped == {"late": 4, "gap": 1}
+    assert now.energy_method == "estimate"
+    assert now.joules == pytest.approx(sum(one["energy"]["joules"] for one in found), abs=1e-5)
+    assert now.results_at == pytest.approx(time.time(), abs=60)
+    assert now.fps is not None
+    assert now.latency_ms is not None
+
+
+def test_frames_sent_again_count_once(replica: Replica, redis: Any) -> None:
+    replica.infer(with_drops(batch("a", 0, 4), {"late": 3}))
+    before = status(redis, "a")
+    (again,) = replica.infer(with_drops(batch("a", 0, 4), {"late": 3}))
+    assert again.next_frame == 4
+    assert len(results(redis, "a")) == 4
+    after = status(redis, "a")
+    assert (after.dropped, after.joules) == (before.dropped, before.joules)
+
+    replica.infer(batch("a", 2, 4))
+    found = results(redis, "a")
+    assert [one["frame"] for one in found] == list(range(6))
+    now = status(redis, "a")
+    assert now.joules == pytest.approx(sum(one["energy"]["joules"] for one in found), abs=1e-5)
+
+
+def test_sums_go_on_when_a_stream_changes_its_replica(replica: Replica, server: Server, redis: Any) -> None:
+    other = Replica(server.url, {**WHERE, "replica": "r2"})
+    replica.infer(with_drops(batch("a", 0, 4), {"late": 3}))
+    other.infer(with_drops(batch("a", 4, 4), {"late": 2}))
+    now = status(redis, "a")
+    assert now.inference is not None
+    assert now.inference["replica"] == "r2"
+    assert now.dropped == {"late": 5}
+    energies = [one["energy"]["joules"] for one in results(redis, "a")]
+    assert now.joules == pytest.approx(sum(energies), abs=1e-5)
+    # And back again: nothing that either remembers is out of date.
+    replica.infer(with_drops(batch("a", 8, 1, token=2), {"late": 1}))
+    assert status(redis, "a").dropped == {"late": 6}
+    other.close()
+
+
+def test_a_gap_a_newer_token_and_a_redis_that_is_away_are_told_as_they_are(
+    replica: Replica, redis: Any, server: Server
+) -> None:
+    replica.infer(batch("a", 0, 4))
+    with pytest.raises(OutOfOrderError):
+        replica.infer(batch("a", 8, 4))
+    keys = StreamKeys("b")
+    token = RedisLease(redis, keys).acquire()
+    assert token is not None
+    with pytest.raises(FencedError):
+        replica.infer(batch("b", token=token - 1))
+    replica.infer(batch("b", token=token))
+    server.kill()
+    try:
+        with pytest.raises(StoreUnavailable):
+            replica.infer(batch("a", 4, 4))
+    finally:
+        server.start()
+    # The server came back without its data: the stream goes on where Ingest is.
+    replica.infer(batch("a", 4, 4))
+    assert [one["frame"] for one in results(redis, "a")] == [4, 5, 6, 7]
+
+
+def test_who_gives_up_waiting_holds_up_nobody(replica: Replica, redis: Any) -> None:
+    async def give_up() -> None:
+        waiting = [asyncio.ensure_future(replica.core.infer(batch("a", n * 4, 4))) for n in range(4)]
+        await asyncio.sleep(0)
+        for one in waiting:
+            one.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    replica.do(give_up())
+    (done,) = replica.infer(batch("b"))
+    assert done.next_frame == 4
+    # Whatever became of those given up, the stream goes on from what is durable.
+    first = len(results(redis, "a"))
+    (done,) = replica.infer(batch("a", first, 4))
+    assert done.next_frame == first + 4
+
+
+def test_a_model_that_cannot_be_had_fails_its_streams_only(replica: Replica) -> None:
+
+    async def together() -> list[Any]:
+        core = replica.core
+        asked = (core.infer(batch("a")), core.describe("vit_enormous"), core.describe("null"))
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    (outcome,) = replica.do(together())
+    assert outcome[0].next_frame == 4
+    assert isinstance(outcome[1], ModelError)
+    assert outcome[2].tokenizers == ("full",)
+    with pytest.raises(ModelError, match="unknown model 'vit_enormous'"):
+        replica.infer(replace(batch("b"), settings=replace(FULL, model="vit_enormous")))
+
+
+def test_settings_and_frames_that_do_not_fit_the_model_are_refused(replica: Replica) -> None:
+    with pytest.raises(UsageError, match="'null' does not take the tokenizer inter; use full"):
+        replica.infer(batch("a", settings=replace(FULL, tokenizer="inter")))
+    small = batch("a")
+    with pytest.raises(UsageError, match="frames of 100x100 do not fit model 'null'; send 224x224"):
+        replica.infer(replace(small, images=small.images[:, :100, :100]))
+
+
+def published(redis: Any, model: str, scope: str, words: int = 100) -> int:
+    """Publishes words of the clip; gives their version."""
+    spec, patch_size = model_input(model)
+    assert patch_size is not None
+    store = RedisStore(redis, scope, patch_size, Normalisation(spec.mean, spec.std))
+    images = [frame.image for frame in clip(model)[:4]]
+    vocabulary = learn_words(images, spec, patch_size, words)
+    lease = RedisLease(redis, scope)
+    token = lease.acquire()
+    assert token is not None
+    done = store.publish(vocabulary, token)
+    lease.release()
+    assert done is not None
+    return done.version
+
+
+def test_inter_frames_run_in_full_until_the_scope_has_words_and_follow_them_from_then_on(
+    replica: Replica, redis: Any
+) -> None:
+    replica.infer(batch("a", 0, 2, INTER))
+    before = results(redis, "a")
+    assert {(r["tokenizer"], r["vocab_version"], r["tokens"]["kept"]) for r in before} == {
+        ("inter", None, 256)
+    }
+    window = f"vwt:{{{INTER.scope}}}:window"
+    eventually(lambda: redis.xlen(window))
+
+    versions = []
+    for _ in range(2):
+        versions.append(published(redis, DEFAULT_MODEL, INTER.scope))
+        wanted = versions[-1]
+
+        def follows(wanted: int = wanted) -> bool:
+            first = len(results(redis, "a"))
+            replica.infer(batch("a", first, 1, INTER))
+            return bool(results(redis, "a")[-1]["vocab_version"] == wanted)
+
+        eventually(follows)
+    assert results(redis, "a")[-1]["tokens"]["kept"] < 256
+    now = status(redis, "a")
+    found = results(redis, "a")
+    assert now.vocab_version == versions[-1]
+    assert now.tokens_kept == sum(one["tokens"]["kept"] for one in found)
+    assert now.tokens_full == 256 * len(found)
+
+
+def test_words_of_another_model_fail_the_stream_that_asks_for_them_until_they_are_gone(
+    replica: Replica, redis: Any
+) -> None:
+    published(redis, "vit_tiny_patch16_224", INTER.scope)
+    with pytest.raises(UsageError, match=f"cannot use the words of {INTER.scope} .*use another scope"):
+        replica.infer(batch("a", 0, 1, INTER))
+    (done,) = replica.infer(batch("b", 0, 1, replace(INTER, scope="other")))
+    assert done.next_frame == 1
+    redis.flushall()
+    (done,) = replica.infer(batch("a", 0, 1, INTER))
+    assert done.next_frame == 1
+
+
+def test_a_single_image_gets_a_result_and_leaves_nothing_behind(replica: Replica, redis: Any) -> None:
+    frame = clip()[0]
+    settings = replace(INTER, tokenizer="intra")
+    (result,) = replica.do(replica.core.predict(frame.image, frame.geometry, settings))
+    assert (result["stream"], result["frame"], result["pts_s"]) == ("frames", 0, None)
+    assert result["tokens"] == {"full": 256, "kept": 128}
+    assert result["prediction"]["kind"] == "regions"
+    assert redis.keys() == []
+
+
+def picture(data: bytes) -> Any:
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+
+
+def test_a_preview_is_painted_only_while_somebody_watches(replica: Replica, redis: Any) -> None:
+    keys = StreamKeys("a")
+    settings = replace(INTER, tokenizer="intra")
+    replica.infer(batch("a", 0, 1, settings))
+    assert not redis.exists(keys.preview)
+
+    redis.set(keys.watched, 1)
+
+    def shown() -> bool:
+        replica.infer(batch("a", len(results(redis, "a")), 1, settings))
+        return bool(redis.exists(keys.preview))
+
+    eventually(shown)
+    preview = redis.hgetall(keys.preview)
+    with_map, plain = picture(preview[b"jpeg"]), picture(preview[b"plain"])
+    assert with_map.shape == plain.shape
+    assert np.abs(with_map.astype(int) - plain).mean() > 5
+    assert int(preview[b"frame"]) >= 1
+    assert 0 < redis.ttl(keys.preview) <= 30
+
+
+def test_a_replica_starts_without_redis_and_says_so_when_it_is_needed(server: Server) -> None:
+    replica = Replica(f"unix://{server.folder}/nowhere")
+    assert replica.do(replica.core.describe("null"))[0].patch_size is None
+    with pytest.raises(StoreUnavailable, match="nowhere"):
+        replica.infer(batch("a"))
+    replica.close()
+
+
+def test_models_beyond_the_limit_make_room_and_come_back(server: Server) -> None:
+    replica = Replica(server.url, max_models=1, weights={"resnet18": "random"})
+    for model in ("null", "resnet18", "null"):
+        assert replica.do(replica.core.describe(model))[0].input.width == 224
+    replica.close()
+
+
+def test_a_meter_that_cannot_be_had_is_refused_at_the_start(server: Server) -> None:
+    asked = ServiceSettings(redis=server.url, inference=InferenceSettings(meter="nvml"))
+    with pytest.raises(UsageError, match="nvml meter measures cuda only"):
+        InferenceCore(asked, WHERE, no_exchange)

@@ -1,0 +1,46 @@
+"""What of the model's input is shown."""
+
+import numpy as np
+import pytest
+
+from pipeline.input_spec import InputSpec
+from pipeline.preprocess import Preprocessor
+from pipeline.results import Prediction, Region
+from workers.inference.preview import visible_part
+
+
+def gradient(width: int, height: int) -> np.ndarray:
+    """Red grows to the right from 0 to 255, green downwards."""
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[..., 0] = np.linspace(0, 255, width)[None, :]
+    picture[..., 1] = np.linspace(0, 255, height)[:, None]
+    return picture
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 360), (360, 640), (300, 300)])
+@pytest.mark.parametrize("mode", ["squash", "border"])
+def test_the_whole_picture_is_shown_in_its_own_aspect(mode: str, width: int, height: int) -> None:
+    image, geometry, _ = Preprocessor(InputSpec(224, 224, mode))(gradient(width, height))
+    picture, shown, prediction = visible_part(
+        image, geometry, Prediction("regions", regions=[Region(0.25, 0.5, 0.5, 0.25, 0.9)])
+    )
+    assert picture.shape[1] / picture.shape[0] == pytest.approx(width / height, rel=0.02)
+    assert picture[:, 0, 0].max() < 10
+    assert picture[:, -1, 0].min() > 245
+    (region,) = prediction.regions
+    assert (region.x, region.y, region.w, region.h) == pytest.approx((0.25, 0.5, 0.5, 0.25), abs=0.01)
+    assert shown.content_box() == pytest.approx(geometry.content_box(), abs=0.6)
+
+
+def test_of_a_cropped_picture_the_part_is_shown_that_the_model_sees() -> None:
+    image, geometry, _ = Preprocessor(InputSpec(224, 224, "center"))(gradient(640, 320))
+    inside, across = Region(0.5, 0.5, 0.1, 0.1, 0.9), Region(0.0, 0.0, 0.5, 1.0, 0.8)
+    picture, shown, prediction = visible_part(
+        image, geometry, Prediction("regions", regions=[inside, across])
+    )
+    assert picture.shape == (224, 224, 3)
+    assert picture[0, 0, 0] == pytest.approx(64, abs=3)
+    first, second = prediction.regions
+    assert (first.x, first.y, first.w, first.h) == pytest.approx((0.5, 0.5, 0.2, 0.1), abs=0.01)
+    assert (second.x, second.y, second.w, second.h) == pytest.approx((0.0, 0.0, 0.5, 1.0), abs=0.01)
+    assert shown.content_box() == (0, 0, 224, 224)
