@@ -31,7 +31,7 @@ def kmeans(
     clusters: int,
     initial: torch.Tensor | None = None,
     passes: int = 10,
-    tolerance: float = 1e-3,
+    tolerance: float = 3e-3,
     seed: int = 0,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> torch.Tensor:
