@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from pathlib import Path
+
+from tests.e2e.command import refused, succeeds
+from tests.workers.client.conftest import Frames, Service
+from workers.service.streams import StreamStore
+
+
+def test_a_stream_is_added_shown_paused_resumed_and_removed(service: Service, tmp_path: Path) -> None:
+    at = ("--url", service.url)
+    added = succeeds(
+        *("streams", "add", "sample:bikes", "--name", "gate", "--fps", "5", "--loop", "--tokenizer", "intra"),
+        *("--drop", "0.25", "--label", "site=north", "--label", "floor=2"),
+        *("--sink", str(tmp_path / "a.jsonl"), "--sink", str(tmp_path / "b.jsonl"), *at),
+    )
+    assert added.stdout == "gate\n"
+    spec = StreamStore(service.client).get("gate")
+    assert (spec.source, spec.fps, spec.loop, spec.realtime) == ("sample:bikes", 5, True, False)
+    assert (spec.tokenizer, spec.drop, spec.labels) == ("intra", 0.25, {"site": "north", "floor": "2"})
+    assert [(sink.key, sink.display) for sink in spec.sinks] == [
+        ("jsonl", str(tmp_path / "a.jsonl")),
+        ("jsonl-2", str(tmp_path / "b.jsonl")),
+    ]
+
+    assert succeeds("streams", "pause", "gate", *at).stdout == "paused gate\n"
+    assert StreamStore(service.client).get("gate").paused
+    assert succeeds("streams", "resume", "gate", *at).stdout == "resumed gate\n"
+    assert not StreamStore(service.client).get("gate").paused
+    shown = json.loads(succeeds("streams", "show", "gate", "--json", *at).stdout)
+    assert shown["labels"] == {"site": "north", "floor": "2"}
+    text = succeeds("streams", "show", "gate", *at).stdout
+    assert "tokenizer    intra, drop 0.25\n" in text
+    assert "labels       site=north, floor=2\n" in text
+
+    assert succeeds("streams", "remove", "gate", *at).stdout == "removed gate\n"
+    assert StreamStore(service.client).all() == {}
+
+
+def test_the_list_says_what_each_stream_is_doing_and_what_it_costs(service: Service) -> None:
+    at = ("--url", service.url)
+    empty = succeeds("streams", "list", *at)
+    assert empty.stdout == ""
+    assert "vwt streams add" in empty.stderr
+    succeeds("streams", "add", "rtsp://me:hidden@8.8.8.8/yard", "--name", "yard", *at)
+    frames = Frames(service, "yard")
+    frames.write(10)
+    frames.know(
+        **{"state": "reconnecting", "reason": "no picture for 10 s", "fps": 4.96, "latency_ms": 63.4},
+        **{"tokens_full": 2560, "tokens_kept": 640, "joules": 4.1, "vocab_version": 3},
+        **{"ingest": {"replica": "a", "node": "n", "pid": 4711}, "energy_method": "estimate"},
+    )
+    head, row = succeeds("streams", "list", *at).stdout.splitlines()
+    assert " ".join(head.split()) == "id state source fps tokens kept J/frame latency words worker"
+    assert " ".join(row.split()) == (
+        "yard reconnecting: no picture for 10 s rtsp://***@8.8.8.8/yard 5.0 25% 0.41 63 ms v3 4711"
+    )
+    listed = json.loads(succeeds("streams", "list", "--json", *at).stdout)
+    assert [stream["id"] for stream in listed] == ["yard"]
+    assert "0.41 J per frame, 4.1 J so far (estimate)" in succeeds("streams", "show", "yard", *at).stdout
+
+
+def test_what_is_not_known_is_a_dash_and_no_zero(service: Service) -> None:
+    succeeds("streams", "add", "sample:bikes", "--url", service.url)
+    row = succeeds("streams", "list", "--url", service.url).stdout.splitlines()[1]
+    assert row.split() == ["bikes", "starting", "sample:bikes", *("-" * 6)]
+
+
+def test_a_service_that_is_not_there_is_said_in_one_line(unused_port: int) -> None:
+    url = f"http://127.0.0.1:{unused_port}"
+    for command in (("list",), ("show", "gate"), ("tail", "gate"), ("add", "sample:bikes")):
+        said = refused("streams", *command, "--url", url, code=5)
+        assert said.startswith(f"vwt: cannot reach the service at {url}: ")
+        assert said.endswith("; start it (vwt serve) or check --url\n")
+
+
+def test_what_the_service_refuses_is_said_with_its_reason(service: Service) -> None:
+    at = ("--url", service.url)
+    for command in ("show", "remove", "pause", "tail"):
+        assert "there is no stream 'nowhere'" in refused("streams", command, "nowhere", *at, code=2)
+    assert "fps: " in refused("streams", "add", "sample:bikes", "--fps", "-1", *at, code=2)
+    assert "may not be read" in refused("streams", "add", "/etc/passwd", *at, code=2)
+    assert "after: a cursor is the id of an event" in _tail_of_new(service, "--after", "yesterday")
+
+
+def _tail_of_new(service: Service, *more: str) -> str:
+    succeeds("streams", "add", "sample:bikes", "--url", service.url)
+    return refused("streams", "tail", "bikes", "--url", service.url, *more, code=2)
+
+
+def test_a_service_without_its_redis_ends_with_5(service: Service) -> None:
+    service.redis.kill()
+    assert "Redis" in refused("streams", "list", "--url", service.url, code=5)
+
+
+def test_something_else_at_the_address_is_told_apart() -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        said = refused("streams", "list", "--url", url, code=2)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert said == "vwt: the service answers 404 File not found\n"
+
+
+def test_a_url_that_is_none_is_refused() -> None:
+    assert "give --url as http://" in refused("streams", "list", "--url", "localhost:8000", code=2)
+
+
+def test_a_relative_path_is_made_full_for_a_service_that_runs_elsewhere(service: Service) -> None:
+    said = refused("streams", "add", "clips/a.mp4", "--url", service.url, code=2)
+    assert str(Path("clips/a.mp4").absolute()) in said

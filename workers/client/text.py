@@ -1,0 +1,165 @@
+"""What the service says, for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+_UNKNOWN = "-"
+_STYLES = {"running": "green", "failed": "red", "reconnecting": "yellow"}
+# A table in a file or a pipe has no terminal to fit in.
+PIPE_WIDTH = 200
+
+
+def stream_table(streams: Iterable[Mapping[str, Any]]) -> Table:
+    """A row per stream."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("id", no_wrap=True)
+    for name in ("state", "source"):
+        table.add_column(name, overflow="fold")
+    for name in ("fps", "tokens kept", "J/frame", "latency", "words", "worker"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for stream in streams:
+        status = stream["status"]
+        state = Text(_printable(_state(status)), _STYLES.get(status["state"], ""))
+        table.add_row(
+            Text(stream["id"]),
+            state,
+            Text(_printable(stream["source"])),
+            _number(status["fps"], ".1f"),
+            _kept(status),
+            _number(_joules_per_frame(status), ".3g"),
+            _number(status["latency_ms"], ".0f", " ms"),
+            _number(status["vocab_version"], "d", before="v"),
+            _number((status["ingest"] or {}).get("pid"), "d"),
+        )
+    return table
+
+
+def stream_rows(stream: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What there is to say of one stream: names and values."""
+    status, settings = stream["status"], stream["settings"]
+    rows = [
+        ("id", stream["id"]),
+        ("source", stream["source"]),
+        ("state", _state(status)),
+        ("model", settings["model"]),
+        ("tokenizer", _tokenizer(settings)),
+        ("frames", f"{status['next_frame']} with a result"),
+        ("rate", _number(status["fps"], ".1f", " frames/s of late")),
+        ("latency", _number(status["latency_ms"], ".0f", " ms of late")),
+        ("tokens kept", _kept(status)),
+        ("energy", _energy(status)),
+        ("words", _number(status["vocab_version"], "d", before="v")),
+        ("read by", _worker(status["ingest"])),
+        ("predicted by", _worker(status["inference"])),
+    ]
+    if status["dropped"]:
+        rows.append(("dropped", ", ".join(f"{count} {why}" for why, count in status["dropped"].items())))
+    if stream["labels"]:
+        rows.append(("labels", ", ".join(f"{key}={value}" for key, value in stream["labels"].items())))
+    rows += [("sink", _sink(sink)) for sink in stream.get("sinks", ())]
+    return [(name, _printable(value)) for name, value in rows]
+
+
+def event_line(kind: str, data: str) -> str | None:
+    """An event in one line; None for one that only programs want."""
+    found = json.loads(data)
+    match kind:
+        case "prediction":
+            return _printable(_frame(found))
+        case "state":
+            return _printable(f"state: {_state(found)}")
+        case "gap":
+            lost = "some frames" if found.get("lost") is None else f"{found['lost']} frames"
+            return _printable(f"gap: {lost} will not come: {found.get('reason')}")
+    return None
+
+
+def _frame(result: Mapping[str, Any]) -> str:
+    tokens, energy = result["tokens"], result["energy"]
+    # Provisional until two edges of the counter bound it.
+    about = "" if energy["settled"] else "~"
+    share = (
+        _UNKNOWN
+        if tokens["full"] is None or tokens["kept"] is None
+        else f"{tokens['kept']}/{tokens['full']} tokens"
+    )
+    parts = (
+        f"frame {result['frame']}",
+        _number(result["pts_s"], ".2f", " s"),
+        _prediction(result["prediction"]),
+        share,
+        _number(energy["joules"], ".3g", " J", about),
+        _number(result["latency_ms"]["total"], ".0f", " ms"),
+    )
+    return "  ".join(parts)
+
+
+def _prediction(prediction: Mapping[str, Any]) -> str:
+    kind = prediction["kind"]
+    if kind in ("labels", "regions"):
+        found = prediction.get(kind) or []
+        if not found:
+            return f"no {kind}"
+        best = f"{found[0]['score']:.2f}"
+        return f"{found[0]['label']} {best}" if kind == "labels" else f"{len(found)} regions, best {best}"
+    return str(kind)
+
+
+def _state(status: Mapping[str, Any]) -> str:
+    return f"{status['state']}: {status['reason']}" if status.get("reason") else str(status["state"])
+
+
+def _tokenizer(settings: Mapping[str, Any]) -> str:
+    name = settings["tokenizer"]
+    knob = {"inter": ", threshold {threshold}", "intra": ", drop {drop}"}.get(name, "")
+    return f"{name}{knob}".format(**settings)
+
+
+def _kept(status: Mapping[str, Any]) -> str:
+    full = status["tokens_full"]
+    return f"{status['tokens_kept'] / full:.0%}" if full else _UNKNOWN
+
+
+def _joules_per_frame(status: Mapping[str, Any]) -> float | None:
+    joules, frames = status["joules"], status["next_frame"]
+    return joules / frames if joules is not None and frames else None
+
+
+def _energy(status: Mapping[str, Any]) -> str:
+    each = _joules_per_frame(status)
+    if each is None:
+        return _UNKNOWN
+    return f"{each:.3g} J per frame, {status['joules']:.4g} J so far ({status['energy_method']})"
+
+
+def _worker(worker: Mapping[str, Any] | None) -> str:
+    if worker is None:
+        return _UNKNOWN
+    return f"process {worker.get('pid')} on {worker.get('node')}"
+
+
+def _sink(sink: Mapping[str, Any]) -> str:
+    parts = [f"{sink['name']}: {sink['to']}"]
+    if sink["delivered"] is None:
+        return f"{parts[0]}, not begun"
+    parts.append(f"{sink['lag']} waiting")
+    if sink["lost"]:
+        parts.append(f"{sink['lost']} lost")
+    if sink["error"]:
+        parts.append(sink["error"])
+    return ", ".join(parts)
+
+
+def _number(value: float | None, form: str, unit: str = "", before: str = "") -> str:
+    return _UNKNOWN if value is None else f"{before}{value:{form}}{unit}"
+
+
+def _printable(text: str) -> str:
+    """Without what would move the cursor of a terminal: texts may hold what a remote peer sent."""
+    return "".join(c if c.isprintable() else " " for c in text)

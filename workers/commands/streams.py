@@ -1,0 +1,206 @@
+"""`vwt streams`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+import click
+
+if TYPE_CHECKING:
+    from workers.client import ServiceClient
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_SINK_KINDS = {"http": "webhook", "https": "webhook", "mqtt": "mqtt", "mqtts": "mqtt", "kafka": "kafka"}
+
+
+def _of_service(command: _Command) -> _Command:
+    """Adds what every command needs: which service, and how to answer."""
+    options = (
+        click.option(
+            "--url", envvar="VWT_URL", default="http://127.0.0.1:8000", show_default=True, help="The service."
+        ),
+        click.option("--token", envvar="VWT_TOKEN", metavar="TEXT", help="Bearer token  [env: VWT_TOKEN]."),
+        click.option("--json", "as_json", is_flag=True, help="Print what the service says, as JSON."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _client(url: str, token: str | None) -> ServiceClient:
+    from workers.client import ServiceClient
+
+    return ServiceClient(url, token)
+
+
+@click.group(short_help="Streams of a running service: add, list, show, remove, pause, resume, tail.")
+def streams() -> None:
+    """Add streams to a running service (`vwt serve`), look at them, follow them."""
+
+
+@streams.command(short_help="Add a stream.")
+@click.argument("source")
+@click.option("--name", metavar="ID", help="Its id.  [default: from the source]")
+@click.option("--model", metavar="NAME", help="See `vwt models`.  [default: the service's]")
+@click.option("--tokenizer", metavar="NAME", help="full, intra or inter.  [default: inter]")
+@click.option("--threshold", type=float, help="inter: distance up to which a patch counts as a visual word.")
+@click.option("--drop", type=float, help="intra: share of patches dropped.")
+@click.option("--words", type=int, help="inter: how many visual words.")
+@click.option("--scope", metavar="NAME", help="inter: streams of one scope share words.")
+@click.option("--fps", type=float, help="Sample this many frames per second of presentation time.")
+@click.option("--policy", type=click.Choice(["block", "drop-oldest"]), help="When inference is slower.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Of your own; may be repeated.")
+@click.option("--loop", is_flag=True, default=None, help="Play a file again and again.")
+@click.option("--realtime", is_flag=True, default=None, help="Read a file at its own pace.")
+@click.option(
+    "--sink",
+    "sinks",
+    multiple=True,
+    metavar="WHERE",
+    help="Also deliver results there: a .jsonl file where the service runs, http(s)://, mqtt(s)://host/topic "
+    "or kafka://host/topic; may be repeated.",
+)
+@_of_service
+def add(url: str, token: str | None, as_json: bool, **given: Any) -> None:
+    """Have the service read SOURCE: rtsp(s)://, http(s)://, camera:N, sample:NAME or a file.
+
+    A file is read where the service runs, in a folder that it allows.
+    """
+    stream = {key: value for key, value in given.items() if value is not None and value != ()}
+    stream["source"] = _full_path(given["source"])
+    if given["labels"]:
+        stream["labels"] = dict(map(_label, given["labels"]))
+    if given["sinks"]:
+        stream["sinks"] = _sinks(given["sinks"])
+    added = _client(url, token).add(stream)
+    click.echo(json.dumps(added) if as_json else added["id"])
+
+
+@streams.command("list", short_help="List all streams.")
+@_of_service
+def list_streams(url: str, token: str | None, as_json: bool) -> None:
+    """List all streams with what they are doing and what they cost."""
+    found = _client(url, token).all()
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    if not found:
+        click.echo("no streams; add one with: vwt streams add sample:bikes --loop", err=True)
+        return
+    from rich.console import Console
+
+    from workers.client.text import PIPE_WIDTH, stream_table
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PIPE_WIDTH)
+    console.print(stream_table(found))
+
+
+@streams.command(short_help="Show one stream.")
+@click.argument("stream", metavar="ID")
+@_of_service
+def show(stream: str, url: str, token: str | None, as_json: bool) -> None:
+    """Show what the stream ID is, what it is doing, and where its results go."""
+    found = _client(url, token).show(stream)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    from workers.client.text import stream_rows
+
+    for name, value in stream_rows(found):
+        click.echo(f"{name:<13}{value}")
+
+
+@streams.command(short_help="Remove a stream with its results.")
+@click.argument("stream", metavar="ID")
+@_of_service
+def remove(stream: str, url: str, token: str | None, as_json: bool) -> None:
+    """Remove the stream ID with its results."""
+    _client(url, token).remove(stream)
+    click.echo(json.dumps({"removed": stream}) if as_json else f"removed {stream}")
+
+
+@streams.command(short_help="Keep a stream, but do not read it.")
+@click.argument("stream", metavar="ID")
+@_of_service
+def pause(stream: str, url: str, token: str | None, as_json: bool) -> None:
+    """Stop reading the stream ID until it is resumed."""
+    changed = _client(url, token).change(stream, {"paused": True})
+    click.echo(json.dumps(changed) if as_json else f"paused {stream}")
+
+
+@streams.command(short_help="Read a paused stream again.")
+@click.argument("stream", metavar="ID")
+@_of_service
+def resume(stream: str, url: str, token: str | None, as_json: bool) -> None:
+    """Read the stream ID again."""
+    changed = _client(url, token).change(stream, {"paused": False})
+    click.echo(json.dumps(changed) if as_json else f"resumed {stream}")
+
+
+@streams.command(short_help="Follow the results of a stream.")
+@click.argument("stream", metavar="ID")
+@click.option(
+    "--after",
+    metavar="CURSOR",
+    help="Begin after this event id, or after that many results (0: the oldest kept).  [default: now]",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="End after this many frames.")
+@_of_service
+def tail(
+    stream: str, after: str | None, limit: int | None, url: str, token: str | None, as_json: bool
+) -> None:
+    """Follow the results of the stream ID, through restarts of the service, until it is removed or Ctrl-C."""
+    from workers.client import follow
+    from workers.client.text import event_line
+
+    def say(text: str) -> None:
+        click.echo(f"vwt: {text}", err=True)
+
+    left = limit
+    try:
+        for event in follow(_client(url, token), stream, after, say):
+            line = event.data if as_json else event_line(event.event, event.data)
+            if line is not None:
+                click.echo(line)
+            if left is not None and event.event == "prediction":
+                left -= 1
+                if left == 0:
+                    return
+    except KeyboardInterrupt:
+        return
+
+
+def _full_path(source: str) -> str:
+    # The service has another working directory. What may be a URL or camera:0 is left to it.
+    if ":" in source and not source.startswith("."):
+        return source
+    return str(Path(source).absolute())
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--label")
+    return key, value
+
+
+def _sinks(texts: tuple[str, ...]) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = []
+    for text in texts:
+        scheme = urlsplit(text).scheme if "://" in text else ""
+        if not scheme:
+            sink = {"kind": "jsonl", "path": str(Path(text).absolute())}
+        elif scheme in _SINK_KINDS:
+            sink = {"kind": _SINK_KINDS[scheme], "url": text}
+        else:
+            forms = ", ".join(f"{known}://" for known in _SINK_KINDS)
+            raise click.BadParameter(f"a sink is a .jsonl file, or begins with {forms}", param_hint="--sink")
+        same = sum(other["kind"] == sink["kind"] for other in found)
+        found.append({**sink, "name": f"{sink['kind']}-{same + 1}"} if same else sink)
+    return found
