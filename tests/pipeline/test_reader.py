@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 import av
 import numpy as np
@@ -350,9 +351,93 @@ def test_a_program_may_end_without_stopping_its_readers():
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("wrong", [{"policy": "drop"}, {"capacity": 0}, {"max_frames": 0}, {"fps": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"policy": "drop"}, {"capacity": 0}, {"max_frames": 0}, {"fps": 0}, {"skip": -1}]
+)
 def test_arguments_that_cannot_be_right_are_refused_before_reading(preprocess, wrong):
     clip = Clip()
     with pytest.raises(UsageError, match=r": give "):
         FrameReader(clip, preprocess, **wrong)
     assert not clip.asked_for[0].is_set()
+
+
+@pytest.mark.parametrize("policy", ["block", "drop-oldest"])
+def test_skipped_frames_are_passed_over_without_preprocessing(preprocess, policy):
+    made = []
+
+    def counting(picture, rotation):
+        made.append(picture)
+        return preprocess(picture, rotation)
+
+    reader = FrameReader(Clip(), counting, policy=policy, capacity=FRAMES, skip=100)
+    assert numbers(drain(reader)) == list(range(100, FRAMES))
+    assert (len(made), reader.passed) == (20, 100)
+
+
+def test_skipping_counts_sampled_frames(preprocess):
+    reader = FrameReader(Clip(), preprocess, fps=5, skip=3)
+    assert numbers(drain(reader)) == [n * 6 for n in range(3, 20)]
+
+
+def test_what_was_dropped_among_skipped_frames_is_not_counted_again(preprocess):
+    reader = FrameReader(Clip(drops={3: {"corrupt": 1}, 11: {"corrupt": 2}}), preprocess, skip=10)
+    frames = drain(reader)
+    assert all_dropped(reader, frames) == {"corrupt": 2}
+    assert frames[1].dropped == {"corrupt": 2}
+
+
+def test_skipping_more_than_there_is_leaves_nothing(preprocess):
+    reader = FrameReader(Clip(), preprocess, skip=FRAMES + 5)
+    assert drain(reader) == []
+    assert reader.passed == FRAMES
+
+
+def test_frames_up_to_a_time_are_passed_over(preprocess):
+    reader = FrameReader(Clip(), preprocess, fps=5, after_s=1.0)
+    frames = drain(reader)
+    assert numbers(frames) == [n * 6 for n in range(5, 20)]
+    assert frames[0].pts_s > 1.0
+    assert reader.passed == 5
+
+
+def test_the_end_is_the_time_of_the_last_picture_sampled_or_not(preprocess):
+    reader = FrameReader(Clip(), preprocess, fps=1)
+    assert drain(reader)[-1].pts_s < 3.1
+    assert reader.end_s == pytest.approx(119 / 29.97, abs=1e-3)
+
+
+def test_in_real_time_frames_come_no_earlier_than_they_are_due(preprocess):
+    began = time.monotonic()
+    reader = FrameReader(Clip(), preprocess, fps=10, realtime=True)
+    for _ in range(8):
+        (frame,) = reader.batch(1)
+        # Nothing but waiting can have made it this late.
+        assert frame.ready_at - began >= frame.pts_s
+    reader.stop()
+
+
+def test_in_real_time_skipped_frames_are_not_waited_for(preprocess):
+    class Slow(Clip):
+        """A picture every half a minute."""
+
+        def frames(self):
+            return (replace(decoded, pts_s=decoded.pts_s * 1000) for decoded in super().frames())
+
+    assert numbers(drain(FrameReader(Slow(), preprocess, realtime=True, skip=119))) == [119]
+
+
+def test_in_real_time_a_batch_does_not_wait_to_be_full(preprocess):
+    reader = FrameReader(Clip(pause_after=3), preprocess, realtime=True)
+    frames: list[Frame] = []
+    while len(frames) < 3:
+        frames += reader.batch(8)
+    assert numbers(frames) == [0, 1, 2]
+    reader.stop()
+
+
+def test_stopping_ends_a_reader_that_waits_for_the_time(preprocess):
+    clip = Clip()
+    reader = FrameReader(clip, preprocess, fps=0.3, realtime=True)
+    assert numbers(reader.batch(1)) == [0]
+    reader.stop()
+    assert reader_threads() == []

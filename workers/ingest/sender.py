@@ -97,7 +97,7 @@ class Sender:
     def send(self, batch: FrameBatch) -> None:
         """Sends a batch; waits for room first."""
         if self._window and self._window[-1].batch.token != batch.token:
-            # Those under the old token may be refused, and where there is no result yet any frame may be first.
+            # Those under the old token may be refused, and without any result yet each may become the first.
             self.drain()
         self.wait_room()
         self._window.append(self._sent(batch))

@@ -55,6 +55,7 @@ class Supervisor:
         self._store = StreamStore(around.client)
         self._held: dict[str, _Held] = {}
         self._unread = Unread()
+        self._wanted = 0
         self._epoch: str | None = None
         self._away = False
         self._renew_at = 0.0
@@ -74,7 +75,7 @@ class Supervisor:
     @property
     def wanted(self) -> int:
         """Streams of all replicas that are to be read now, as of the last look."""
-        return len(self._held) + self._unread.wanted
+        return self._wanted
 
     def close(self) -> None:
         """Leaves all streams and gives their leases back, so that others take them over at once."""
@@ -88,9 +89,7 @@ class Supervisor:
             if time.monotonic() > deadline:
                 break
             try:
-                one.run.teller.last_words(
-                    "starting", "its reader stopped; another one takes over", ingest=None
-                )
+                one.run.hand_over()
                 one.lease.release()
             except StoreUnavailable:
                 break
@@ -127,6 +126,7 @@ class Supervisor:
         for held in list(self._held.values()):
             self._tend(held, specs.get(held.spec.id))
         self._unread = look(self._client, self._unread, [s for s in specs.values() if s.id not in self._held])
+        self._wanted = len(self._held) + self._unread.wanted
         self._claim()
 
     def _renew(self) -> list[_Held]:

@@ -1,0 +1,133 @@
+"""The deployment in a real Ray, with results from a stand-in for Inference."""
+
+import json
+import os
+import tempfile
+
+import cv2
+import numpy as np
+import pytest
+import ray
+from ray import serve
+
+from pipeline.input_spec import InputSpec
+from tests import make_clips
+from tests.vocab.servers import Server, eventually, unused_port
+from vocab.connection import connect
+from workers.ingest.deployment import ingest_deployment
+from workers.service.keys import StreamKeys
+from workers.service.log import ResultLog
+from workers.service.messages import BatchDone, ModelFacts, TokenSettings
+from workers.service.spec import StreamSpec
+from workers.service.streams import StreamStore
+from workers.settings import ServiceSettings
+
+
+class Inference:
+    def __init__(self, url):
+        self._client = connect(url)
+
+    async def describe(self, model):
+        del model
+        return ModelFacts(InputSpec(32, 32), 16, ("full",))
+
+    async def infer(self, batch):
+        results = [json.dumps({"frame": batch.first + n}) for n in range(len(batch.facts))]
+        log = ResultLog(self._client, batch.stream, 10_000)
+        return BatchDone(log.append(batch.token, batch.first, results, batch.position), 1.0, 1.0)
+
+    async def predict(self, image, geometry, settings):
+        return {"shape": image.shape, "width": geometry.source_width, "model": settings.model}
+
+
+@pytest.fixture(scope="module")
+def service():
+    """(handle of Ingest, a client of its Redis); up to two replicas of two streams each."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    server = Server("valkey")
+    settings = ServiceSettings(
+        redis=server.url,
+        ingest={
+            "num_cpus": 0.2,
+            "poll_s": 0.2,
+            "streams_per_replica": 2,
+            "scaling": {"max_replicas": 2, "upscale_delay_s": 0.5, "downscale_delay_s": 0.5},
+        },
+        access={"allow_folders": ["/"]},
+    )
+    with tempfile.TemporaryDirectory(prefix="ray") as folder:
+        ray.init(
+            num_cpus=4,
+            include_dashboard=False,
+            log_to_driver=False,
+            object_store_memory=200 * 2**20,
+            _temp_dir=folder,
+        )
+        try:
+            serve.start(http_options={"host": "127.0.0.1", "port": unused_port()})
+            inference = serve.deployment(Inference).options(ray_actor_options={"num_cpus": 0.2})
+            values = settings.model_dump(mode="json")
+            handle = serve.run(ingest_deployment(settings).bind(values, inference.bind(server.url)))
+            yield handle, connect(server.url)
+        finally:
+            serve.shutdown()
+            ray.shutdown()
+            server.close()
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory):
+    clip = make_clips.steady(tmp_path_factory.mktemp("clips") / "clip.mp4", frames=50)
+    return lambda name: StreamSpec(
+        id=name, source=str(clip), model="any", tokenizer="full", loop=True, realtime=True
+    )
+
+
+def test_an_image_is_prepared_and_predicted(service):
+    handle, _ = service
+    data = cv2.imencode(".png", np.zeros((20, 30, 3), np.uint8))[1].tobytes()
+    settings = TokenSettings("some_model", "full", 0.1, 0.5, 512, "images")
+    result = handle.image.remote(data, settings).result(timeout_s=60)
+    assert result == {"shape": (32, 32, 3), "width": 30, "model": "some_model"}
+
+
+def test_a_replica_says_where_it_is(service):
+    where = service[0].where.remote().result(timeout_s=60)
+    assert set(where) == {"replica", "node", "pid"}
+    assert where["pid"] != os.getpid()
+
+
+def test_replicas_come_and_go_with_the_streams_and_leave_no_gap(service, endless):
+    handle, client = service
+    store = StreamStore(client)
+    for n in range(4):
+        store.add(endless(f"cam-{n}"))
+
+    def readers():
+        found = [status.ingest for status in store.statuses([f"cam-{n}" for n in range(4)])]
+        return {reader["replica"] for reader in found if reader is not None} if all(found) else set()
+
+    eventually(lambda: len(readers()) == 2, within_s=60)
+    for n in (1, 2, 3):
+        store.remove(f"cam-{n}")
+    status = serve.status
+    eventually(
+        lambda: (
+            len(status().applications["default"].deployments["Ingest"].replica_states) == 1
+            and sum(status().applications["default"].deployments["Ingest"].replica_states.values()) == 1
+        ),
+        within_s=60,
+    )
+    # Whoever is left reads it on.
+    before = ResultLog(client, "cam-0", 100).next_frame()
+    eventually(lambda: ResultLog(client, "cam-0", 100).next_frame() > before + 5, within_s=60)
+    ids = [int(entry.partition(b"-")[0]) for entry, _ in client.xrange(StreamKeys("cam-0").results)]
+    assert ids == list(range(1, len(ids) + 1))
+    assert handle.streams.remote().result(timeout_s=60) == ["cam-0"]
+
+
+def test_after_the_end_no_lease_is_left(service):
+    _, client = service
+    assert client.exists(StreamKeys("cam-0").lease)
+    serve.delete("default")
+    assert not client.exists(StreamKeys("cam-0").lease)
