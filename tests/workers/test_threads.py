@@ -4,6 +4,22 @@ import sys
 
 import pytest
 
+LENGTHS = """
+from workers.threads import share_cores
+share_cores()
+import psutil, torch
+from vocab.linear import linear_map
+layer, process = linear_map(torch.zeros(256, 256)), psutil.Process()
+
+def resident_after(lengths):
+    for length in lengths:
+        layer(torch.zeros(length, 256))
+    return process.memory_info().rss
+
+with torch.inference_mode():
+    print(-resident_after(range(1, 101)) + resident_after(range(101, 401)))
+"""
+
 COMMAND = "from workers.cli import main; main(['models'])"
 
 
@@ -26,3 +42,11 @@ def test_threads_of_the_command_wait_briefly_before_they_sleep():
 def test_what_the_user_has_set_stays():
     assert "GOMP_SPINCOUNT = '77'" in openmp_settings(GOMP_SPINCOUNT="77")
     assert "GOMP_SPINCOUNT = '10000'" not in openmp_settings(OMP_WAIT_POLICY="active")
+
+
+def test_new_lengths_of_batches_cost_no_memory():
+    clean = {key: value for key, value in os.environ.items() if not key.endswith("CACHE_CAPACITY")}
+    run = subprocess.run(
+        [sys.executable, "-c", LENGTHS], env=clean, capture_output=True, text=True, check=True
+    )
+    assert int(run.stdout) < 30e6
