@@ -19,6 +19,9 @@ from vocab.errors import VocabularyError
 from workers.commands.doctor import doctor
 from workers.commands.models import models
 from workers.commands.run import run
+from workers.commands.serve import serve
+from workers.commands.streams import streams
+from workers.commands.token import token
 from workers.commands.vocab import vocab
 from workers.threads import share_cores
 
@@ -52,7 +55,7 @@ def cli(debug: bool) -> None:  # taken off the line by `main`
     """
 
 
-for _command in (run, models, vocab, doctor):
+for _command in (run, serve, streams, token, models, vocab, doctor):
     cli.add_command(_command)
 
 

@@ -177,7 +177,8 @@ class ServiceSettings(BaseModel):
         host, port: what the HTTP side binds.
         redis: URL of the server; None for an embedded one.
         ray_address: of a running Ray cluster; None to start one here.
-        data_folder: where the embedded server keeps its data.
+        data_folder: where the embedded server keeps its data; None for ~/.local/state/vwt.
+        redis_bytes: memory for data of the embedded server; beyond it nothing more is written.
         model: of streams that name none.
         kept_results: how many results of a stream Redis keeps, give or take a few.
     """
@@ -189,6 +190,7 @@ class ServiceSettings(BaseModel):
     redis: str | None = Field(default=None, repr=False)
     ray_address: str | None = None
     data_folder: FullPath | None = None
+    redis_bytes: Annotated[int, Field(ge=64 * 2**20)] = 2 * 2**30
     model: str = DEFAULT_MODEL
     kept_results: Annotated[int, Field(ge=100)] = 10_000
     gateway: GatewaySettings = GatewaySettings()

@@ -1,0 +1,90 @@
+"""`vwt serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command(short_help="Run the service: many streams, an HTTP API and a page.")
+@click.argument("sources", nargs=-1, metavar="[SOURCE]...")
+@click.option("--host", metavar="NAME", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 for a free one.  [default: 8000]"
+)
+@click.option("--model", metavar="NAME", help="Of streams that name none; see `vwt models`.")
+@click.option(
+    "--redis",
+    metavar="URL",
+    help="Keep streams and results in this Redis.  [default: an embedded one]",
+)
+@click.option(
+    "--data-folder",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Where the embedded Redis keeps its data.  [default: ~/.local/state/vwt]",
+)
+@click.option(
+    "--ray-address",
+    metavar="HOST:PORT",
+    help="Run on this Ray cluster.  [default: one that is started here]",
+)
+@click.option(
+    "--allow-folder",
+    "allow_folders",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FOLDER",
+    help="Let streams read files in this folder (may be given again).",
+)
+@click.option(
+    "--allow-host",
+    "allow_hosts",
+    multiple=True,
+    metavar="HOST",
+    help="Let streams read from this host or network though its address is private; * for any (may be given "
+    "again).",
+)
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Let in only who holds a token (see `vwt token`); needed to listen on other than loopback.",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Settings as TOML, YAML or JSON. The environment (VWT_PORT, VWT_INGEST__LEASE_S, ...) wins over it, "
+    "and options over both.",
+)
+@click.option("--print-config", is_flag=True, help="Print the settings in effect as YAML, and end.")
+@click.option("--quiet", is_flag=True, help="Say nothing but errors.")
+def serve(
+    sources: tuple[str, ...], config: Path | None, print_config: bool, quiet: bool, **given: Any
+) -> None:
+    """Run the service until Ctrl-C, with each SOURCE as a stream from the start.
+
+    Files and samples given here are played again and again at their own pace, as cameras would come. More
+    streams are added with `vwt streams add` or over HTTP.
+    """
+    from workers.configuration import load_settings, print_settings
+
+    access = {name: given.pop(name) for name in ("allow_folders", "allow_hosts", "token_file")}
+    flags: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    flags["access"] = {name: value for name, value in access.items() if value}
+    settings = load_settings(config, flags)
+    if print_config:
+        click.echo(print_settings(settings), nl=False)
+        return
+
+    from rich.console import Console
+
+    from workers.notices import Notices
+
+    notices = Notices(Console(stderr=True, quiet=quiet), quiet)
+    with notices.waiting("starting"):
+        from workers.serving.service import serve_until_stopped
+    serve_until_stopped(settings, sources, notices)

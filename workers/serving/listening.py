@@ -1,0 +1,45 @@
+"""Where the service listens, checked before anything is started."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+from pipeline.errors import UsageError
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the host; a name other than localhost may be anybody's."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def free_port(host: str, port: int) -> int:
+    """Checks that a port can be listened on.
+
+    Returns:
+        The port; one that is free where it was 0.
+
+    Raises:
+        UsageError: it is taken, not allowed, or the host is not this machine's.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen()
+            return int(listener.getsockname()[1])
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise UsageError(
+            f"cannot listen on {host} port {port}: {why}; give another --host or --port"
+        ) from error
+
+
+def base_url(host: str, port: int) -> str:
+    """What a person on this machine opens."""
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
