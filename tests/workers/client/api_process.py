@@ -1,4 +1,4 @@
-"""The HTTP API in a process of its own: python -m tests.workers.client.api_process PORT REDIS-URL."""
+"""The HTTP API in a process of its own: python -m tests.workers.client.api_process PORT REDIS-URL FOLDER."""
 
 from __future__ import annotations
 
@@ -11,5 +11,7 @@ from workers.gateway.api import build_api
 from workers.settings import ServiceSettings
 
 if __name__ == "__main__":
-    port, redis = int(sys.argv[1]), sys.argv[2]
-    uvicorn.run(build_api(ServiceSettings(redis=redis), Edge()), port=port, log_level="critical")
+    port, redis, folder = sys.argv[1:]
+    access = {"allow_folders": [folder], "allow_hosts": ["*"]}
+    settings = ServiceSettings(redis=redis, access=access)  # type: ignore[arg-type]
+    uvicorn.run(build_api(settings, Edge()), port=int(port), log_level="critical")

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,11 +17,18 @@ from vocab.redis_lease import RedisLease
 from workers.service.keys import StreamKeys
 from workers.service.log import ResultLog
 
+_API = "tests.workers.client.api_process"
+
 
 class Service:
-    """The real HTTP API in a process that can be killed and started again, beside a Redis that stays."""
+    """The real HTTP API in a process that can be killed and started again, beside a Redis that stays.
 
-    def __init__(self) -> None:
+    Args:
+        folder: that streams may use.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.redis = Server("valkey")
         self.client = connect(self.redis.url)
         self.port = unused_port()
@@ -30,7 +38,7 @@ class Service:
     def start(self) -> None:
         """Starts the API and waits until it answers."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.workers.client.api_process", str(self.port), self.redis.url]
+            [sys.executable, "-m", _API, str(self.port), self.redis.url, str(self.folder)]
         )
         eventually(self._answers, 60)
 
@@ -99,8 +107,8 @@ def result(stream: str, frame: int) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def _running() -> Iterator[Service]:
-    service = Service()
+def _running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    service = Service(tmp_path_factory.mktemp("allowed"))
     yield service
     service.close()
 

@@ -10,27 +10,31 @@ from tests.workers.client.conftest import Frames, Service
 from workers.service.streams import StreamStore
 
 
-def test_a_stream_is_added_shown_paused_resumed_and_removed(service: Service, tmp_path: Path) -> None:
+def test_a_stream_is_added_shown_paused_resumed_and_removed(service: Service) -> None:
     at = ("--url", service.url)
     added = succeeds(
         *("streams", "add", "sample:bikes", "--name", "gate", "--fps", "5", "--loop", "--tokenizer", "intra"),
         *("--drop", "0.25", "--label", "site=north", "--label", "floor=2"),
-        *("--sink", str(tmp_path / "a.jsonl"), "--sink", str(tmp_path / "b.jsonl"), *at),
+        *("--sink", service.folder / "a.jsonl", "--sink", service.folder / "b.jsonl"),
+        *("--sink", "https://me:hidden@hooks.example/x?key=hidden", *at),
     )
     assert added.stdout == "gate\n"
     spec = StreamStore(service.client).get("gate")
     assert (spec.source, spec.fps, spec.loop, spec.realtime) == ("sample:bikes", 5, True, False)
     assert (spec.tokenizer, spec.drop, spec.labels) == ("intra", 0.25, {"site": "north", "floor": "2"})
     assert [(sink.key, sink.display) for sink in spec.sinks] == [
-        ("jsonl", str(tmp_path / "a.jsonl")),
-        ("jsonl-2", str(tmp_path / "b.jsonl")),
+        ("jsonl", str(service.folder / "a.jsonl")),
+        ("jsonl-2", str(service.folder / "b.jsonl")),
+        ("webhook", "https://***@hooks.example/x?key=***"),
     ]
 
     assert succeeds("streams", "pause", "gate", *at).stdout == "paused gate\n"
     assert StreamStore(service.client).get("gate").paused
     assert succeeds("streams", "resume", "gate", *at).stdout == "resumed gate\n"
     assert not StreamStore(service.client).get("gate").paused
-    shown = json.loads(succeeds("streams", "show", "gate", "--json", *at).stdout)
+    text = succeeds("streams", "show", "gate", "--json", *at).stdout
+    assert "hidden" not in text
+    shown = json.loads(text)
     assert shown["labels"] == {"site": "north", "floor": "2"}
     text = succeeds("streams", "show", "gate", *at).stdout
     assert "tokenizer    intra, drop 0.25\n" in text
