@@ -10,6 +10,7 @@ from anyio import to_thread
 
 from vocab.connection import RedisClient, connect, ping, place
 from workers.gateway.async_redis import AsyncRedis, asynchronous
+from workers.service.spec import StreamSpec
 from workers.service.streams import StreamStore
 
 # How long a tail waits in Redis; within it a client learns that its stream was removed.
@@ -33,13 +34,22 @@ class Connections:
         self._client: RedisClient | None = None
         self._asynchronous: AsyncRedis | None = None
 
-    async def store(self, call: Callable[[StreamStore], T]) -> T:
-        """Runs a call of `StreamStore` in a thread.
+    async def call(self, function: Callable[[RedisClient], T]) -> T:
+        """Runs a function of the blocking client in a thread.
 
         Raises:
             StoreUnavailable: Redis cannot be used now.
         """
-        return await to_thread.run_sync(lambda: call(StreamStore(self._connected())))
+        return await to_thread.run_sync(lambda: function(self._connected()))
+
+    async def spec(self, stream: str) -> StreamSpec:
+        """What a stream is asked to be.
+
+        Raises:
+            NoStreamError: there is none of that id.
+            StoreUnavailable: Redis cannot be used now.
+        """
+        return await self.call(lambda client: StreamStore(client).get(stream))
 
     async def ping(self) -> None:
         """Checks that Redis answers.
@@ -47,7 +57,7 @@ class Connections:
         Raises:
             StoreUnavailable: it does not.
         """
-        await to_thread.run_sync(lambda: ping(self._connected()))
+        await self.call(ping)
 
     async def asynchronous(self) -> AsyncRedis:
         """The client to wait with; of the running event loop, so of one loop only.

@@ -24,20 +24,26 @@ _IMAGE_WITHIN_S = 120.0
 _LEAVE_S = 3.0
 
 
-class InferenceBackend:
-    """Asks the Inference deployment; see `workers.gateway.backend.Backend`."""
+class ServiceBackend:
+    """Asks the other deployments; see `workers.gateway.backend.Backend`.
 
-    def __init__(self, inference: DeploymentHandle[Any]) -> None:
+    Args:
+        ingest: makes a model's input of an image and has it predicted.
+        inference: predicts.
+    """
+
+    def __init__(self, ingest: DeploymentHandle[Any], inference: DeploymentHandle[Any]) -> None:
+        self._ingest = ingest
         self._inference = inference
 
     async def image(self, data: bytes, settings: TokenSettings) -> dict[str, Any]:
         """See `Backend`."""
-        answer: dict[str, Any] = await _answer(self._inference.image.remote(data, settings), _IMAGE_WITHIN_S)
+        answer: dict[str, Any] = await _answer(self._ingest.image.remote(data, settings), _IMAGE_WITHIN_S)
         return answer
 
     async def ready(self) -> dict[str, Any]:
         """See `Backend`."""
-        answer: dict[str, Any] = await _answer(self._inference.ready.remote(), _READY_WITHIN_S)
+        answer: dict[str, Any] = await _answer(self._inference.where.remote(), _READY_WITHIN_S)
         return answer
 
 
@@ -47,36 +53,38 @@ async def _answer(asked: Awaitable[Any], within_s: float) -> Any:
             return await asked
     except TimeoutError:
         raise ServiceError(f"Inference did not answer within {within_s:.0f} s; look at its load") from None
-    except RayTaskError as error:
-        # What it was there; Ray's own error is its traceback.
-        raise error.cause from None
     except (RayError, RayServeException) as error:
-        raise ServiceError(f"Inference cannot be reached ({type(error).__name__}); is it running?") from error
+        cause: BaseException = error
+        # What was raised there, maybe behind another call; Ray's own error is a traceback.
+        while isinstance(cause, RayTaskError):
+            cause = cause.cause
+        if isinstance(cause, RayError | RayServeException):
+            kind = type(cause).__name__
+            raise ServiceError(f"Inference cannot be reached ({kind}); try again in a moment") from error
+        raise cause from None
 
 
-class _Gateway:
+@serve.ingress()
+class Gateway:
     """The replica: it builds the application, which Serve then calls.
 
     Args:
         settings: `ServiceSettings` as JSON has it.
-        ingest, inference, keeper: handles of the other deployments; Serve starts those first.
+        ingest, inference, keeper: handles of the other deployments.
     """
 
     def __init__(
         self,
         settings: dict[str, Any],
-        ingest: DeploymentHandle[Any],  # noqa: ARG002 - bound so that Serve deploys it
+        ingest: DeploymentHandle[Any],
         inference: DeploymentHandle[Any],
-        keeper: DeploymentHandle[Any],  # noqa: ARG002
+        keeper: DeploymentHandle[Any],  # noqa: ARG002 - bound so that Serve deploys it
     ) -> None:
         self._settings = ServiceSettings.model_validate(settings)
-        self._backend = InferenceBackend(inference)
+        self._backend = ServiceBackend(ingest, inference)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return build_api(self._settings, self._backend)
-
-
-Gateway = serve.ingress()(_Gateway)
 
 
 def gateway_deployment(settings: ServiceSettings) -> serve.Deployment:

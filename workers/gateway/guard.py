@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from anyio import to_thread
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from workers.access.tokens import Tokens
+from workers.access.tokens import Role, Tokens
 from workers.gateway.problems import Problem
 from workers.settings import GatewaySettings
-
-Role = Literal["read", "manage"]
 
 # Without a token: nothing about any stream is told there.
 _OPEN = ("/healthz", "/readyz", "/docs", "/openapi.json")

@@ -38,7 +38,7 @@ class _Viewer:
         self._connections = connections
         self._stream = stream
         self._keys = StreamKeys(stream)
-        self._field = "map" if with_map else "plain"
+        self._field = "jpeg" if with_map else "plain"
         self._watched_until = 0.0
         self._seen: bytes | None = None
 
@@ -92,7 +92,7 @@ def preview_routes(connections: Connections) -> APIRouter:
     router = APIRouter(prefix="/v1/streams", tags=["preview"])
 
     async def viewer(stream: str, with_map: bool) -> _Viewer:
-        await connections.store(lambda store: store.get(stream))
+        await connections.spec(stream)
         return _Viewer(connections, stream, with_map)
 
     @router.get(

@@ -19,9 +19,11 @@ from workers.service.cursor import Cursor
 _KEEP_ALIVE_S = 15
 # A client that takes nothing for so long is let go; it resumes where it was.
 _SEND_TIMEOUT_S = 60
-_EXAMPLE = (
-    'id: 124.0-0.1732147200000-0\\nevent: prediction\\ndata: {"stream": "bikes", "frame": 123, …}\\n\\n'
-).replace("\\n", "\n")
+_EXAMPLE = """id: 124.0-0.1732147200000-0
+event: prediction
+data: {"stream": "bikes", "frame": 123, …}
+
+"""
 
 After = Annotated[
     str | None,
@@ -40,7 +42,7 @@ def result_routes(connections: Connections) -> APIRouter:
     router = APIRouter(prefix="/v1/streams", tags=["results"])
 
     async def begin(stream: str, after: Cursor | None) -> tuple[Tail, list[Event]]:
-        spec = await connections.store(lambda store: store.get(stream))
+        spec = await connections.spec(stream)
         client = await connections.asynchronous()
         tail = Tail(client, connections.where(), spec, BLOCK_S)
         return tail, await tail.start(after)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Response
 from pydantic import BaseModel, Field
 
+from vocab.connection import RedisClient
 from workers.access.sources import check_source
 from workers.gateway.connections import Connections
 from workers.gateway.problems import responses
@@ -15,6 +16,7 @@ from workers.service.spec import StreamId, StreamSettings, StreamSpec
 from workers.service.status import StreamStatus
 from workers.service.streams import StreamExistsError, StreamStore
 from workers.settings import ServiceSettings
+from workers.sinks import check_sinks, sink_status
 
 _LONGEST_ID = 64
 
@@ -41,6 +43,7 @@ class StreamView(BaseModel):
     settings: dict[str, Any] = Field(description="As given when the stream was added or changed.")
     labels: dict[str, str]
     status: StreamStatus
+    sinks: list[dict[str, Any]] = Field(description="What each is doing, and where it delivers to.")
     links: dict[str, str]
 
 
@@ -78,72 +81,86 @@ def stream_routes(settings: ServiceSettings, connections: Connections) -> APIRou
     @router.post("", status_code=201, responses=responses(401, 403, 409, 413, 503))
     async def add(asked: Annotated[NewStream, Body(openapi_examples=_NEW)], response: Response) -> StreamView:
         """Adds a stream. The service reads it from then on, until it is removed."""
-        view = await connections.store(lambda store: _add(store, asked, settings))
+        view = await connections.call(lambda client: _view(client, _add(client, asked, settings)))
         response.headers["Location"] = view.links["self"]
         return view
 
     @router.get("", responses=responses(401, 503))
     async def all_streams() -> StreamList:
         """Lists all streams."""
-        return await connections.store(_list)
+        return await connections.call(_list)
 
     @router.get("/{stream}", responses=responses(401, 404, 503))
     async def show(stream: str) -> StreamView:
         """Shows a stream and what it is doing."""
-        return await connections.store(lambda store: _view(store.get(stream), store.status(stream)))
+        return await connections.call(lambda client: _view(client, StreamStore(client).get(stream)))
 
     @router.patch("/{stream}", responses=responses(401, 403, 404, 413, 503))
     async def change(
         stream: str, changes: Annotated[StreamSettings, Body(openapi_examples=_CHANGES)]
     ) -> StreamView:
-        """Changes the fields that are given; the others stay. `labels` are replaced as a whole."""
-        given = changes.model_dump(exclude_unset=True)
-
-        def apply(store: StreamStore) -> StreamView:
-            spec = store.change(stream, given) if given else store.get(stream)
-            return _view(spec, store.status(stream))
-
-        return await connections.store(apply)
+        """Changes the fields that are given, `labels` and `sinks` as a whole; the others stay."""
+        return await connections.call(
+            lambda client: _view(client, _change(client, stream, changes, settings))
+        )
 
     @router.delete("/{stream}", status_code=204, responses=responses(401, 403, 404, 503))
     async def remove(stream: str) -> None:
         """Removes a stream with its results."""
-        await connections.store(lambda store: store.remove(stream))
+        await connections.call(lambda client: StreamStore(client).remove(stream))
 
     return router
 
 
-def _add(store: StreamStore, asked: NewStream, settings: ServiceSettings) -> StreamView:
+def _add(client: RedisClient, asked: NewStream, settings: ServiceSettings) -> StreamSpec:
+    store = StreamStore(client)
     name = check_source(asked.source, settings.access).name
+    check_sinks(asked.sinks, settings.access)
     given = asked.model_dump(exclude={"name"})
     if "model" not in asked.model_fields_set:
         given["model"] = settings.model
     if asked.name is not None:
         spec = StreamSpec(id=asked.name, **given)
         store.add(spec)
-        return _view(spec, store.status(spec.id))
-    taken = store.all().keys()
-    for number in itertools.count(1):
-        suffix = "" if number == 1 else f"-{number}"
-        stream = name[: _LONGEST_ID - len(suffix)].rstrip("-") + suffix
-        if stream in taken:
-            continue
-        spec = StreamSpec(id=stream, **given)
+        return spec
+    taken = set(store.all())
+    while True:
+        spec = StreamSpec(id=_free(name, taken), **given)
         try:
             store.add(spec)
         except StreamExistsError:
+            taken.add(spec.id)
             continue
-        return _view(spec, store.status(stream))
-    raise AssertionError("numbers do not end")
+        return spec
 
 
-def _list(store: StreamStore) -> StreamList:
+def _free(name: str, taken: set[str]) -> str:
+    suffixes = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+    ids = (name[: _LONGEST_ID - len(suffix)].rstrip("-") + suffix for suffix in suffixes)
+    return next(found for found in ids if found not in taken)
+
+
+def _change(
+    client: RedisClient, stream: str, changes: StreamSettings, settings: ServiceSettings
+) -> StreamSpec:
+    check_sinks(changes.sinks, settings.access)
+    given = changes.model_dump(exclude_unset=True)
+    store = StreamStore(client)
+    return store.change(stream, given) if given else store.get(stream)
+
+
+def _list(client: RedisClient) -> StreamList:
+    store = StreamStore(client)
     specs = sorted(store.all().values(), key=lambda spec: (spec.created_at, spec.id))
     statuses = store.statuses([spec.id for spec in specs])
-    return StreamList(streams=[_view(*pair) for pair in zip(specs, statuses, strict=True)])
+    return StreamList(streams=[_shown(client, *pair) for pair in zip(specs, statuses, strict=True)])
 
 
-def _view(spec: StreamSpec, status: StreamStatus) -> StreamView:
+def _view(client: RedisClient, spec: StreamSpec) -> StreamView:
+    return _shown(client, spec, StreamStore(client).status(spec.id))
+
+
+def _shown(client: RedisClient, spec: StreamSpec, status: StreamStatus) -> StreamView:
     here = f"/v1/streams/{spec.id}"
     links = {name: f"{here}/{name}" for name in ("results", "ws")}
     links |= {"self": here, "preview": f"{here}/preview.mjpeg"}
@@ -152,8 +169,9 @@ def _view(spec: StreamSpec, status: StreamStatus) -> StreamView:
         source=spec.display,
         created_at=spec.created_at,
         revision=spec.revision,
-        settings=spec.model_dump(include=set(StreamSettings.model_fields) - {"labels"}),
+        settings=spec.model_dump(include=set(StreamSettings.model_fields) - {"labels", "sinks"}),
         labels=spec.labels,
         status=status,
+        sinks=sink_status(client, spec),
         links=links,
     )

@@ -23,7 +23,7 @@ def draw_when_watched(writer: Writer) -> threading.Thread:
 
     def draw() -> None:
         eventually(lambda: writer.client.exists(writer.keys.watched))
-        writer.client.hset(writer.keys.preview, mapping={"frame": 7, "map": b"mapped", "plain": b"plain"})
+        writer.client.hset(writer.keys.preview, mapping={"frame": 7, "jpeg": b"mapped", "plain": b"plain"})
 
     thread = threading.Thread(target=draw)
     thread.start()
@@ -52,7 +52,7 @@ def test_pictures_come_as_they_are_drawn_until_the_stream_is_removed(api: Api, w
         parts = answer.iter_raw()
         assert b"mapped" in next(parts)
         drawing.join()
-        writer.client.hset(writer.keys.preview, mapping={"frame": 8, "map": b"second"})
+        writer.client.hset(writer.keys.preview, mapping={"frame": 8, "jpeg": b"second"})
         assert b"second" in next(parts)
         api.http.delete("/v1/streams/bikes")
         assert list(parts) == []

@@ -77,6 +77,21 @@ def test_credentials_are_kept_for_the_reader_and_shown_to_nobody(api: Api, redis
     texts.append(api.http.post("/v1/streams", json={"source": f"ftp://admin:{SECRET}@8.8.8.8/"}).text)
     texts.append(api.http.post("/v1/streams", content=f'{{"source": "{source}"').text)
     texts.append(api.http.patch("/v1/streams/yard", json={"source": source}).text)
+    hook = {"kind": "webhook", "url": f"https://8.8.8.8/{SECRET}@x?token={SECRET}", "authorization": SECRET}
+    sinks = api.http.patch("/v1/streams/yard", json={"sinks": [hook]})
+    assert sinks.json()["sinks"][0]["kind"] == "webhook"
+    texts.append(sinks.text)
+    texts.append(api.http.patch("/v1/streams/yard", json={"sinks": [hook | {"url": f"x:{SECRET}"}]}).text)
     texts += [api.http.get(path).text for path in ("/v1/streams", "/v1/streams/yard")]
     assert not [text for text in texts if SECRET in text]
-    assert StreamStore(connect(redis.url)).get("yard").source == source
+    kept = StreamStore(connect(redis.url)).get("yard")
+    assert (kept.source, kept.sinks[0].authorization.get_secret_value()) == (source, SECRET)
+
+
+def test_a_sink_that_the_service_may_not_deliver_to_is_refused(api: Api) -> None:
+    sinks = [{"kind": "webhook", "url": "http://169.254.169.254/"}]
+    refused = api.http.post("/v1/streams", json={"source": "sample:bikes", "sinks": sinks})
+    assert (refused.status_code, refused.json()["type"]) == (422, "urn:vwt:problem:refused")
+    api.add()
+    assert api.http.patch("/v1/streams/bikes", json={"sinks": sinks}).status_code == 422
+    assert api.http.get("/v1/streams/bikes").json()["sinks"] == []
