@@ -63,12 +63,7 @@ class StreamStore:
         Raises:
             NoStreamError: there is none of that id.
         """
-        with redis_errors(f"look up the stream {stream}", self._where):
-            value = self._client.hget(STREAMS, stream)
-        spec = None if value is None else _read(value)
-        if spec is None:
-            raise NoStreamError(f"there is no stream {stream!r}; `vwt streams list` shows those there are")
-        return spec
+        return self._look_up(stream)[0]
 
     def add(self, spec: StreamSpec) -> None:
         """Adds a stream.
@@ -93,12 +88,11 @@ class StreamStore:
             pydantic.ValidationError: a value that cannot be right.
         """
         while True:
-            before = self.get(stream)
+            before, text = self._look_up(stream)
             merged = before.model_dump() | changes | {"revision": before.revision + 1}
             after = StreamSpec.model_validate(merged)
             with redis_errors(f"change the stream {stream}", self._where):
-                texts = (before.model_dump_json(), after.model_dump_json())
-                if self._client.eval(_REPLACE, 1, STREAMS, stream, *texts):
+                if self._client.eval(_REPLACE, 1, STREAMS, stream, text, after.model_dump_json()):
                     return after
 
     def remove(self, stream: str) -> None:
@@ -138,6 +132,14 @@ class StreamStore:
         with redis_errors("look at the data", self._where):
             fresh = bool(self._client.set(EPOCH, secrets.token_hex(8), nx=True))
             return self._client.get(EPOCH).decode(), fresh
+
+    def _look_up(self, stream: str) -> tuple[StreamSpec, bytes]:
+        with redis_errors(f"look up the stream {stream}", self._where):
+            value = self._client.hget(STREAMS, stream)
+        spec = None if value is None else _read(value)
+        if spec is None:
+            raise NoStreamError(f"there is no stream {stream!r}; `vwt streams list` shows those there are")
+        return spec, value
 
 
 def _read(value: bytes) -> StreamSpec | None:

@@ -51,6 +51,12 @@ def test_a_change_counts_the_revision_and_keeps_the_rest(client: RedisClient) ->
         store.change("other", {"fps": 1.0})
 
 
+def test_a_spec_of_an_earlier_version_can_be_changed(client: RedisClient) -> None:
+    client.hset(STREAMS, "gate", '{"id": "gate", "source": "x"}')
+    assert StreamStore(client).change("gate", {"fps": 2.0}).fps == 2.0
+    assert StreamStore(client).get("gate").fps == 2.0
+
+
 def test_who_ran_a_removed_stream_can_write_nothing_more(client: RedisClient) -> None:
     store, keys = StreamStore(client), StreamKeys("gate")
     store.add(GATE)
