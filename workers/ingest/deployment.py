@@ -18,8 +18,8 @@ from vocab.connection import connect
 from workers.ingest.image import prepare
 from workers.ingest.scaling import STREAMS, StreamPolicy
 from workers.ingest.sender import Answer
-from workers.ingest.stream import Surroundings
 from workers.ingest.supervisor import Supervisor
+from workers.ingest.surroundings import Surroundings
 from workers.service.messages import FrameBatch, ModelFacts, TokenSettings
 from workers.settings import ServiceSettings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -17,16 +17,15 @@ from pipeline.preprocess import Preprocessor
 from pipeline.reader import FrameReader
 from pipeline.redact import redact
 from pipeline.sources import Notice, Source, SourceOptions, open_source
-from vocab.connection import RedisClient
 from workers.access.sources import check_source
 from workers.ingest.position import Position, resume
 from workers.ingest.sender import LOOK_UP_S, Answer, RewindError, Sender, Stopped, one_line, pending
+from workers.ingest.surroundings import Surroundings
 from workers.ingest.telling import Teller
 from workers.service.log import FencedError, ResultLog
 from workers.service.messages import FrameBatch, FrameFacts, ModelFacts, TokenSettings
 from workers.service.spec import StreamSpec
 from workers.service.status import StreamStatus
-from workers.settings import ServiceSettings
 
 _log = logging.getLogger(__name__)
 
@@ -34,25 +33,6 @@ _log = logging.getLogger(__name__)
 _PICTURE_S = 0.04
 # A model may have to be loaded first.
 _DESCRIBE_S = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What every stream of a replica needs.
-
-    Attributes:
-        settings: of the service.
-        client: of Redis.
-        infer: gives a batch of a stream (by its id) to Inference.
-        describe: asks Inference what a model wants.
-        where: {"replica", "node", "pid"} of this replica.
-    """
-
-    settings: ServiceSettings
-    client: RedisClient
-    infer: Callable[[str, FrameBatch], Answer]
-    describe: Callable[[str], Answer]
-    where: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +238,7 @@ class StreamRun:
             realtime=spec.realtime and not live,
         )
         # Frames of a live source that nobody read are counted as one gap.
-        gap = {"gap": 1} if live and position.next_frame else {}
+        gap = Counter({"gap": 1} if live and position.next_frame else {})
         begun = False
         try:
             while True:
@@ -272,9 +252,7 @@ class StreamRun:
                     continue
                 if not begun:
                     begun, position = True, position.begun(reader.passed)
-                    frames[0] = replace(
-                        frames[0], dropped={**gap, **frames[0].dropped} if gap else frames[0].dropped
-                    )
+                    frames[0] = replace(frames[0], dropped=gap + Counter(frames[0].dropped))
                 position = self._send(frames, position, live)
         finally:
             reader.stop()
@@ -295,7 +273,7 @@ class StreamRun:
                 captured_at=frame.captured_at,
                 decode_ms=frame.decode_ms,
                 ready_at=frame.ready_at + wall_s,
-                dropped=frame.dropped,
+                dropped=dict(frame.dropped),
             )
             for frame in frames
         ]

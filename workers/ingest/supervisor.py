@@ -7,13 +7,17 @@ import random
 import threading
 import time
 from dataclasses import dataclass
+from typing import Any
 
+from vocab.connection import place
 from vocab.errors import StoreUnavailable
+from vocab.redis_errors import redis_errors
 from vocab.redis_lease import RedisLease
-from workers.ingest.stream import StreamRun, Surroundings
+from workers.ingest.stream import StreamRun
+from workers.ingest.surroundings import Surroundings
 from workers.ingest.telling import Teller
 from workers.ingest.unread import Unread, look
-from workers.service.keys import StreamKeys
+from workers.service.keys import ROOM, StreamKeys
 from workers.service.log import ResultLog
 from workers.service.spec import StreamSpec
 from workers.service.streams import StreamExistsError, StreamStore
@@ -128,6 +132,7 @@ class Supervisor:
         self._unread = look(self._client, self._unread, [s for s in specs.values() if s.id not in self._held])
         self._wanted = len(self._held) + self._unread.wanted
         self._claim()
+        self._share()
 
     def _renew(self) -> list[_Held]:
         """Renews the leases when it is time; returns those that were lost."""
@@ -244,6 +249,21 @@ class Supervisor:
                 self._take(spec)
         for spec in self._unread.to_pause:
             self._pause(spec)
+
+    def _share(self) -> None:
+        """Evens out what was taken before there were as many replicas as now."""
+        excess = len(self._held) - self._settings.streams_per_replica
+        with redis_errors("share the streams", place(self._client)):
+            client: Any = self._client
+            if excess < 0 and not self._unread.waiting:
+                client.set(ROOM, -excess, px=int(3000 * self._settings.poll_s))
+            room = int(client.getdel(ROOM) or 0) if excess > 0 else 0
+        # The newest: the oldest are those that have been without a gap for longest.
+        for held in list(self._held.values())[::-1][: min(excess, room)] if room else ():
+            del self._held[held.spec.id]
+            held.run.stop()
+            held.run.hand_over()
+            held.lease.release()
 
     def _pause(self, spec: StreamSpec) -> None:
         """Says of a stream that nobody reads that it is paused."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 STREAMS = "vwt:streams"
 # Set once per data set; when it is gone, Redis has lost its data.
 EPOCH = "vwt:epoch"
+# How many streams an Ingest replica with nothing to take would like from those that have too many; expires.
+ROOM = "vwt:room"
 
 
 @dataclass(frozen=True, slots=True)

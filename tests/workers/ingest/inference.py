@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.input_spec import InputSpec
 from vocab.connection import RedisClient
-from workers.ingest.stream import Surroundings
+from workers.ingest.surroundings import Surroundings
 from workers.service.log import ResultLog
 from workers.service.messages import BatchDone, FrameBatch, ModelFacts
 from workers.settings import ServiceSettings

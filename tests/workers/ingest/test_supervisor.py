@@ -80,6 +80,22 @@ def test_a_replica_takes_more_than_its_share_when_nobody_else_does(supervise, st
     assert one.wanted == 3
 
 
+def test_a_replica_with_too_many_streams_gives_some_to_one_that_has_just_come(
+    supervise, store, endless, client, watch
+):
+    for n in range(4):
+        store.add(endless(f"cam-{n}"))
+    one = supervise("one", streams_per_replica=2, lease_s=0.2)
+    eventually(lambda: len(one.streams()) == 4)
+    two = supervise("two", streams_per_replica=2, lease_s=60)
+    eventually(lambda: len(two.streams()) == 2)
+    assert len(one.streams()) == 2
+    moved = two.streams()[0]
+    watch(moved).until_frame(next_frame(client, moved) + 5)
+    results = watch(moved).results()
+    assert numbers(results) == list(range(len(results)))
+
+
 def test_a_killed_replica_is_followed_by_another_and_no_frame_is_missing(
     server, client, store, supervise, watch, endless
 ):
@@ -227,7 +243,7 @@ def test_a_redis_that_lost_its_data_gets_the_streams_back_and_numbers_go_on(
     server.kill()
     server.start()
     watch("cam").until_state("running")
-    assert set(store.all()) == {"cam", "idle"}
+    eventually(lambda: set(store.all()) == {"cam", "idle"})
     watch("cam").until_frame(before + 10)
     results = watch("cam").results()
     assert results[0]["frame"] >= before - 1

@@ -1,0 +1,31 @@
+"""What the streams of a replica have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from vocab.connection import RedisClient
+from workers.ingest.sender import Answer
+from workers.service.messages import FrameBatch
+from workers.settings import ServiceSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every stream of a replica needs.
+
+    Attributes:
+        settings: of the service.
+        client: of Redis.
+        infer: gives a batch of a stream (by its id) to Inference.
+        describe: asks Inference what a model wants.
+        where: {"replica", "node", "pid"} of this replica.
+    """
+
+    settings: ServiceSettings
+    client: RedisClient
+    infer: Callable[[str, FrameBatch], Answer]
+    describe: Callable[[str], Answer]
+    where: dict[str, Any]
