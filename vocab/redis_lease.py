@@ -102,6 +102,7 @@ class RedisLease:
         with redis_errors("renew the leases", place(client)):
             pipeline: Any = client.pipeline(transaction=False)
             for lease in leases:
+                # By its name: the pipeline of a Cluster has no method for it.
                 pipeline.execute_command("EVAL", _RENEW, 1, lease._keys.lease, lease._holder, lease._ttl_ms)
             return [bool(answer) for answer in raise_first(pipeline.execute(raise_on_error=False))]
 
