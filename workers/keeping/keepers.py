@@ -31,6 +31,9 @@ from workers.settings import KeeperSettings
 _LOOK_EVERY_S = 1.0
 # One thread serves all scopes, so a learning may keep another scope's lease from being renewed.
 _LEASE_S = 60.0
+# A stream writes 32 patches a second to its window: half a minute without words. The drift that words
+# of so few show brings better ones.
+_FIRST_PATCHES = 1024
 _USED_IN = ("starting", "running", "reconnecting")
 
 
@@ -154,6 +157,7 @@ class Keepers:
             KeeperOptions(
                 words=wanted.words,
                 threshold=wanted.threshold,
+                first_patches=_FIRST_PATCHES,
                 check_every_s=settings.check_every_s,
                 relearn_after_s=settings.relearn_after_s,
                 rest_s=min(settings.relearn_after_s, KeeperOptions().rest_s),

@@ -1,0 +1,159 @@
+"""`vwt serve` as a user has it: a process, its Ray, its Redis, and clients over HTTP."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from queue import Queue
+
+import httpx
+import pytest
+
+from tests.e2e.command import refused, start, vwt
+from vocab.embedded import EmbeddedRedis
+
+STARTED_S = 240
+DRAINED_S = 20
+
+
+class Service:
+    """`vwt serve ...` while it runs, on a free port."""
+
+    def __init__(self, *arguments: str | Path) -> None:
+        self.process = start(
+            "serve", *arguments, "--port", "0", stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        self.said = ""
+        self._lines: Queue[str | None] = Queue()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+        self.url = self.hear(r"page (http://\S+)/ ")[1]
+
+    def hear(self, pattern: str) -> re.Match[str]:
+        """Waits until a line on standard error matches."""
+        while (line := self._lines.get(timeout=STARTED_S)) is not None:
+            if match := re.search(pattern, line):
+                return match
+        raise AssertionError(f"it ended without saying {pattern!r}: {self.said}")
+
+    def results(self, stream: str, count: int, after: str = "") -> list[tuple[str, dict]]:
+        """The next results over SSE, each with the id of its event."""
+        found: list[tuple[str, dict]] = []
+        headers = {"Last-Event-ID": after} if after else {}
+        with httpx.stream(
+            "GET", f"{self.url}/v1/streams/{stream}/results", headers=headers, timeout=STARTED_S
+        ) as response:
+            assert response.status_code == 200
+            event: dict[str, str] = {}
+            for line in response.iter_lines():
+                if not line:
+                    if event.get("event") == "prediction":
+                        found.append((event["id"], json.loads(event["data"])))
+                        if len(found) == count:
+                            return found
+                    event = {}
+                else:
+                    key, _, value = line.partition(": ")
+                    event[key] = value
+        raise AssertionError("the results ended")
+
+    def end(self, number: signal.Signals) -> int:
+        """Sends a signal and waits for the end, which must come soon."""
+        self.process.send_signal(number)
+        code = self.process.wait(DRAINED_S)
+        self._listener.join()
+        return code
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self._listener.join()
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+    def _listen(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.said += line
+            self._lines.put(line)
+        self._lines.put(None)
+
+
+@pytest.fixture
+def serve() -> Iterator[type[Service]]:
+    """Starts services, and leaves none."""
+    running: list[Service] = []
+
+    def begin(*arguments: str | Path) -> Service:
+        running.append(Service(*arguments))
+        return running[-1]
+
+    yield begin
+    for service in running:
+        service.close()
+
+
+@pytest.mark.timeout(600)
+def test_results_come_over_http_go_on_after_a_restart_and_sigterm_ends_it_in_time(serve, tmp_path):
+    first = serve("sample:bikes", "--data-folder", tmp_path / "data")
+    results = first.results("bikes", 3)
+    assert [result["frame"] for _, result in results] == [0, 1, 2]
+    assert results[0][1]["prediction"]["kind"] == "regions"
+    assert first.end(signal.SIGTERM) == 0
+    assert "Traceback" not in first.said
+    assert first.process.stdout.read() == ""
+
+    second = serve("sample:bikes", "--data-folder", tmp_path / "data")
+    assert [one["id"] for one in httpx.get(f"{second.url}/v1/streams").json()["streams"]] == ["bikes"]
+    frames = [result["frame"] for _, result in second.results("bikes", 40, after=results[-1][0])]
+    assert frames == list(range(3, 43))
+    assert second.end(signal.SIGINT) == 0
+
+
+def test_it_listens_to_others_only_with_tokens():
+    said = refused("serve", "--host", "0.0.0.0", code=2)
+
+    assert "give --token-file FILE" in said
+
+
+def test_a_port_that_is_taken_is_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        assert "address already in use" in refused("serve", "--port", port, code=2)
+
+
+def test_a_redis_that_does_not_answer_ends_it_with_5(unused_port):
+    url = f"redis://user:hunter2@127.0.0.1:{unused_port}"
+
+    assert "hunter2" not in refused("serve", "--port", "0", "--redis", url, code=5)
+
+
+def test_a_ray_that_does_not_answer_ends_it_with_5(unused_port, tmp_path):
+    address = f"127.0.0.1:{unused_port}"
+    with EmbeddedRedis(folder=tmp_path) as server:
+        arguments = ("--redis", server.url, "--ray-address", address)
+        assert f"cannot join Ray at {address}" in refused("serve", "--port", "0", *arguments, code=5)
+
+
+def test_a_cluster_needs_a_redis_that_its_machines_share():
+    assert "give --redis URL" in refused("serve", "--ray-address", "127.0.0.1:1", code=2)
+
+
+def test_the_settings_in_effect_are_printed_without_credentials(tmp_path):
+    config = tmp_path / "vwt.toml"
+    config.write_text('redis = "redis://user:hunter2@host"\nport = 1\n')
+
+    done = vwt("serve", "--config", config, "--port", "2", "--print-config")
+
+    assert done.returncode == 0
+    assert "port: 2\n" in done.stdout
+    assert "redis://***@host" in done.stdout
+    assert "hunter2" not in done.stdout
