@@ -8,8 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
-from weakref import WeakValueDictionary
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
@@ -26,10 +26,14 @@ from workers.inference.metering import Figures, MeteredSpan, Metering, OwnMeteri
 from workers.inference.models import Models
 from workers.inference.queue import Request
 from workers.inference.streams import Streams
+from workers.inference.turns import Turns
 from workers.inference.writer import ResultWriter, results_of
+from workers.service.log import ResultLog
 from workers.service.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings
 from workers.settings import ServiceSettings
 
+P = ParamSpec("P")
+T = TypeVar("T")
 # Takes spans to the ledger of a device, by its UUID (None for the CPU).
 OpenExchange = Callable[[str | None], Callable[[Sequence[MeteredSpan]], Figures]]
 
@@ -57,6 +61,7 @@ class InferenceCore:
             raise UsageError("the service has no Redis URL; `vwt serve` gives one")
         own = settings.inference
         self._url = settings.redis
+        self._kept = settings.kept_results
         self._client: RedisClient | None = None
         self._connecting = threading.Lock()
         device = resolve_device("cuda" if own.num_gpus else "cpu")
@@ -73,7 +78,7 @@ class InferenceCore:
         self._streams = Streams(self._connected, window)
         self._batcher = Batcher(own.batch, own.batch_wait_s, self._metering.record)
         self._preparing = ThreadPoolExecutor(_PREPARING_THREADS, thread_name_prefix="vwt-prepare")
-        self._order: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._turns = Turns(lambda stream: self._aside(self._durable, stream))
 
     async def infer(self, batch: FrameBatch) -> BatchDone:
         """Predicts frames of a stream; returns when their results are durable.
@@ -86,14 +91,9 @@ class InferenceCore:
             StoreUnavailable: Redis cannot take them now.
             ServiceError: the replica stops.
         """
-        order = self._order.get(batch.stream)
-        if order is None:
-            order = self._order[batch.stream] = asyncio.Lock()
-        # A stream's frames queue in the order they came, also while the first wait for their model.
-        async with order:
+        async with self._turns.turn(batch.stream, batch.token, batch.first, len(batch.images)):
             engine = await self._models.get(batch.settings.model)
-            loop = asyncio.get_running_loop()
-            request = await loop.run_in_executor(self._preparing, self._prepare, batch, engine)
+            request = await self._aside(self._prepare, batch, engine)
             self._batcher.submit(request)
         done: BatchDone = await asyncio.wrap_future(request.future)
         return done
@@ -115,8 +115,7 @@ class InferenceCore:
         """
         engine = await self._models.get(settings.model)
         frame = Frame(None, image, geometry, ready_at=time.monotonic())
-        loop = asyncio.get_running_loop()
-        request = await loop.run_in_executor(self._preparing, self._prepare_single, frame, settings, engine)
+        request = await self._aside(self._prepare_single, frame, settings, engine)
         self._batcher.submit(request)
         result: dict[str, Any] = await asyncio.wrap_future(request.future)
         return result
@@ -137,6 +136,14 @@ class InferenceCore:
         self._streams.close()
         self._models.close()
         self._preparing.shutdown()
+
+    async def _aside(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Does what may wait for Redis in another thread."""
+        call = partial(work, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._preparing, call)
+
+    def _durable(self, stream: str) -> int:
+        return ResultLog(self._connected(), stream, self._kept).next_frame()
 
     def _prepare(self, batch: FrameBatch, engine: Engine) -> Request:
         frames = frames_of(batch)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Hashable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 import pynvml
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -16,36 +16,38 @@ from pipeline.energy import Meter, open_nvml, open_rapl
 from pipeline.results import Energy
 from workers.inference.metering import DeviceLedger, Figures, MeteredSpan
 
+# Opens the meter of a GPU by its UUID (None for the CPU), given what names our processes on it.
+OpenDevice = Callable[[str | None, Callable[[], set[int]]], Meter]
+
 _NAMESPACE = "vwt"
 _TIMEOUT_S = 10.0
-_FORGOTTEN_S = 60.0
 
 
 class DeviceLedgerActor:
     """Reads the counter of one device and splits it among the batches of all replicas on it.
 
     Args:
+        open_device: opens its meter.
         uuid: of the GPU; None for the CPU.
     """
 
-    def __init__(self, uuid: str | None) -> None:
-        self._pids: dict[int, float] = {}
-        meter: Meter
-        if uuid is None:
-            meter = open_rapl()
-        else:
-            meter = open_nvml("cuda", nvml=ReplicasAreOurs(pynvml, self._ours), uuid_of=lambda _: uuid)
-        self._ledger = DeviceLedger(meter)
+    def __init__(self, open_device: OpenDevice, uuid: str | None) -> None:
+        self._pids: set[int] = set()
+        self._ledger = DeviceLedger(open_device(uuid, self._ours))
         self._ledger.ledger.start()
 
     def exchange(self, replica: str, pid: int, spans: Sequence[MeteredSpan]) -> list[tuple[Hashable, Energy]]:
         """See `DeviceLedger.exchange`."""
-        self._pids[pid] = time.monotonic()
+        self._pids.add(pid)
         return self._ledger.exchange(replica, spans)
 
+    def pid(self) -> int:
+        """Of the actor's process."""
+        return os.getpid()
+
     def _ours(self) -> set[int]:
-        oldest = time.monotonic() - _FORGOTTEN_S
-        return {pid for pid, at in list(self._pids.items()) if at > oldest}
+        self._pids = {pid for pid in list(self._pids) if psutil.pid_exists(pid)}
+        return self._pids
 
 
 class ReplicasAreOurs:
@@ -76,7 +78,16 @@ class ReplicasAreOurs:
         return [SimpleNamespace(pid=os.getpid()), *others]
 
 
-def shared_exchange(uuid: str | None, node: str, replica: str) -> Callable[[Sequence[MeteredSpan]], Figures]:
+def open_device(uuid: str | None, ours: Callable[[], set[int]]) -> Meter:
+    """The meter of a device; see `OpenDevice`."""
+    if uuid is None:
+        return open_rapl()
+    return open_nvml("cuda", nvml=ReplicasAreOurs(pynvml, ours), uuid_of=lambda _: uuid)
+
+
+def shared_exchange(
+    uuid: str | None, node: str, replica: str, open_device: OpenDevice = open_device
+) -> Callable[[Sequence[MeteredSpan]], Figures]:
     """What takes a replica's spans to the ledger of its device and brings figures back.
 
     The actor is made by whichever replica is first, and again when it was lost.
@@ -85,6 +96,7 @@ def shared_exchange(uuid: str | None, node: str, replica: str) -> Callable[[Sequ
         uuid: of the GPU; None for the CPU.
         node: id of the Ray node.
         replica: names the caller.
+        open_device: opens the meter, in the actor.
     """
     maker = ray.remote(num_cpus=0)(DeviceLedgerActor).options(
         name=f"vwt-energy-{node}-{uuid or 'cpu'}",
@@ -99,7 +111,7 @@ def shared_exchange(uuid: str | None, node: str, replica: str) -> Callable[[Sequ
 
     def exchange(spans: Sequence[MeteredSpan]) -> Figures:
         nonlocal actor
-        actor = actor or maker.remote(uuid)
+        actor = actor or maker.remote(open_device, uuid)
         try:
             figures: Figures = ray.get(actor.exchange.remote(replica, os.getpid(), spans), timeout=_TIMEOUT_S)
         except Exception:

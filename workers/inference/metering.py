@@ -123,6 +123,8 @@ class SharedMetering:
         self._thread.join()
 
     def _work(self) -> None:
+        # The ledger is there, and knows this process, before the first batch is.
+        self._step()
         while not self._closing:
             self._wake.wait(_ASK_EVERY_S if self._awaited else None)
             self._wake.clear()
@@ -147,7 +149,7 @@ class DeviceLedger:
     """The ledger of one device of one node; replicas on it take turns in `exchange`.
 
     Args:
-        meter: of the device.
+        meter: of the device; one whose figures come later, as those of all counters do.
         clock: monotonic seconds, the same in every process of the node.
     """
 
@@ -164,13 +166,10 @@ class DeviceLedger:
         for span in spans:
             try:
                 names = [(replica, key) for key in span.keys]
-                energies = self.ledger.record(span.start_s, span.end_s, span.weights, names)
+                self.ledger.record(span.start_s, span.end_s, span.weights, names)
             except ValueError as error:
                 unknown = Energy(method=self.ledger.meter.method, reason=str(error))
                 own.extend((key, unknown) for key in span.keys)
-            else:
-                if self.ledger.meter.exact or self.ledger.meter.method == "none":
-                    own.extend(zip(span.keys, energies, strict=True))
         for name, energy in self.ledger.settled():
             assert isinstance(name, tuple)
             if name[0] in self._unread:

@@ -141,9 +141,10 @@ def test_figures_that_went_with_the_ledger_are_null_with_the_reason() -> None:
         return answer
 
     metering = SharedMetering("nvml", exchange, told)
+    metering.record(0, 1, [1.0], ["lost"])
+    # To what it sends at the start, and to what it sends then.
     answers.put([])
     answers.put(RuntimeError("the actor died\nwith a long story"))
-    metering.record(0, 1, [1.0], ["lost"])
     key, energy = told.queue.get(timeout=WAIT_S)
     assert (key, energy.joules, energy.method) == ("lost", None, "nvml")
     assert energy.reason == "the ledger of the device was lost (the actor died)"

@@ -1,0 +1,83 @@
+"""Puts the messages of a stream back in order: calls through Serve may overtake each other on their way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+# How long a message waits for those before it. Who does not come by then was lost, or will be sent again.
+_PATIENCE_S = 1.0
+# Streams whose place is remembered; it can be asked for again.
+_MOST_STREAMS = 4096
+
+
+@dataclass(slots=True)
+class _Turn:
+    token: int
+    next_frame: int | None = None
+    waiting: list[int] = field(default_factory=list)
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+
+class Turns:
+    """Lets the messages of each stream through one at a time, in order. For one event loop.
+
+    The log of a stream refuses a message that came too early, except the very first: there nothing is written
+    that it could be too early for. So nothing here may be left to luck at a stream's beginning.
+
+    Args:
+        durable: gives the number of the frame after a stream's last durable result.
+        patience_s: how long a message waits for those before it.
+    """
+
+    def __init__(self, durable: Callable[[str], Awaitable[int]], patience_s: float = _PATIENCE_S) -> None:
+        self._durable = durable
+        self._patience_s = patience_s
+        self._turns: OrderedDict[str, _Turn] = OrderedDict()
+
+    @asynccontextmanager
+    async def turn(self, stream: str, token: int, first: int, count: int) -> AsyncIterator[None]:
+        """Waits until the frames before `first` were let through, or for as long as patience lasts.
+
+        Args:
+            stream: whose frames they are.
+            token: of its lease; under another one it may begin anew.
+            first, count: the frames of the message.
+
+        Raises:
+            StoreUnavailable: Redis cannot say where the stream stands.
+        """
+        turn = self._turn(stream, token)
+        async with turn.changed:
+            turn.waiting.append(first)
+            try:
+                await self._wait(turn, stream, first)
+                yield
+                turn.next_frame = first + count
+            finally:
+                turn.waiting.remove(first)
+                turn.changed.notify_all()
+
+    def _turn(self, stream: str, token: int) -> _Turn:
+        turn = self._turns.get(stream)
+        if turn is None or turn.token != token:
+            turn = self._turns[stream] = _Turn(token)
+        self._turns.move_to_end(stream)
+        if len(self._turns) > _MOST_STREAMS:
+            self._turns.popitem(last=False)
+        return turn
+
+    async def _wait(self, turn: _Turn, stream: str, first: int) -> None:
+        if turn.next_frame is None or first > turn.next_frame:
+            # It may have been elsewhere meanwhile.
+            turn.next_frame = max(turn.next_frame or 0, await self._durable(stream))
+        while first > (turn.next_frame or 0):
+            try:
+                async with asyncio.timeout(self._patience_s):
+                    await turn.changed.wait()
+            except TimeoutError:
+                if first <= min(turn.waiting):
+                    return
