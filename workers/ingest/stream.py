@@ -26,6 +26,7 @@ from workers.service.log import FencedError, ResultLog
 from workers.service.messages import FrameBatch, FrameFacts, ModelFacts, TokenSettings
 from workers.service.spec import StreamSpec
 from workers.service.status import StreamStatus
+from workers.sinks import StreamDeliveries
 
 _log = logging.getLogger(__name__)
 
@@ -88,6 +89,7 @@ class StreamRun:
             self._stopped,
             self._renewed,
         )
+        self._deliveries = StreamDeliveries(around.settings, around.client, spec, lambda: self._token)
         self._thread = threading.Thread(target=self._run, name=f"vwt-stream-{spec.id}", daemon=True)
         self._thread.start()
 
@@ -109,6 +111,7 @@ class StreamRun:
         with self._renewal:
             self._renewal.notify_all()
         self._close()
+        self._deliveries.stop(within_s=0)
 
     def hand_over(self) -> None:
         """Says that another has to take the stream over; after `stop`.
@@ -140,6 +143,7 @@ class StreamRun:
             outcome = self._failed(error)
         finally:
             self._close()
+            self._deliveries.stop(within_s=0)
         self.outcome = outcome
 
     def _close(self) -> None:
@@ -161,6 +165,7 @@ class StreamRun:
         next_frame = self._log.next_frame()
         self.teller.frame = next_frame
         self.teller.tell("starting")
+        self._deliveries.start()
         model: ModelFacts = self._waited(self._around.describe(self.spec.model))
         source = self._open()
         info = source.info
@@ -172,8 +177,18 @@ class StreamRun:
                 break
             source = self._open()
         self._sender.drain()
+        self._deliver_rest()
         self.teller.tell("ended", self._flaw, ingest=None)
         return Outcome("ended", self._sender.progressed)
+
+    def _deliver_rest(self) -> None:
+        """Waits until the sinks have everything: nobody looks after a stream that has ended."""
+        if self._deliveries.caught_up():
+            return
+        self.teller.tell("running", "delivering the rest to its sinks")
+        while not self._deliveries.caught_up():
+            if self._stopped.wait(LOOK_UP_S):
+                raise Stopped
 
     def _waited(self, answer: Answer) -> Any:
         deadline = time.monotonic() + _DESCRIBE_S

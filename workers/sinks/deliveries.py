@@ -74,6 +74,13 @@ class StreamDeliveries:
         for delivery in self._deliveries:
             delivery.join(max(deadline - time.monotonic(), 0))
 
+    def caught_up(self) -> bool:
+        """Whether every sink has taken every result; False also while Redis cannot say."""
+        try:
+            return all(sink["lag"] == 0 for sink in self.status())
+        except StoreUnavailable:
+            return False
+
     def status(self) -> list[dict[str, Any]]:
         """See `sink_status`."""
         return sink_status(self._client, self._spec)

@@ -1,3 +1,5 @@
+import json
+
 import av
 import pytest
 
@@ -223,3 +225,12 @@ def test_a_lost_camera_is_reconnecting_then_running(run, watch, rtsp_server):
     assert "trying again" in follow.until_state("reconnecting")["reason"]
     rtsp_server.start()
     follow.until_state("running", within_s=60)
+
+
+def test_a_stream_ends_when_its_sinks_have_everything(run, watch, clip, tmp_path):
+    out = tmp_path / "results.jsonl"
+    run(spec_of(clip, sinks=[{"kind": "jsonl", "path": str(out)}]))
+    watch("cam").until_state("ended")
+    lines = out.read_text().splitlines()
+    assert [json.loads(line) for line in lines] == watch("cam").results()
+    assert len(lines) == 100
