@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
@@ -22,7 +23,7 @@ from vocab.connection import RedisClient, connect
 from vocab.window import WindowOptions
 from workers.inference.batcher import Batcher
 from workers.inference.load import Load
-from workers.inference.metering import Figures, MeteredSpan, Metering, OwnMetering, SharedMetering
+from workers.inference.metering import LATER, Figures, MeteredSpan, Metering, OwnMetering, SharedMetering
 from workers.inference.models import Models
 from workers.inference.queue import Request
 from workers.inference.streams import Streams
@@ -169,9 +170,7 @@ class InferenceCore:
             frames=[frame],
             keys=[(_SINGLE_TURN, 0)],
             tokenizer=state.tokenizer,
-            deliver=lambda request: request.future.set_result(
-                results_of(request, _SINGLE, 0, settings.tokenizer)[0].to_dict()
-            ),
+            deliver=lambda request: request.future.set_result(_single_result(request, settings)),
         )
 
     def _settle(self, figures: Figures) -> None:
@@ -202,6 +201,14 @@ def frames_of(batch: FrameBatch) -> list[Frame]:
         )
         for image, facts in zip(batch.images, batch.facts, strict=True)
     ]
+
+
+def _single_result(request: Request, settings: TokenSettings) -> dict[str, Any]:
+    (result,) = results_of(request, _SINGLE, 0, settings.tokenizer)
+    if result.energy.reason == LATER:
+        reason = "the counter is read beside inference: a single image is answered before its figure is known"
+        result = replace(result, energy=replace(result.energy, reason=reason))
+    return result.to_dict()
 
 
 def _check_size(size: tuple[int, ...], engine: Engine) -> None:

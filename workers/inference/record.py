@@ -127,7 +127,8 @@ class StreamRecord:
         self.token = token
         self.used_at = time.monotonic()
         self._log = ResultLog(client, stream, kept)
-        self._sums = Sums.of(StreamStore(client).status(stream))
+        self._durable_sums = lambda: Sums.of(StreamStore(client).status(stream))
+        self._sums = self._durable_sums()
         self._pace = Pace()
         self._where = dict(where)
         self._later = later
@@ -147,6 +148,9 @@ class StreamRecord:
         """
         self.used_at = time.monotonic()
         results = [replace(result, energy=self._early.pop(result.frame, result.energy)) for result in results]
+        if batch.first > self._sums.next_frame:
+            # The stream was elsewhere meanwhile.
+            self._sums = self._durable_sums()
         sums, last = self._sums.plus(results), results[-1]
         fresh = [result for result in results if result.frame >= self._sums.next_frame]
         if fresh:

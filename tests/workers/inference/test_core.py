@@ -158,7 +158,7 @@ def test_sums_go_on_when_a_stream_changes_its_replica(replica: Replica, server: 
     energies = [one["energy"]["joules"] for one in results(redis, "a")]
     assert now.joules == pytest.approx(sum(energies), abs=1e-5)
     # And back again: nothing that either remembers is out of date.
-    replica.infer(with_drops(batch("a", 8, 1, token=2), {"late": 1}))
+    replica.infer(with_drops(batch("a", 8, 1), {"late": 1}))
     assert status(redis, "a").dropped == {"late": 6}
     other.close()
 
