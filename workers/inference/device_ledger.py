@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pynvml
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy

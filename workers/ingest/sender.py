@@ -74,6 +74,7 @@ class Sender:
 
     Attributes:
         progressed: whether any result became durable.
+        round_trip_s: of the last batch, until its results were durable; None before.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Sender:
         renewed: Callable[[int], int | None],
     ) -> None:
         self.progressed = False
+        self.round_trip_s: float | None = None
         self._infer = infer
         self._log = log
         self._in_flight = in_flight
@@ -97,7 +99,10 @@ class Sender:
     def send(self, batch: FrameBatch) -> None:
         """Sends a batch; waits for room first."""
         if self._window and self._window[-1].batch.token != batch.token:
-            # Those under the old token may be refused, and without any result yet each may become the first.
+            # Those under the old token may be refused.
+            self.drain()
+        if not self.progressed:
+            # Calls may overtake each other, and a log that is empty takes any frame for its first.
             self.drain()
         self.wait_room()
         self._window.append(self._sent(batch))
@@ -123,6 +128,7 @@ class Sender:
                     self._recover(ServiceError(f"no answer within {_ANSWER_S:.0f} s"))
                 continue
             self._window.popleft()
+            self.round_trip_s = time.monotonic() - head.at
             self._advanced()
 
     def _recover(self, error: BaseException) -> None:
@@ -142,20 +148,30 @@ class Sender:
         # With no result at all Redis has lost its data, and the numbers go on from here.
         if self._window and 0 < durable < self._window[0].batch.first:
             raise RewindError(f"results from frame {durable} on were lost")
-        self._window = deque(self._sent(sent.batch) for sent in self._window)
+        self._resend(alone=not durable)
 
-    def _wait_answers(self) -> None:
-        """Waits until nothing is under way any more, whatever became of it."""
-        deadline = time.monotonic() + _ANSWER_S
+    def _resend(self, alone: bool) -> None:
+        """Sends the window again; with `alone` the others only once the first is durable, see `send`."""
+        batches = [sent.batch for sent in self._window]
+        self._window = deque(map(self._sent, batches[:1]))
+        failure = self._wait_answers() if alone else None
+        for batch in batches[1:]:
+            self._window.append(self._sent(batch) if failure is None else _Sent(batch, _Refused(failure)))
+
+    def _wait_answers(self) -> Exception | None:
+        """Waits until nothing is under way any more, whatever became of it; returns the last failure."""
+        deadline, failure = time.monotonic() + _ANSWER_S, None
         for sent in self._window:
-            while time.monotonic() < deadline:
+            while True:
                 try:
                     sent.answer.result(timeout_s=LOOK_UP_S)
                 except Exception as error:
-                    if pending(error):
-                        self._check_stopped()
+                    self._check_stopped()
+                    if pending(error) and time.monotonic() < deadline:
                         continue
+                    failure = error
                 break
+        return failure
 
     def _renew(self, error: FencedError) -> None:
         token = self._renewed(self._window[0].batch.token)

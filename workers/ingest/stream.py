@@ -32,6 +32,10 @@ _log = logging.getLogger(__name__)
 
 # Where a file states no rate, a picture is taken to be shown for so long.
 _PICTURE_S = 0.04
+# Of a stream that drops what is late at most so many frames wait, and as many go into a message: more would
+# only make results older. The next message is smaller when one took longer than this.
+_FRESH_FRAMES = 4
+_FRESH_S = 0.25
 # A model may have to be loaded first.
 _DESCRIBE_S = 600.0
 
@@ -241,13 +245,16 @@ class StreamRun:
             Where the next round begins.
         """
         spec, live = self.spec, source.info.live
+        policy = spec.policy or ("drop-oldest" if live else "block")
+        drops, limit = policy == "drop-oldest", self._around.settings.ingest.micro_batch
+        largest = limit = min(limit, _FRESH_FRAMES) if drops else limit
         reader = FrameReader(
             source,
             Preprocessor(model.input),
             fps=spec.fps,
-            policy=spec.policy or ("drop-oldest" if live else "block"),
-            # One batch is gathered while others are under way: more would only make results older.
-            capacity=self._around.settings.ingest.micro_batch,
+            policy=policy,
+            # One batch is gathered while others are under way.
+            capacity=limit,
             skip=0 if live else position.skip,
             after_s=None if live else position.after_s,
             realtime=spec.realtime and not live,
@@ -258,7 +265,10 @@ class StreamRun:
         try:
             while True:
                 self._sender.wait_room()
-                frames = reader.batch(self._around.settings.ingest.micro_batch, timeout=LOOK_UP_S)
+                if drops and self._sender.round_trip_s is not None:
+                    limit = max(limit // 2, 1) if self._sender.round_trip_s > _FRESH_S else limit + 1
+                    limit = min(limit, largest)
+                frames = reader.batch(limit, timeout=LOOK_UP_S)
                 if self._stopped.is_set():
                     raise Stopped
                 if frames is None:

@@ -51,10 +51,13 @@ def test_batches_arrive_in_order_and_no_more_than_allowed_are_under_way(sender, 
 
 
 def test_a_full_window_holds_the_reader_back(sender, inference):
-    inference.hold()
     sender.send(batch(0))
+    sender.drain()
+    assert inference.called.acquire(timeout=10)
+    inference.hold()
     sender.send(batch(4))
-    third = threading.Thread(target=sender.send, args=(batch(8),))
+    sender.send(batch(8))
+    third = threading.Thread(target=sender.send, args=(batch(12),))
     third.start()
     assert inference.called.acquire(timeout=10)
     assert inference.called.acquire(timeout=10)
@@ -63,6 +66,31 @@ def test_a_full_window_holds_the_reader_back(sender, inference):
     third.join(30)
     assert inference.called.acquire(timeout=10)
     sender.drain()
+
+
+def test_the_first_batch_goes_alone(sender, inference):
+    inference.hold()
+    sender.send(batch(0))
+    second = threading.Thread(target=sender.send, args=(batch(4),))
+    second.start()
+    assert inference.called.acquire(timeout=10)
+    assert not inference.called.acquire(timeout=0.3)
+    inference.release()
+    second.join(30)
+    assert inference.called.acquire(timeout=10)
+    sender.drain()
+
+
+def test_when_all_was_lost_the_first_is_durable_before_the_next_is_sent(sender, inference, client):
+    sender.send(batch(0))
+    sender.drain()
+    client.flushall()
+    # Both under way fail, and then the first fails again: the second must not become the log's first.
+    inference.failures += [RuntimeError("lost"), RuntimeError("lost"), RuntimeError("lost")]
+    sender.send(batch(4))
+    sender.send(batch(8))
+    sender.drain()
+    assert frames(client) == list(range(4, 12))
 
 
 @pytest.mark.parametrize(
