@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SOURCE ?= sample:bikes
 
-.PHONY: setup run test test-gpu gpu-clips test-gpu-video lint bench clean
+.PHONY: setup run test test-survival test-gpu gpu-clips test-gpu-video lint bench bench-service soak clean
 
 setup: $(STAMP)
 
@@ -28,7 +28,11 @@ lint: setup
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/pytest -m "not gpu"
+	$(BIN)/pytest -m "not gpu and not survival"
+
+# Kills parts of a real service, waits until results flow again, and writes the table of deploy/README.md.
+test-survival: setup
+	$(BIN)/pytest -m survival tests/survival
 
 # Needs Python, torch, timm and OpenCV only, so that it runs on a GPU machine without a network: make
 # $(GPU_CLIPS) here (`make gpu-clips`) and take the file along.
@@ -53,6 +57,14 @@ bench: setup
 	$(BIN)/python -m benchmarks.tokenizers --quick
 	$(BIN)/python -m benchmarks.run_overhead
 	$(BIN)/python -m benchmarks.memory
+
+# Ten minutes; or one part: python -m benchmarks.service latency
+bench-service: setup
+	$(BIN)/python -m benchmarks.service
+
+# Half an hour of streams that come and go, and of faults.
+soak: setup
+	$(BIN)/python -m benchmarks.soak
 
 clean:
 	rm -rf $(VENV) out build *.egg-info .mypy_cache .pytest_cache .ruff_cache
