@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 
-@click.command(short_help="Run the service: many streams, an HTTP API and a page.")
+@click.command(short_help="Run the service: many streams and an HTTP API.")
 @click.argument("sources", nargs=-1, metavar="[SOURCE]...")
 @click.option("--host", metavar="NAME", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option(
