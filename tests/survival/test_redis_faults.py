@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.survival.conftest import PLAYED
@@ -33,13 +32,10 @@ def test_the_embedded_redis_comes_back_with_everything(embedded: Service, clip: 
     tail = embedded.tail(stream)
     tail.more(60)
     killed_at = time.monotonic()
-    server = next(
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if "valkey-server" in " ".join(process.info["cmdline"] or [])
-        and str(embedded.folder) in " ".join(process.info["cmdline"])
-    )
+    children = embedded.process().children(recursive=True)
+    server = next(child for child in children if child.name().startswith("valkey"))
     server.kill()
+    server.wait(10)
     tail.more(100)
     tail.stop()
     tail.check_once_each()
