@@ -72,7 +72,7 @@ def living_words(
     keeper_options = KeeperOptions(
         words=tokenizer.words,
         threshold=tokenizer.threshold,
-        check_every_s=rolling.check_every_s,
+        check_every_s=min(rolling.check_every_s, rolling.relearn_after_s),
         relearn_after_s=rolling.relearn_after_s,
         rest_s=min(rolling.relearn_after_s, KeeperOptions().rest_s),
     )
