@@ -8,7 +8,7 @@ import os
 _SPINS = "10000"
 # What is remembered takes a quarter of a megabyte and more for every layer shape and length of a batch, and
 # `inter` gives nearly every batch another length. A batch needs about four: one for each shape of its layers.
-_REMEMBERED = "32"
+_REMEMBERED = "16"
 
 
 def share_cores() -> None:
