@@ -15,6 +15,7 @@ from workers.gateway.connections import Connections
 from workers.gateway.frames import frame_routes
 from workers.gateway.guard import Guard
 from workers.gateway.health import health_routes
+from workers.gateway.metrics import metric_routes
 from workers.gateway.preview import preview_routes
 from workers.gateway.problems import answer_with_problems
 from workers.gateway.results import result_routes
@@ -57,6 +58,7 @@ def build_api(settings: ServiceSettings, backend: Backend) -> FastAPI:
     app.include_router(preview_routes(connections))
     app.include_router(frame_routes(settings, backend))
     app.include_router(health_routes(connections, backend))
+    app.include_router(metric_routes(connections))
     app.add_middleware(Guard, tokens=tokens, settings=settings.gateway)
     answer_with_problems(app)
     return app

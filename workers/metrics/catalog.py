@@ -1,0 +1,140 @@
+"""Every metric there is, named and explained once. Dashboards and alerts rely on these names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+# Of drops; any other reason counts as "other", so that the label stays bounded.
+REASONS = ("late", "corrupt", "other")
+# Among what a stream dropped: no frame, but a break that lost an unknown number of them.
+GAP = "gap"
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A metric.
+
+    Attributes:
+        name: as it is exposed; a counter's ends in _total.
+        kind: what it is to Prometheus.
+        help: what it says, with its unit.
+        labels: names of its labels. None of them holds a source, or anything else without a bound.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+_STREAM = ("stream",)
+
+FRAMES = Described("vwt_frames_total", "counter", "Sampled frames of a stream that have a result.", _STREAM)
+DROPPED = Described(
+    "vwt_frames_dropped_total",
+    "counter",
+    "Frames dropped: late (inference was slower than the source), corrupt (could not be decoded), other.",
+    ("stream", "reason"),
+)
+GAPS = Described(
+    "vwt_stream_gaps_total",
+    "counter",
+    "Breaks of a source (reconnects, for instance); each lost an unknown number of frames.",
+    _STREAM,
+)
+TOKENS_FULL = Described(
+    "vwt_tokens_full_total", "counter", "Patch tokens of the full grid, before the tokenizer.", _STREAM
+)
+TOKENS_KEPT = Described(
+    "vwt_tokens_kept_total", "counter", "Patch tokens that entered the encoder, after the tokenizer.", _STREAM
+)
+JOULES = Described(
+    "vwt_joules_total",
+    "counter",
+    "Joules of the frames whose energy is known, by how it was metered; no sample while none is.",
+    ("stream", "method"),
+)
+VOCABULARY = Described(
+    "vwt_vocabulary_version",
+    "gauge",
+    "Version of the visual words of the last result; no sample without words.",
+    _STREAM,
+)
+RESULT_AGE = Described(
+    "vwt_result_age_seconds", "gauge", "Seconds since the last result; no sample before the first.", _STREAM
+)
+
+INFO = Described(
+    "vwt_stream_info", "gauge", "Always 1: how a stream is run.", ("stream", "model", "tokenizer")
+)
+STATE = Described(
+    "vwt_stream_state", "gauge", "1 for the state that a stream is in, 0 for the others.", ("stream", "state")
+)
+LATENCY = Described(
+    "vwt_stream_latency_seconds",
+    "gauge",
+    "Median time from the start of decoding to the end of inference, of late; while the stream is running.",
+    _STREAM,
+)
+RESTARTS = Described(
+    "vwt_stream_restarts_total",
+    "counter",
+    "How often another replica had to take the stream over.",
+    _STREAM,
+)
+SINK_LAG = Described(
+    "vwt_sink_lag_results",
+    "gauge",
+    "Results that wait for a sink; no sample before it was first tried.",
+    ("stream", "sink"),
+)
+SINK_LOST = Described(
+    "vwt_sink_lost_results_total",
+    "counter",
+    "Results a sink never got, because Redis kept them no longer.",
+    ("stream", "sink"),
+)
+STREAMS = Described("vwt_streams", "gauge", "Streams in a state.", ("state",))
+REDIS_UP = Described(
+    "vwt_redis_up", "gauge", "1 when Redis answered this look, else 0; then there is nothing else."
+)
+
+ABOVE_IDLE = Described(
+    "vwt_joules_above_idle_total",
+    "counter",
+    "The part of vwt_joules_total above the idle power of the device, of the frames where it is known.",
+    ("stream", "method"),
+)
+STAGE = Described(
+    "vwt_stage_seconds",
+    "histogram",
+    "Time of a frame in a stage: decode, queue, infer; total is from the start of decoding to the end of "
+    "inference.",
+    ("stream", "stage"),
+)
+
+BATCH = Described("vwt_inference_batch_frames", "histogram", "Frames of all streams in one pass.")
+PASS = Described("vwt_inference_pass_seconds", "histogram", "Time of a pass on the device.")
+WAITED = Described(
+    "vwt_inference_wait_seconds", "histogram", "How long the frames waited that had waited longest in a pass."
+)
+BACKLOG = Described("vwt_inference_backlog_frames", "gauge", "Frames that wait for a pass.")
+WRITE = Described(
+    "vwt_inference_write_seconds",
+    "histogram",
+    "From the end of a stream's frames until Redis has the results.",
+)
+SETTLE = Described(
+    "vwt_inference_settle_seconds",
+    "histogram",
+    "From results in Redis until the energy of the last is known.",
+)
+
+_BOTH = (FRAMES, DROPPED, GAPS, TOKENS_FULL, TOKENS_KEPT, JOULES, VOCABULARY, RESULT_AGE)
+# At `GET /metrics` of the service.
+SERVICE = (*_BOTH, INFO, STATE, LATENCY, RESTARTS, SINK_LAG, SINK_LOST, STREAMS, REDIS_UP)
+# Of `vwt run --metrics-port`.
+RUN = (*_BOTH, ABOVE_IDLE, STAGE)
+# Of each Inference replica, at the metrics port of its node's Ray, which puts "ray_" before the names.
+REPLICA = (BATCH, PASS, WAITED, BACKLOG, WRITE, SETTLE)
