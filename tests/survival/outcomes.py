@@ -18,7 +18,7 @@ def record(fault: str, promised: str, back_s: float | None, lost: str) -> None:
     Args:
         fault: what was done.
         promised: what holds nevertheless.
-        back_s: seconds until results flowed again; None where they never stopped or are not meant to.
+        back_s: seconds until results flowed again; None where they never stopped.
         lost: what was lost, counted.
     """
     rows: dict[str, Any] = json.loads(_RESULTS.read_text()) if _RESULTS.exists() else {}
@@ -37,6 +37,6 @@ def record(fault: str, promised: str, back_s: float | None, lost: str) -> None:
 def _table(rows: dict[str, Any]) -> str:
     lines = ["| fault | promised | results again after | lost |", "|---|---|---|---|"]
     for fault, row in rows.items():
-        back = "they never stop" if row["back_s"] is None else f"{row['back_s']:g} s"
+        back = "–" if row["back_s"] is None else f"{row['back_s']:g} s"
         lines.append(f"| {fault} | {row['promised']} | {back} | {row['lost']} |")
     return "\n".join(lines) + "\n"

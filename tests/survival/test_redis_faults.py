@@ -69,7 +69,7 @@ def test_a_plain_redis_that_lost_all_gets_its_streams_back(
         "streams that were running are put back and go on counting; earlier results and words are gone; "
         "a client is told",
         tail.longest_pause_s(killed_at),
-        f"{missing} of {numbers[-1] + 1} results for a client that was reading, {len(tail.gaps)} gap told",
+        f"{missing} of {numbers[-1] + 1} results for a client that was reading; gaps told: {len(tail.gaps)}",
     )
 
 

@@ -109,7 +109,7 @@ def test_one_poisoned_stream_among_eight_slows_none_of_them(
         "1 poisoned stream among 8 healthy",
         f"the healthy keep their rate (the slowest {100 * worst:.0f} % of before)",
         None,
-        f"0 frames of the healthy; the poisoned is `{status['state']}`: {status['reason']}",
+        f"0 frames of the healthy; of the poisoned, which is `{status['state']}`: {status['dropped']}",
     )
 
 
