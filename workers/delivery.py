@@ -1,9 +1,10 @@
-"""Takes results to where they are wanted: statistics, JSONL, the annotated clip."""
+"""Takes results to where they are wanted: statistics, JSONL, the annotated clip, metrics."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,9 @@ from pipeline.settling import Settling
 from pipeline.sinks.annotate import Annotator
 from pipeline.sinks.jsonl import JsonlSink
 from pipeline.stats import RunStats
+
+if TYPE_CHECKING:
+    from workers.metrics.run import RunMetrics
 
 # What the annotator needs beside a result; None where nothing is drawn.
 _Drawing = tuple[Frame, npt.NDArray[np.uint8] | None]
@@ -28,13 +32,22 @@ class Delivery:
         out: path of the JSONL file, "-" for standard output; None for none.
         annotate: path of the annotated clip; None for none.
         rate: nominal frames per second of the clip, for frames without a time.
+        metrics: count what is delivered; None for none.
 
     Raises:
         UsageError: when a path cannot be written.
     """
 
-    def __init__(self, ledger: Ledger, out: str | None, annotate: str | None, rate: float | None) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        out: str | None,
+        annotate: str | None,
+        rate: float | None,
+        metrics: RunMetrics | None = None,
+    ) -> None:
         self.stats = RunStats()
+        self._metrics = metrics
         self._ledger = ledger
         self._settling: Settling[_Drawing | None] = Settling()
         self._sinks = ExitStack()
@@ -64,6 +77,8 @@ class Delivery:
             assert isinstance(frame, int)
             self.stats.energy(frame, energy)
         for result, drawing in self._settling.ready(everything):
+            if self._metrics is not None:
+                self._metrics.add(result)
             if self._jsonl is not None:
                 self._jsonl.write(result)
             if self._annotator is not None and drawing is not None:

@@ -95,6 +95,8 @@ class RunOptions:
     out: str | None = None
     annotate: str | None = None
     json_summary: str | None = None
+    metrics_port: int | None = None
+    metrics_host: str = "127.0.0.1"
     quiet: bool = False
 
 

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from pipeline.energy import Ledger, open_meter
 from pipeline.engine import Engine, PendingBatch
@@ -26,6 +27,9 @@ from workers.outputs import check_outputs
 from workers.progress import Progress
 from workers.summary import print_summary, write_json_summary
 from workers.tokenizing import check_tokenizer, load_vocabulary, stream_state
+
+if TYPE_CHECKING:
+    from workers.metrics.run import RunMetrics
 
 # How often a quiet stream looks up to see whether it should stop.
 _LOOK_UP_S = 0.25
@@ -72,8 +76,9 @@ class StreamRun:
             meter = open_meter(options.meter, str(device), options.watts_per_core)
             stack.callback(meter.close)
             ledger = stack.enter_context(Ledger(meter))
+            metrics = self._metrics(name, stack)
             on_ready()
-            delivery = Delivery(ledger, options.out, options.annotate, options.fps or info.rate)
+            delivery = Delivery(ledger, options.out, options.annotate, options.fps or info.rate, metrics)
             reader = self._reader(model)
             failure = None
             progress = Progress(info, self._notices.console, options.quiet, options.max_frames)
@@ -89,6 +94,16 @@ class StreamRun:
             self._summarise(delivery, meter.describe(), ledger, model)
             if failure is not None:
                 raise failure
+
+    def _metrics(self, name: str, stack: ExitStack) -> RunMetrics | None:
+        if self._options.metrics_port is None:
+            return None
+        from workers.metrics.run import RunMetrics, served
+
+        metrics = RunMetrics(name)
+        served_at = served(metrics, self._options.metrics_host, self._options.metrics_port)
+        self._notices.say(f"metrics are at {stack.enter_context(served_at)}")
+        return metrics
 
     def _reader(self, model: Model) -> FrameReader:
         options, live = self._options, self._source.info.live

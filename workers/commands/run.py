@@ -157,6 +157,18 @@ _STDERR_FD = 2
 @click.option("--out", metavar="FILE", help="Write results as JSON lines; - for standard output.")
 @click.option("--annotate", metavar="FILE", help="Write the clip with predictions and token map (.mp4).")
 @click.option("--json-summary", metavar="FILE", help="Write the summary as JSON; - for standard output.")
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    help="Serve metrics for Prometheus at this port; 0 takes a free one.  [default: none]",
+)
+@click.option(
+    "--metrics-host",
+    metavar="ADDRESS",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to serve metrics at; anybody who reaches it can read them.",
+)
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
 def run(**given: Any) -> None:
     """Run SOURCE through a model: one result per sampled frame, with what it cost in joules.
