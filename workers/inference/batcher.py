@@ -17,6 +17,7 @@ from pipeline.stream import Timing
 from workers.inference.failures import first_line, plain_error
 from workers.inference.load import Load, LoadMeter
 from workers.inference.queue import FairQueue, Ran, Request, Slice
+from workers.metrics.replica import PassMetrics
 
 # Says what a batch cost: start, end (`time.monotonic()` seconds), FLOPs and key of each frame.
 Record = Callable[[float, float, Sequence[float], Sequence[Hashable]], Sequence[Energy]]
@@ -50,6 +51,7 @@ class Batcher:
         self._changed = threading.Condition()
         self._closing = False
         self._load = LoadMeter()
+        self._metrics = PassMetrics()
         self._broken: str | None = None
         self._thread = threading.Thread(target=self._work, name="vwt-device", daemon=True)
         self._thread.start()
@@ -113,11 +115,15 @@ class Batcher:
                 self._changed.wait_for(
                     lambda: self._closing or self._queue.next_pass() >= self._batch, self._wait_s
                 )
-            return self._queue.take(self._batch)
+            slices = self._queue.take(self._batch)
+            self._metrics.left(len(self._queue))
+            return slices
 
     def _start(self, slices: Sequence[Slice], flying: deque[_Pass]) -> None:
         taken_at = time.monotonic()
-        self._load.waited(taken_at - min(part.request.arrived_at for part in slices))
+        waited_s = taken_at - min(part.request.arrived_at for part in slices)
+        self._load.waited(waited_s)
+        self._metrics.began(sum(len(part.frames) for part in slices), waited_s)
         engine = slices[0].request.engine
         try:
             pending = engine.submit_parts([(part.frames, part.request.tokenizer()) for part in slices])
@@ -152,6 +158,7 @@ class Batcher:
 
     def _take_in(self, slices: Sequence[Slice], batch: BatchOutput, taken_at: float) -> None:
         timing = Timing(taken_at, (batch.end_s - batch.start_s) * 1000, time.monotonic())
+        self._metrics.ended(batch.end_s - batch.start_s)
         costs = [output.flops for output in batch.frames]
         keys = [key for part in slices for key in part.keys]
         energies = self._record(batch.start_s, batch.end_s, costs, keys)

@@ -19,6 +19,7 @@ from workers.inference.metering import Figures
 from workers.inference.preview import Preview
 from workers.inference.queue import Request
 from workers.inference.record import StreamRecord
+from workers.metrics.replica import WriteMetrics
 from workers.service.log import FencedError
 from workers.service.messages import BatchDone, FrameBatch
 
@@ -45,6 +46,7 @@ class ResultWriter:
         self._kept = kept
         self._where = where
         self._later = later
+        self._metrics = WriteMetrics()
         self._lanes = Lanes(_THREADS, "vwt-results")
         self._records: dict[str, StreamRecord] = {}
         self._previews: dict[str, Preview] = {}
@@ -79,6 +81,7 @@ class ResultWriter:
             return
         infer_ms = sum(ran.timing.infer_ms for ran in request.ran)
         request.future.set_result(BatchDone(next_frame, infer_ms, results[-1].total_ms))
+        self._metrics.wrote(batch.stream, results[-1].frame, request.ran[-1].timing.done_at, self._later)
         self._show(batch, request, results[-1])
         self._sweep()
 
@@ -86,6 +89,7 @@ class ResultWriter:
         record = self._records.get(stream)
         if record is None:
             return
+        self._metrics.settled(stream, (frame for frame, _ in figures))
         try:
             record.settle(figures)
         except FencedError:
