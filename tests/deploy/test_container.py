@@ -97,7 +97,7 @@ def answering(status: int) -> Iterator[int]:
     """A server whose /healthz answers with `status`; its port."""
 
     class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             self.send_response(status if self.path == "/healthz" else 404)
             self.end_headers()
 
@@ -143,9 +143,7 @@ def tracked(*folders: str) -> list[str]:
 
 
 def test_the_build_gets_the_files_it_copies_and_no_others():
-    allowed = {
-        line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")
-    }
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = {
         word
         for name, value in instructions()
