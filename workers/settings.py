@@ -177,6 +177,8 @@ class ServiceSettings(BaseModel):
         host, port: what the HTTP side binds.
         redis: URL of the server; None for an embedded one.
         ray_address: of a running Ray cluster; None to start one here.
+        ray_metrics_port: of the Ray that is started here: where Prometheus finds the metrics of replicas, at
+            every address of this machine and without a token; None for a port that Ray picks.
         data_folder: where the embedded server keeps its data; None for ~/.local/state/vwt.
         redis_bytes: memory for data of the embedded server; beyond it nothing more is written.
         model: of streams that name none.
@@ -189,6 +191,7 @@ class ServiceSettings(BaseModel):
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     redis: str | None = Field(default=None, repr=False)
     ray_address: str | None = None
+    ray_metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     data_folder: FullPath | None = None
     redis_bytes: Annotated[int, Field(ge=64 * 2**20)] = 2 * 2**30
     model: str = DEFAULT_MODEL

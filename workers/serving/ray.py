@@ -48,7 +48,7 @@ def running_ray(settings: ServiceSettings) -> Iterator[Path | None]:
     if settings.ray_address is None:
         # "local": RAY_ADDRESS of some other work must not be joined.
         options |= {"address": "local", "include_dashboard": False, "num_cpus": _cpus(settings)}
-        options |= {"object_store_memory": _OBJECTS_BYTES}
+        options |= {"object_store_memory": _OBJECTS_BYTES, "_metrics_export_port": settings.ray_metrics_port}
     else:
         options |= {"address": settings.ray_address}
     try:
