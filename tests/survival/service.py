@@ -75,12 +75,15 @@ class Service:
         assert answer.status_code == 200, answer.text
         return dict(answer.json()["status"])
 
-    def until_state(self, stream: str, state: str, within_s: float = PATIENCE_S) -> dict[str, Any]:
+    def until_state(
+        self, stream: str, state: str, within_s: float = PATIENCE_S, every_s: float = 0.05
+    ) -> dict[str, Any]:
         """Waits until the stream is in a state; its status."""
         until(
             lambda: self.status(stream)["state"] == state,
             within_s,
             lambda: f"{stream} is not {state}: {self.status(stream)}",
+            every_s,
         )
         return self.status(stream)
 
@@ -125,7 +128,7 @@ class Tail:
         frames: numbers of the predictions in the order they came.
         times: `time.monotonic()` of each.
         results: the predictions.
-        states: names of the states that were told.
+        states, told: names of the states that were told, and all that was told with them.
         gaps: what was said to be lost.
         breaks: how often the connection broke.
         lost: frames dropped as the results tell, by reason.
@@ -136,6 +139,7 @@ class Tail:
         self.times: list[float] = []
         self.results: list[dict[str, Any]] = []
         self.states: list[str] = []
+        self.told: list[dict[str, Any]] = []
         self.gaps: list[dict[str, Any]] = []
         self.breaks = 0
         self.lost: dict[str, int] = {}
@@ -209,19 +213,23 @@ class Tail:
                 self.lost[reason] = self.lost.get(reason, 0) + count
         elif event == "state":
             self.states.append(str(data["state"]))
+            self.told.append(data)
         elif event == "gap":
             self.gaps.append(data)
 
 
 def until(
-    condition: Callable[[], object], within_s: float, otherwise: str | Callable[[], str] = "it did not come"
+    condition: Callable[[], object],
+    within_s: float,
+    otherwise: str | Callable[[], str] = "it did not come",
+    every_s: float = 0.05,
 ) -> None:
     """Waits for what nothing announces."""
     deadline = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(otherwise if isinstance(otherwise, str) else otherwise())
-        time.sleep(0.05)
+        time.sleep(every_s)
 
 
 def _odd(frames: list[int], first: int) -> str:
