@@ -127,6 +127,30 @@ def test_prometheus_finds_its_configuration_and_its_rules_where_they_are_mounted
     assert {config, *document(DEPLOY / "compose.prometheus.yml")["rule_files"]} <= inside
 
 
+def test_the_jobs_have_the_names_that_rules_and_dashboard_know():
+    ours = {job["job_name"] for job in document(DEPLOY / "compose.prometheus.yml")["scrape_configs"]}
+    known = {job["job_name"] for job in document(DEPLOY / "prometheus" / "prometheus.yml")["scrape_configs"]}
+
+    assert ours <= known
+
+
+def test_grafana_finds_prometheus_and_the_dashboard():
+    grafana = services()["grafana"]
+    content = document(COMPOSE)["configs"]
+    given = {
+        one["target"].split("/")[-2]: yaml.safe_load(content[one["source"]]["content"])
+        for one in grafana["configs"]
+    }
+
+    (source,) = given["datasources"]["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+    (provider,) = given["dashboards"]["providers"]
+    (mount,) = [
+        one.split(":") for one in grafana["volumes"] if one.split(":")[1] == provider["options"]["path"]
+    ]
+    assert list((DEPLOY / mount[0]).glob("*.json"))
+
+
 def test_shared_memory_holds_the_objects_of_ray():
     from workers.serving.ray import _OBJECTS_BYTES
 
