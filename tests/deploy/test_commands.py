@@ -54,7 +54,9 @@ def in_files() -> list[tuple[str, list[str]]]:
     unit = (DEPLOY / "vwt-run@.service").read_text()
     (start,) = re.findall(r"^ExecStart=\S+/vwt (.*)$", unit, re.MULTILINE)
     compose = document(DEPLOY / "compose.yaml")["services"]["vwt"]["command"]
-    comments = [line for path in (KUBERAY, DEPLOY) for file in path.iterdir() for line in _comments(file)]
+    comments = [
+        line for path in (KUBERAY, DEPLOY) for file in sorted(path.iterdir()) for line in _comments(file)
+    ]
     return [
         ("Dockerfile", command),
         ("vwt-run@.service", shlex.split(start)),
