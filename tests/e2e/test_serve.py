@@ -33,7 +33,7 @@ class Service:
         self._lines: Queue[str | None] = Queue()
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
-        self.url = self.hear(r"API (http://\S+)/docs")[1]
+        self.url = self.hear(r"page (http://\S+)/ ")[1]
 
     def hear(self, pattern: str) -> re.Match[str]:
         """Waits until a line on standard error matches."""

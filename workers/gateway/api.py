@@ -1,4 +1,4 @@
-"""The HTTP API as one application."""
+"""The HTTP API and the page as one application."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from workers.gateway.frames import frame_routes
 from workers.gateway.guard import Guard
 from workers.gateway.health import health_routes
 from workers.gateway.metrics import metric_routes
+from workers.gateway.page import page_routes
 from workers.gateway.preview import preview_routes
 from workers.gateway.problems import answer_with_problems
 from workers.gateway.results import result_routes
@@ -59,6 +60,7 @@ def build_api(settings: ServiceSettings, backend: Backend) -> FastAPI:
     app.include_router(frame_routes(settings, backend))
     app.include_router(health_routes(connections, backend))
     app.include_router(metric_routes(connections))
+    app.include_router(page_routes())
     app.add_middleware(Guard, tokens=tokens, settings=settings.gateway)
     answer_with_problems(app)
     return app

@@ -14,7 +14,8 @@ from workers.gateway.problems import Problem
 from workers.settings import GatewaySettings
 
 # Without a token: nothing about any stream is told there.
-_OPEN = ("/healthz", "/readyz", "/docs", "/openapi.json")
+_OPEN = ("/", "/healthz", "/readyz", "/docs", "/openapi.json")
+_OPEN_BELOW = ("/docs/", "/page/")
 # Browsers cannot set headers of those.
 _TOKEN_IN_QUERY = ("/results", "/ws", "/preview.jpg", "/preview.mjpeg")
 _READING = ("GET", "HEAD", "OPTIONS")
@@ -68,7 +69,7 @@ class Guard:
         changes = scope["type"] == "http" and scope["method"] not in _READING
         if self._tokens is None:
             _check_local(headers, may_act=changes or scope["type"] == "websocket", path=path)
-        elif path in _OPEN or path.startswith("/docs/"):
+        elif path in _OPEN or path.startswith(_OPEN_BELOW):
             return
         elif role is None:
             raise Problem(

@@ -89,7 +89,7 @@ def _say_where(
 ) -> None:
     url = base_url(settings.host, settings.port)
     login = "" if settings.access.token_file is None else ' -H "Authorization: Bearer $VWT_TOKEN"'
-    notices.say(f"API {url}/docs" + ("" if logs is None else f"   logs {logs / 'serve'}"))
+    notices.say(f"page {url}/   API {url}/docs" + ("" if logs is None else f"   logs {logs / 'serve'}"))
     for stream, one in streams.items():
         looped = ", played again and again at its own pace, as a camera would" if one.looped else ""
         notices.say(f"stream {stream}: {one.spec.display}{looped}")

@@ -1,0 +1,108 @@
+// The dialogs: add a stream, remove one, give a token. Each shows what the API had against it.
+
+import { keepToken } from "./api.js";
+import { say } from "./dom.js";
+
+const NUMBERS = ["fps", "threshold", "drop"];
+const CHECKS = ["loop", "realtime"];
+
+/** Opens a dialog; `send(form)` does what it is for, and it closes when that worked. */
+function open(id, send) {
+  const dialog = document.getElementById(id);
+  const form = dialog.querySelector("form");
+  const button = form.querySelector("button:not([type=button])");
+  clear(form);
+  form.onsubmit = async (event) => {
+    event.preventDefault();
+    clear(form);
+    button.disabled = true;
+    try {
+      await send(form);
+      dialog.close();
+    } catch (error) {
+      tell(form, error);
+    } finally {
+      button.disabled = false;
+    }
+  };
+  const close = dialog.querySelector("[data-close]");
+  if (close) close.onclick = () => dialog.close();
+  if (!dialog.open) dialog.showModal();
+  return form;
+}
+
+function clear(form) {
+  form.querySelector(".problem").hidden = true;
+  for (const hint of form.querySelectorAll(".wrong")) hint.remove();
+  for (const field of form.querySelectorAll("[aria-invalid]")) {
+    field.removeAttribute("aria-invalid");
+    field.removeAttribute("aria-describedby");
+  }
+}
+
+function tell(form, error) {
+  const left = [];
+  let first = null;
+  for (const [name, reason] of error.fields ?? []) {
+    const field = form.elements[name];
+    if (!field || field.closest("[hidden]")) {
+      left.push(`${name}: ${reason}`);
+      continue;
+    }
+    const hint = Object.assign(document.createElement("small"), { className: "wrong", id: `wrong-${name}`, textContent: reason });
+    field.setAttribute("aria-invalid", "true");
+    field.setAttribute("aria-describedby", hint.id);
+    field.after(hint);
+    first ??= field;
+  }
+  const problem = form.querySelector(".problem");
+  problem.textContent = first && !left.length ? "Some fields cannot be right; see below." : [error.message, ...left].join("; ");
+  problem.hidden = false;
+  (first ?? form.querySelector("input"))?.focus();
+}
+
+/** Asks for a new stream. */
+export function askToAdd(streams) {
+  const form = open("adding", async () => {
+    const id = await streams.add(asked(form));
+    form.reset();
+    say(`${id} added`);
+  });
+  const fit = () => {
+    for (const label of form.querySelectorAll("[data-for]")) label.hidden = label.dataset.for !== form.elements.tokenizer.value;
+  };
+  form.elements.tokenizer.onchange = fit;
+  fit();
+}
+
+function asked(form) {
+  const settings = {};
+  for (const [name, text] of new FormData(form)) {
+    const field = form.elements[name];
+    if (CHECKS.includes(name)) settings[name] = true;
+    else if (text.trim() && !field.closest("[hidden]")) settings[name] = NUMBERS.includes(name) ? Number(text) : text.trim();
+  }
+  return settings;
+}
+
+/** Asks whether a stream is to be removed. */
+export function askToRemove(id, streams) {
+  document.getElementById("removing-title").textContent = `Remove ${id}?`;
+  open("removing", async () => {
+    await streams.remove(id);
+    say(`${id} removed`);
+  });
+}
+
+/** Asks for a token; `why` is what the service had against the last one, `then` is called with a new one kept. */
+export function askForToken(why, then) {
+  const dialog = document.getElementById("login");
+  if (dialog.open) return;
+  const form = open("login", async () => {
+    keepToken(form.elements.token.value.trim());
+    form.reset();
+  });
+  // Whoever sends it away without a token is asked again.
+  dialog.onclose = then;
+  if (why) tell(form, { message: why });
+}

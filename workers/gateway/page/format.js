@@ -1,0 +1,50 @@
+// Figures as people read them; what is unknown is a dash, never a zero.
+
+export const UNKNOWN = "–";
+
+const known = (value) => value !== null && value !== undefined && Number.isFinite(value);
+
+/** Three significant digits, without exponents for what screens show. */
+export function number(value) {
+  if (!known(value)) return UNKNOWN;
+  const digits = { maximumSignificantDigits: Math.abs(value) >= 1000 ? 6 : 3 };
+  return value.toLocaleString("en", Math.abs(value) >= 1000 ? { maximumFractionDigits: 0 } : digits);
+}
+
+export const unit = (value, name) => (known(value) ? `${number(value)} ${name}` : UNKNOWN);
+export const percent = (share) => (known(share) ? `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %` : UNKNOWN);
+export const milliseconds = (ms) => (ms >= 10_000 ? unit(ms / 1000, "s") : unit(ms, "ms"));
+
+/** Joules in the unit that keeps them short. */
+export function joules(value) {
+  if (!known(value)) return UNKNOWN;
+  const size = Math.abs(value);
+  if (size >= 3.6e5) return unit(value / 3.6e6, "kWh");
+  if (size >= 1000) return unit(value / 1000, "kJ");
+  return size > 0 && size < 0.1 ? unit(value * 1000, "mJ") : unit(value, "J");
+}
+
+/** How long, in words. */
+export function duration(seconds) {
+  if (seconds < 90) return `${Math.max(0, Math.round(seconds))} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return seconds < 172_800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} days`;
+}
+
+/** A prediction in one line. */
+export function prediction(one) {
+  switch (one?.kind) {
+    case "labels":
+      return one.labels.slice(0, 2).map((label) => `${label.label} ${percent(label.score)}`).join(", ");
+    case "regions": {
+      const count = one.regions.length;
+      if (count === 0) return "nothing";
+      const best = Math.max(...one.regions.map((region) => region.score));
+      return `${count} region${count === 1 ? "" : "s"}, best ${percent(best)}`;
+    }
+    case "embedding":
+      return `vector of ${one.embedding.length} numbers`;
+    default:
+      return UNKNOWN;
+  }
+}

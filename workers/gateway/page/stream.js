@@ -1,0 +1,150 @@
+// One stream: its picture, its figures as lines, its latest predictions.
+
+import { actions } from "./actions.js";
+import { badge, el, figures, write } from "./dom.js";
+import { duration, joules, milliseconds, number, percent, prediction, UNKNOWN } from "./format.js";
+import { chart, rolling } from "./chart.js";
+import { Preview } from "./preview.js";
+import { saving } from "./saving.js";
+import { Tail } from "./tail.js";
+import { reason } from "./wall.js";
+
+const DRAW_MS = 500;
+const SHOWN = 15;
+const QUANTILES_OVER = 100;
+const COLUMNS = ["Frame", "Time", "Prediction", "Tokens", "Energy", "Latency"];
+const FACTS = ["Frames/s", "Vocabulary", "Model", "Tokenizer", "Results", "Energy so far", "Reads", "Predicts", "Taken over"];
+
+/** The view of a stream; returns the element, `update()` and `close()`. */
+export function streamView(id, streams) {
+  const state = badge();
+  const why = el("p", { class: "reason" });
+  const link = el("p", { class: "link" });
+  const preview = new Preview(id);
+  const map = el("input", { type: "checkbox", checked: true, onchange() {
+    preview.map = map.checked;
+    preview.again();
+  } });
+  const tokens = chart("Tokens kept", [""], percent, 1);
+  const energy = chart("Energy per frame", [""], joules);
+  const latency = chart("Latency", ["p50", "p99"], milliseconds);
+  const span = el("p", { class: "basis" });
+  const facts = figures(FACTS, "facts");
+  const drops = el("ul", { class: "drops" });
+  const savings = saving();
+  const rows = el("tbody");
+  const buttons = actions(id, streams);
+  const element = el("article", { class: "stream", "data-stream": id },
+    el("p", {}, el("a", { href: "#/" }, "← All streams")),
+    el("div", { class: "head" }, el("h2", {}, id), state.shown, buttons.shown), why,
+    el("div", { class: "columns" },
+      el("div", { class: "stack" },
+        el("section", { class: "panel", "aria-label": "Picture" }, preview.box,
+          el("label", { class: "check" }, map, "token map: hatched patches were merged or dropped")),
+        savings.element),
+      el("section", { class: "panel", "aria-label": "Lately" }, tokens.element, energy.element, latency.element, span),
+      el("section", { class: "panel", "aria-label": "Figures" }, facts.list, el("h3", {}, "Frames dropped"), drops),
+      el("section", { class: "panel wide", "aria-label": "Predictions" },
+        el("div", { class: "head" }, el("h3", {}, "Latest predictions"), link),
+        el("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Latest predictions" },
+          el("table", {}, el("thead", {}, el("tr", {}, ...COLUMNS.map((name) => el("th", { scope: "col" }, name)))), rows)))));
+  let tail = null;
+  let createdAt = null;
+  let drawn = 0;
+
+  const draw = () => {
+    drawn = 0;
+    const results = [...tail.results.values()];
+    const totals = results.map((result) => result.latency_ms?.total ?? null);
+    tokens.set([results.map((result) => share(result))]);
+    energy.set([results.map((result) => result.energy?.joules ?? null)]);
+    latency.set([rolling(totals, 0.5, QUANTILES_OVER), rolling(totals, 0.99, QUANTILES_OVER)]);
+    write(span, spanOf(results, streams.all.get(id)));
+    rows.replaceChildren(...results.slice(-SHOWN).reverse().map(row));
+    element.dataset.newest = results.at(-1)?.frame ?? "";
+    const words = { live: "live", connecting: "connecting …", gone: "the stream was removed" }[tail.state];
+    write(link, [words, ...tail.gaps.slice(-1)].join("; "));
+  };
+  const later = () => { drawn ||= setTimeout(draw, DRAW_MS); };
+
+  return {
+    element,
+    title: id,
+    update() {
+      const view = streams.all.get(id);
+      if (!view) {
+        state.set("gone");
+        preview.show(false);
+        write(why, "There is no stream of that name; it may have been removed.");
+        return;
+      }
+      if (createdAt !== view.created_at) {
+        // Another stream of the same name is followed from its own beginning.
+        tail?.close();
+        tail = new Tail(id, view.status, later);
+        createdAt = view.created_at;
+      }
+      state.set(view.shownState);
+      element.dataset.state = view.shownState;
+      write(why, [reason(view), view.source].filter((text, at, all) => all.indexOf(text) === at).join(" · "));
+      preview.show(view.status.state === "running");
+      facts.set(factsOf(view));
+      dropped(drops, view.status.dropped);
+      savings.update(view);
+      buttons.update(view);
+    },
+    close() {
+      clearTimeout(drawn);
+      tail?.close();
+      preview.close();
+    },
+  };
+}
+
+function share({ tokens }) {
+  return tokens?.full ? tokens.kept / tokens.full : null;
+}
+
+function row(result) {
+  const { frame, pts_s: pts, energy, latency_ms: took } = result;
+  const texts = [
+    pts === null || pts === undefined ? UNKNOWN : `${pts.toFixed(2)} s`, prediction(result.prediction), percent(share(result)),
+    joules(energy?.joules), milliseconds(took?.total),
+  ];
+  return el("tr", {}, el("th", { scope: "row" }, `${frame}`), ...texts.map((text) => el("td", {}, text)));
+}
+
+function spanOf(results, view) {
+  if (!results.length) return "No results yet.";
+  const fps = view?.status.fps;
+  const long = fps > 0 ? `, about ${duration(results.length / fps)}` : "";
+  return `The last ${results.length} frames${long}. p50 and p99: of the ${QUANTILES_OVER} frames up to each.`;
+}
+
+function factsOf({ settings, status }) {
+  const learning = settings.tokenizer === "inter" && status.vocab_version === null;
+  const energy = status.joules === null ? UNKNOWN : `${joules(status.joules)} (${status.energy_method})`;
+  const vocabulary = learning ? "being learned" : `version ${status.vocab_version}`;
+  return [
+    status.state === "running" ? number(status.fps) : UNKNOWN,
+    settings.tokenizer === "inter" ? vocabulary : UNKNOWN,
+    settings.model, tokenizer(settings), number(status.next_frame), energy,
+    worker(status.ingest), worker(status.inference), ["never", "once"][status.restarts] ?? `${status.restarts} times`,
+  ];
+}
+
+function tokenizer({ tokenizer: name, threshold, drop }) {
+  return { inter: `inter, threshold ${threshold}`, intra: `intra, ${percent(drop)} dropped` }[name] ?? name;
+}
+
+function worker(who) {
+  return who ? `pid ${who.pid}, ${who.node}` : "nobody";
+}
+
+function dropped(list, counts) {
+  const found = Object.entries(counts).filter(([, count]) => count > 0);
+  const texts = found.length ? found.map(([name, count]) => `${name}: ${number(count)}`) : ["none"];
+  if (texts.join() !== [...list.children].map((item) => item.textContent).join()) {
+    list.replaceChildren(...texts.map((text) => el("li", {}, text)));
+  }
+}
