@@ -1,0 +1,114 @@
+"""Plays the part of the workers: writes what Ingest and Inference would, for the page to show."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from tests.workers.gateway.serving import Writer
+
+_PICTURE = Path(__file__).parents[2] / "docs" / "annotated.png"
+# By their sizes the page's picture is told to be one or the other.
+MAP_SIZE, PLAIN_SIZE = (640, 360), (320, 180)
+FULL = 256
+
+
+class Actor(Writer):
+    """A stream with results, at about ten a second while `play` is on.
+
+    Args:
+        url: of Redis.
+        stream: id of a stream that is there.
+        joules: of a frame of all tokens; None for a device without a meter.
+        method: of metering.
+        busy: share of the tokens that is kept.
+    """
+
+    def __init__(
+        self, url: str, stream: str, joules: float | None = 0.8, method: str = "nvml", busy: float = 0.5
+    ) -> None:
+        super().__init__(url, stream)
+        self._joules, self._method, self._busy = joules, method, busy
+        self._next = 0
+        self._sums = {"tokens_full": 0, "tokens_kept": 0}
+        self._total: float | None = None
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def give(self, count: int, **status: Any) -> None:
+        """Writes that many results and the state that comes with them."""
+        results = [self._result(number) for number in range(self._next, self._next + count)]
+        fields = {
+            "state": "running", "reason": None, "results_at": time.time(), "joules": self._total,
+            "energy_method": self._method, "fps": 10.0, "latency_ms": 63.0, "vocab_version": 3, "live": True,
+            "ingest": {"replica": "a", "node": "10.0.0.7", "pid": 4100},
+            "inference": {"replica": "b", "node": "10.0.0.7", "pid": 4200}, **self._sums, **status,
+        }  # fmt: skip
+        self.log.append(self.token, self._next, [json.dumps(result) for result in results], fields)
+        self._next += count
+        pictures = {"jpeg": _jpeg(MAP_SIZE, self._next), "plain": _jpeg(PLAIN_SIZE, self._next)}
+        self.client.hset(self.keys.preview, mapping={"frame": self._next, **pictures})
+
+    def say(self, state: str, reason: str | None) -> None:
+        """Changes the state, as a worker does when its source breaks."""
+        fields = {"state": state, "reason": reason, "since": time.time()}
+        self.log.tell(self.token, fields, json.dumps(fields))
+
+    def play(self) -> None:
+        """Goes on giving results, until `rest`."""
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._play)
+        self._thread.start()
+
+    def rest(self) -> None:
+        """Gives no more results."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _play(self) -> None:
+        while not self._stop.wait(0.2):
+            self.give(2)
+
+    def _result(self, number: int) -> dict[str, Any]:
+        wave = abs(number % 80 - 40) / 40
+        kept = int(FULL * min(1.0, self._busy * (0.7 + 0.6 * wave))) if number >= 64 else FULL
+        joules = None if self._joules is None else round(self._joules * (0.1 + 0.9 * kept / FULL), 6)
+        self._sums["tokens_full"] += FULL
+        self._sums["tokens_kept"] += kept
+        if joules is not None:
+            self._total = (self._total or 0.0) + joules
+        spike = 70 if number % 53 == 0 else 0
+        return {
+            "stream": self.stream, "frame": number, "pts_s": number / 10, "captured_at": None,
+            "model": "dinov2_vits14_saliency", "tokenizer": "inter", "vocab_version": 3,
+            "tokens": {"full": FULL, "kept": kept},
+            "prediction": {"kind": "regions", "regions": [
+                {"x": 0.4, "y": 0.3, "w": 0.1, "h": 0.2, "score": 0.5 + 0.4 * wave}]},
+            "latency_ms": {"decode": 1.3, "queue": 0.4, "infer": 61.0, "total": 40 + 25 * wave + spike},
+            "energy": {"joules": joules, "above_idle_joules": None, "method": self._method, "settled": True,
+                       "uncertainty_joules": 0.05},
+            "dropped": {},
+        }  # fmt: skip
+
+
+@functools.cache
+def _picture(size: tuple[int, int]) -> Image.Image:
+    with Image.open(_PICTURE) as picture:
+        return picture.convert("RGB").resize(size)
+
+
+def _jpeg(size: tuple[int, int], number: int) -> bytes:
+    data = io.BytesIO()
+    moved = _picture(size).copy()
+    moved.paste((255, 176, 0), (0, 0, number % size[0], 4))
+    moved.save(data, "JPEG")
+    return data.getvalue()

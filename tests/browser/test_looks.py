@@ -1,0 +1,68 @@
+"""How the page looks; the pictures are kept in out/page for people to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.actor import Actor
+from tests.browser.conftest import OUT, Screen
+
+_SIZES = [(390, 844), (1280, 900), (2560, 1440)]
+
+
+@pytest.fixture
+def street(act: Callable[..., Actor]) -> list[Actor]:
+    """Streams in all states that an operator may see."""
+    actors = [act("gate", busy=0.4), act("yard", busy=0.6), act("dock", joules=None, method="none")]
+    for actor in actors:
+        actor.give(400, dropped={"late": 31, "gap": 2})
+        actor.play()
+    for name, state, reason in (
+        ("lobby", "reconnecting", "the camera closed the connection; trying again in 2 s"),
+        ("roof", "failed", "the model 'none' is not known; `vwt models` lists those that are"),
+        ("cellar", "paused", None),
+        ("archive", "ended", None),
+    ):
+        actor = act(name, {"paused": True} if state == "paused" else {})
+        actor.say(state, reason)
+        actors.append(actor)
+    return actors
+
+
+def fits(page: Page) -> bool:
+    """Whether nothing reaches beyond the width of the screen."""
+    return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), _SIZES)
+def test_it_fits_from_phone_to_wall(
+    url: str,
+    street: list[Actor],
+    open_page: Callable[..., Screen],
+    width: int,
+    height: int,
+    scheme: Literal["light", "dark"],
+) -> None:
+    page = open_page(url, width, height, color_scheme=scheme).page
+    expect(page.locator(".tile")).to_have_count(len(street))
+    expect(page.locator(".tile img").first).to_be_visible()
+    expect(page.locator(".tile").first).to_contain_text(" J")
+    assert fits(page)
+    OUT.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=OUT / f"wall-{width}-{scheme}.png")
+
+    page.get_by_role("link", name="gate").click()
+    expect(page.locator("tbody tr").first).to_be_visible()
+    expect(page.locator(".picture img")).to_be_visible()
+    assert fits(page)
+    page.screenshot(path=OUT / f"stream-{width}-{scheme}.png", full_page=True)
+
+    page.get_by_role("button", name="Add a stream").click()
+    expect(page.get_by_label("Source")).to_be_focused()
+    assert fits(page)
+    page.screenshot(path=OUT / f"form-{width}-{scheme}.png")

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.actor import MAP_SIZE, PLAIN_SIZE, Actor
+from tests.browser.conftest import Screen
+from tests.browser.test_wall import figure
+from tests.workers.gateway.serving import Api
+
+Act = Callable[..., Actor]
+Open = Callable[..., Screen]
+
+
+def frame(page: Page, number: int | str) -> None:
+    """Waits until the newest prediction shown is of that frame."""
+    expect(page.locator("tbody th").first).to_have_text(str(number))
+
+
+def test_predictions_and_lines_come_at_once_and_go_on(url: str, act: Act, open_page: Open) -> None:
+    actor = act("yard")
+    actor.give(200)
+    page = open_page(f"{url}#/streams/yard").page
+    frame(page, 199)
+    expect(page.locator("tbody tr").first).to_contain_text("1 region, best")
+    expect(page.get_by_text("The last 200 frames, about 20 s.")).to_be_visible()
+    charts = page.locator(".chart")
+    expect(charts.nth(0)).to_contain_text(re.compile(r"Tokens kept.*\d %"))
+    expect(charts.nth(1)).to_contain_text(re.compile(r"Energy per frame.*J"))
+    expect(charts.nth(2)).to_contain_text(re.compile(r"p50 .*ms.*p99 .*ms"))
+    drawn = charts.nth(0).locator(".line").get_attribute("d") or ""
+    assert drawn.count("L") == 199
+    actor.give(5)
+    frame(page, 204)
+    expect(charts.nth(0).locator(".line")).not_to_have_attribute("d", drawn)
+
+
+def test_an_energy_that_settles_later_takes_the_place_of_the_first(
+    url: str, act: Act, open_page: Open
+) -> None:
+    actor = act("yard")
+    actor.give(3)
+    page = open_page(f"{url}#/streams/yard").page
+    frame(page, 2)
+    actor.energy(2, 7.25)
+    expect(page.locator("tbody tr").first).to_contain_text("7.25 J")
+
+
+def test_the_picture_is_shown_with_and_without_the_token_map(url: str, act: Act, open_page: Open) -> None:
+    act("yard").play()
+    page = open_page(f"{url}#/streams/yard").page
+    for checked, size in ((True, MAP_SIZE), (False, PLAIN_SIZE)):
+        page.get_by_label("token map").set_checked(checked)
+        expect(page.locator(".picture img")).to_have_js_property("naturalWidth", size[0])
+
+
+def test_figures_name_workers_words_and_drops(url: str, act: Act, open_page: Open) -> None:
+    actor = act("yard")
+    actor.give(10, dropped={"late": 12, "gap": 0, "reconnect": 3}, vocab_version=7, restarts=1)
+    page = open_page(f"{url}#/streams/yard").page
+    facts = page.get_by_role("region", name="Figures")
+    expect(figure(facts, "Vocabulary")).to_have_text("version 7")
+    expect(figure(facts, "Predicts")).to_have_text("pid 4200, 10.0.0.7")
+    expect(figure(facts, "Taken over")).to_have_text("once")
+    expect(page.locator(".drops li")).to_have_text(["late: 12", "reconnect: 3"])
+
+
+def test_what_was_saved_is_stated_with_its_basis_and_worth_what_a_kwh_costs(
+    url: str, act: Act, open_page: Open
+) -> None:
+    actor = act("yard")
+    actor.give(10, tokens_full=1000, tokens_kept=400, joules=7.2e6)
+    screen = open_page(f"{url}#/streams/yard")
+    saved = screen.page.locator(".saving")
+    # 7.2 MJ for 40 % of the tokens: all of them take 18 MJ.
+    expect(saved.locator(".big")).to_have_text("about 3 kWh")
+    expect(saved).to_contain_text("40 % of the tokens were kept")
+    expect(saved).to_contain_text("measured by the GPU's counter")
+    saved.get_by_label("Price of a kWh").fill("0.5")
+    expect(saved).to_contain_text("worth 1.5 at 0.5 per kWh")
+    screen.page.reload()
+    expect(saved).to_contain_text("worth 1.5 at 0.5 per kWh")
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [{"joules": None, "energy_method": "none"}, {"tokens_full": 0, "tokens_kept": 0}],
+    ids=["no-meter", "no-patches"],
+)
+def test_nothing_is_said_to_be_saved_where_it_is_not_known(
+    url: str, act: Act, open_page: Open, unknown: dict[str, object]
+) -> None:
+    actor = act("yard")
+    actor.give(10, **unknown)
+    page = open_page(f"{url}#/streams/yard").page
+    frame(page, 9)
+    expect(page.locator(".saving")).to_be_hidden()
+
+
+def test_it_goes_on_by_itself_after_the_network_was_away(url: str, act: Act, open_page: Open) -> None:
+    actor = act("yard")
+    actor.give(10)
+    screen = open_page(f"{url}#/streams/yard")
+    page, screen.offline = screen.page, True
+    frame(page, 9)
+    page.context.set_offline(True)
+    expect(page.locator("#banner")).to_be_visible()
+    actor.give(10)
+    page.context.set_offline(False)
+    frame(page, 19)
+    expect(page.locator("tbody th").nth(10)).to_have_text("9")
+
+
+def test_a_stream_that_is_removed_meanwhile_is_said_to_be_gone(
+    url: str, api: Api, act: Act, open_page: Open
+) -> None:
+    act("yard").give(3)
+    screen = open_page(f"{url}#/streams/yard")
+    # Its picture may be asked for just after it is gone.
+    page, screen.refusals = screen.page, {404}
+    frame(page, 2)
+    api.http.delete("/v1/streams/yard")
+    expect(page.locator(".badge")).to_contain_text("gone")
+    page.get_by_role("link", name="All streams").click()
+    expect(page.get_by_text("No streams yet")).to_be_visible()
+
+
+def test_names_and_reasons_are_text_and_never_markup(url: str, act: Act, open_page: Open) -> None:
+    actor = act("yard")
+    actor.say("failed", "<img src=x onerror=alert(1)> is no source")
+    page = open_page(url).page
+    expect(page.locator(".tile")).to_contain_text("<img src=x onerror=alert(1)> is no source")

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.actor import Actor
+from tests.browser.conftest import Screen
+from tests.workers.gateway.serving import Api
+
+
+def tile(page: Page, stream: str) -> Locator:
+    return page.locator(f'.tile[data-stream="{stream}"]')
+
+
+def figure(shown: Locator, name: str) -> Locator:
+    return shown.locator("dl > div").filter(has=shown.page.get_by_text(name, exact=True)).locator("dd")
+
+
+def test_a_stream_is_added_by_form_and_opened(url: str, api: Api, open_page: Callable[..., Screen]) -> None:
+    page = open_page(url).page
+    expect(page.get_by_text("No streams yet")).to_be_visible()
+    page.get_by_role("button", name="Add a stream").click()
+    page.get_by_label("Source").fill("sample:bikes")
+    page.get_by_label("Name").fill("gate")
+    page.get_by_label("Frames per second").fill("2.5")
+    page.get_by_label("Tokenizer").select_option("intra")
+    page.get_by_label("Share dropped").fill("0.4")
+    page.get_by_label("play it again").check()
+    page.keyboard.press("Enter")
+    expect(tile(page, "gate").locator(".badge")).to_contain_text("starting")
+    settings = api.http.get("/v1/streams/gate").json()["settings"]
+    wanted = {"fps": 2.5, "tokenizer": "intra", "drop": 0.4, "loop": True, "realtime": False}
+    assert wanted.items() <= settings.items()
+    page.get_by_role("link", name="gate").click()
+    expect(page.get_by_role("heading", name="gate")).to_be_visible()
+
+
+def test_a_form_that_is_refused_says_why_and_can_be_mended(
+    url: str, api: Api, open_page: Callable[..., Screen]
+) -> None:
+    api.add(name="yard")
+    screen = open_page(url)
+    screen.refusals = {409, 422}
+    page, form = screen.page, screen.page.get_by_role("dialog")
+    page.get_by_role("button", name="Add a stream").click()
+    page.get_by_label("Source").fill("sample:bikes")
+    page.get_by_label("Name").fill("Not A Name")
+    form.get_by_role("button", name="Add").click()
+    expect(page.get_by_label("Name")).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_label("Name")).to_be_focused()
+    page.get_by_label("Name").fill("yard")
+    page.keyboard.press("Enter")
+    expect(form.get_by_role("alert")).to_contain_text("there is a stream 'yard' already")
+    page.get_by_label("Name").fill("")
+    page.get_by_label("Source").fill("/etc/passwd")
+    page.keyboard.press("Enter")
+    expect(form.get_by_role("alert")).to_contain_text("--allow-folder")
+    page.get_by_label("Source").fill("sample:bikes")
+    page.keyboard.press("Enter")
+    expect(form).to_be_hidden()
+    expect(tile(page, "bikes")).to_be_visible()
+
+
+def test_a_tile_shows_what_the_stream_does(
+    url: str, act: Callable[..., Actor], open_page: Callable[..., Screen]
+) -> None:
+    actor = act("yard", joules=0.8)
+    actor.give(100)
+    actor.play()
+    shown = tile(open_page(url).page, "yard")
+    expect(shown.locator(".badge")).to_contain_text("running")
+    expect(figure(shown, "Frames/s")).to_have_text("10")
+    expect(figure(shown, "Tokens kept")).to_have_text(re.compile(r"^[3-6]\d %$"))
+    expect(figure(shown, "Per frame")).to_have_text(re.compile(r"^0\.[3-6]\d* J$"))
+    expect(figure(shown, "Latency")).to_have_text("63 ms")
+    expect(figure(shown, "Worker")).to_have_text("pid 4200")
+    first = shown.locator("img").get_attribute("src")
+    expect(shown.locator("img")).not_to_have_attribute("src", first or "")
+
+
+def test_what_is_not_known_is_a_dash(
+    url: str, act: Callable[..., Actor], open_page: Callable[..., Screen]
+) -> None:
+    actor = act("yard", joules=None, method="none")
+    actor.play()
+    shown = tile(open_page(url).page, "yard")
+    expect(figure(shown, "Tokens kept")).to_have_text(re.compile(r"\d %$"))
+    expect(figure(shown, "Per frame")).to_have_text("–")
+
+
+def test_a_source_that_breaks_is_told_with_its_reason(
+    url: str, act: Callable[..., Actor], open_page: Callable[..., Screen]
+) -> None:
+    actor = act("yard")
+    actor.give(10)
+    shown = tile(open_page(url).page, "yard")
+    actor.say("reconnecting", "the camera closed the connection; trying again in 2 s")
+    expect(shown.locator(".badge")).to_contain_text("reconnecting")
+    expect(shown).to_contain_text("the camera closed the connection")
+    expect(figure(shown, "Frames/s")).to_have_text("–")
+
+
+def test_results_that_stay_away_are_called_stale(
+    url: str, act: Callable[..., Actor], open_page: Callable[..., Screen]
+) -> None:
+    act("yard").give(10, results_at=1000.0, since=1000.0)
+    page = open_page(url).page
+    expect(tile(page, "yard").locator(".badge")).to_contain_text("stale")
+    expect(tile(page, "yard")).to_contain_text("no result for")
+    expect(page.locator("#summary")).to_contain_text("1 stale")
+
+
+def test_a_stream_is_paused_resumed_and_removed_with_the_keyboard(
+    url: str, api: Api, open_page: Callable[..., Screen]
+) -> None:
+    api.add(name="yard")
+    page = open_page(url).page
+    pause = page.get_by_role("button", name="Pause yard")
+    pause.focus()
+    page.keyboard.press("Enter")
+    resume = page.get_by_role("button", name="Resume yard")
+    expect(resume).to_be_visible()
+    assert api.http.get("/v1/streams/yard").json()["settings"]["paused"] is True
+    expect(resume).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(pause).to_be_focused()
+    assert api.http.get("/v1/streams/yard").json()["settings"]["paused"] is False
+
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_contain_text("Remove yard?")
+    page.keyboard.press("Escape")
+    expect(tile(page, "yard")).to_be_visible()
+    page.keyboard.press("Enter")
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    expect(page.get_by_text("No streams yet")).to_be_visible()
+
+
+def test_a_service_that_is_away_is_told_and_found_again(
+    url: str, act: Callable[..., Actor], open_page: Callable[..., Screen]
+) -> None:
+    act("yard").play()
+    screen = open_page(url)
+    page, screen.offline = screen.page, True
+    expect(figure(tile(page, "yard"), "Frames/s")).to_have_text("10")
+    page.context.set_offline(True)
+    expect(page.locator("#banner")).to_contain_text("The service does not answer")
+    expect(page.locator("#banner")).to_contain_text("old")
+    page.context.set_offline(False)
+    expect(page.locator("#banner")).to_be_hidden()
