@@ -28,7 +28,7 @@ lint: setup
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/pytest -m "not gpu and not survival"
+	$(BIN)/pytest -m "not gpu and not survival" -n 2 --dist loadfile
 
 # Kills parts of a real service, waits until results flow again, and writes the table of deploy/README.md.
 test-survival: setup
