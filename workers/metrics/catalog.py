@@ -114,12 +114,18 @@ STAGE = Described(
     ("stream", "stage"),
 )
 
-BATCH = Described("vwt_inference_batch_frames", "histogram", "Frames of all streams in one pass.")
+PASS_FRAMES = Described(
+    "vwt_inference_frames_total", "counter", "Frames of all streams that passes began with."
+)
 PASS = Described("vwt_inference_pass_seconds", "histogram", "Time of a pass on the device.")
 WAITED = Described(
     "vwt_inference_wait_seconds", "histogram", "How long the frames waited that had waited longest in a pass."
 )
-BACKLOG = Described("vwt_inference_backlog_frames", "gauge", "Frames that wait for a pass.")
+BACKLOG = Described(
+    "vwt_inference_backlog_frames",
+    "gauge",
+    "Frames that wait for a pass; Ray forgets it when nothing ran for some seconds.",
+)
 WRITE = Described(
     "vwt_inference_write_seconds",
     "histogram",
@@ -136,5 +142,6 @@ _BOTH = (FRAMES, DROPPED, GAPS, TOKENS_FULL, TOKENS_KEPT, JOULES, VOCABULARY, RE
 SERVICE = (*_BOTH, INFO, STATE, LATENCY, RESTARTS, SINK_LAG, SINK_LOST, STREAMS, REDIS_UP)
 # Of `vwt run --metrics-port`.
 RUN = (*_BOTH, ABOVE_IDLE, STAGE)
-# Of each Inference replica, at the metrics port of its node's Ray, which puts "ray_" before the names.
-REPLICA = (BATCH, PASS, WAITED, BACKLOG, WRITE, SETTLE)
+# Of each Inference replica, at the metrics port of its node's Ray, which puts "ray_" before the names. The
+# sums of its histograms are Ray's estimates, made of their buckets.
+REPLICA = (PASS_FRAMES, PASS, WAITED, BACKLOG, WRITE, SETTLE)

@@ -6,12 +6,11 @@ import threading
 import time
 from collections.abc import Iterable
 
-from ray.util.metrics import Gauge, Histogram
+from ray.util.metrics import Counter, Gauge, Histogram
 
-from workers.metrics.catalog import BACKLOG, BATCH, PASS, SETTLE, WAITED, WRITE, Described
+from workers.metrics.catalog import BACKLOG, PASS, PASS_FRAMES, SETTLE, WAITED, WRITE, Described
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_FRAMES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 # Batches whose energy is awaited; the oldest go.
 _MOST_AWAITED = 4096
 
@@ -20,9 +19,9 @@ class PassMetrics:
     """What the device thread tells, once per pass: some microseconds."""
 
     def __init__(self) -> None:
-        self._frames = _histogram(BATCH, _FRAMES)
-        self._pass_s = _histogram(PASS, _SECONDS)
-        self._waited_s = _histogram(WAITED, _SECONDS)
+        self._frames = Counter(PASS_FRAMES.name, PASS_FRAMES.help)
+        self._pass_s = _histogram(PASS)
+        self._waited_s = _histogram(WAITED)
         self._backlog = Gauge(BACKLOG.name, BACKLOG.help)
 
     def left(self, frames: int) -> None:
@@ -31,7 +30,7 @@ class PassMetrics:
 
     def began(self, frames: int, waited_s: float) -> None:
         """A pass of so many frames begins; those that waited for longest waited so long."""
-        self._frames.observe(frames)
+        self._frames.inc(frames)
         self._waited_s.observe(waited_s)
 
     def ended(self, device_s: float) -> None:
@@ -43,8 +42,8 @@ class WriteMetrics:
     """What the writer tells, once per batch of a stream; from any thread."""
 
     def __init__(self) -> None:
-        self._write_s = _histogram(WRITE, _SECONDS)
-        self._settle_s = _histogram(SETTLE, _SECONDS)
+        self._write_s = _histogram(WRITE)
+        self._settle_s = _histogram(SETTLE)
         self._lock = threading.Lock()
         self._awaited: dict[tuple[str, int], float] = {}
 
@@ -74,5 +73,5 @@ class WriteMetrics:
             self._settle_s.observe(now - at)
 
 
-def _histogram(metric: Described, boundaries: Iterable[float]) -> Histogram:
-    return Histogram(metric.name, metric.help, boundaries=list(boundaries))
+def _histogram(metric: Described) -> Histogram:
+    return Histogram(metric.name, metric.help, boundaries=list(_SECONDS))

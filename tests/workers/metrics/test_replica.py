@@ -1,10 +1,17 @@
-"""What a replica tells Ray; recording works without a cluster, only nobody exports it."""
+"""What a replica tells Ray, and what Prometheus gets of it; without a cluster nobody exports what is told."""
 
 from __future__ import annotations
 
+import tempfile
+import time
+
+import httpx
 import pytest
+import ray
 from ray.util import metrics as ray_metrics
 
+from tests.vocab.servers import eventually
+from tests.workers.metrics.exposition import Samples, parsed
 from workers.metrics.catalog import REPLICA, SETTLE
 from workers.metrics.replica import PassMetrics, WriteMetrics
 
@@ -31,7 +38,7 @@ def test_every_metric_of_a_replica_is_told_under_the_name_it_has(recorded: list[
     writes.wrote("gate", 7, 0.0, energy_follows=True)
     writes.settled("gate", range(8))
     assert {name for name, _ in recorded} == {metric.name for metric in REPLICA}
-    assert ("vwt_inference_batch_frames", 8) in recorded
+    assert ("vwt_inference_frames_total", 8) in recorded
 
 
 def test_settling_is_told_once_for_a_batch_and_only_where_energy_follows(
@@ -51,3 +58,42 @@ def test_batches_that_never_settle_take_no_memory_without_end(recorded: list[tup
         writes.wrote("gate", number, 0.0, energy_follows=True)
     writes.settled("gate", range(5000))
     assert [name for name, _ in recorded].count(SETTLE.name) == 4096
+
+
+def test_prometheus_finds_them_at_the_metrics_port_of_ray(
+    unused_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_metrics_report_interval_ms", "500")
+
+    @ray.remote
+    def a_pass_of(frames: int) -> None:
+        passes, writes = PassMetrics(), WriteMetrics()
+        passes.left(3)
+        passes.began(frames, 0.02)
+        passes.ended(0.06)
+        writes.wrote("gate", 7, time.monotonic(), energy_follows=True)
+        writes.settled("gate", [7])
+
+    def scraped() -> Samples:
+        return parsed(httpx.get(f"http://127.0.0.1:{unused_port}/metrics").text)
+
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:
+        ray.init(
+            address="local",
+            num_cpus=1,
+            include_dashboard=False,
+            log_to_driver=False,
+            object_store_memory=100 * 2**20,
+            _metrics_export_port=unused_port,
+            _temp_dir=folder,
+        )
+        try:
+            ray.get(a_pass_of.remote(8))
+            names = {f"ray_{metric.name}" for metric in REPLICA}
+            eventually(lambda: names <= scraped().keys())
+            found = scraped()
+        finally:
+            ray.shutdown()
+    assert [sample.value for sample in found["ray_vwt_inference_frames_total"]] == [8.0]
+    assert [sample.value for sample in found["ray_vwt_inference_pass_seconds_count"]] == [1.0]
