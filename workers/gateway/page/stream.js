@@ -13,7 +13,7 @@ const DRAW_MS = 500;
 const SHOWN = 15;
 const QUANTILES_OVER = 100;
 const COLUMNS = ["Frame", "Time", "Prediction", "Tokens", "Energy", "Latency"];
-const FACTS = ["Frames/s", "Vocabulary", "Model", "Tokenizer", "Results", "Energy so far", "Reads", "Predicts", "Taken over"];
+const FACTS = ["Model", "Frames/s", "Vocabulary", "Tokenizer", "Results", "Energy so far", "Reads", "Predicts", "Taken over"];
 
 /** The view of a stream; returns the element, `update()` and `close()`. */
 export function streamView(id, streams) {
@@ -38,12 +38,12 @@ export function streamView(id, streams) {
     el("p", {}, el("a", { href: "#/" }, "← All streams")),
     el("div", { class: "head" }, el("h2", {}, id), state.shown, buttons.shown), why,
     el("div", { class: "columns" },
-      el("div", { class: "stack" },
-        el("section", { class: "panel", "aria-label": "Picture" }, preview.box,
-          el("label", { class: "check" }, map, "token map: hatched patches were merged or dropped")),
-        savings.element),
+      el("section", { class: "panel", "aria-label": "Picture" }, preview.box,
+        el("label", { class: "check" }, map, "token map: hatched patches were merged or dropped")),
       el("section", { class: "panel", "aria-label": "Lately" }, tokens.element, energy.element, latency.element, span),
-      el("section", { class: "panel", "aria-label": "Figures" }, facts.list, el("h3", {}, "Frames dropped"), drops),
+      el("div", { class: "stack" },
+        el("section", { class: "panel", "aria-label": "Figures" }, facts.list, el("h3", {}, "Frames dropped"), drops),
+        savings.element),
       el("section", { class: "panel wide", "aria-label": "Predictions" },
         el("div", { class: "head" }, el("h3", {}, "Latest predictions"), link),
         el("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Latest predictions" },
@@ -126,9 +126,8 @@ function factsOf({ settings, status }) {
   const energy = status.joules === null ? UNKNOWN : `${joules(status.joules)} (${status.energy_method})`;
   const vocabulary = learning ? "being learned" : `version ${status.vocab_version}`;
   return [
-    status.state === "running" ? number(status.fps) : UNKNOWN,
-    settings.tokenizer === "inter" ? vocabulary : UNKNOWN,
-    settings.model, tokenizer(settings), number(status.next_frame), energy,
+    settings.model, status.state === "running" ? number(status.fps) : UNKNOWN,
+    settings.tokenizer === "inter" ? vocabulary : UNKNOWN, tokenizer(settings), number(status.next_frame), energy,
     worker(status.ingest), worker(status.inference), ["never", "once"][status.restarts] ?? `${status.restarts} times`,
   ];
 }
