@@ -34,7 +34,8 @@ export function saving() {
     write(money, Number(price.value) > 0
       ? `worth ${number((found.joules / JOULES_PER_KWH) * Number(price.value))} at ${price.value} per kWh` : "");
     write(basis, `An estimate since the stream was added: ${percent(found.share)} of the tokens were kept at a cost of `
-      + `${joules(status.joules)} (${METHODS[status.energy_method]}), and all of them are taken to cost in proportion.`);
+      + `${joules(status.joules)} (${METHODS[status.energy_method]}), and all of them are taken to cost in proportion. `
+      + "What a frame costs whatever its tokens makes this too high.");
   };
   price.addEventListener("input", () => {
     localStorage.setItem(PRICE, price.value);

@@ -137,7 +137,8 @@ function tokenizer({ tokenizer: name, threshold, drop }) {
 }
 
 function worker(who) {
-  return who ? `pid ${who.pid}, ${who.node}` : "nobody";
+  // Enough of the name of a node to tell it from others.
+  return who ? `pid ${who.pid}, ${who.node.slice(0, 8)}` : "nobody";
 }
 
 function dropped(list, counts) {
