@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -17,7 +20,6 @@ import httpx
 import psutil
 
 from tests.e2e.command import start
-from tests.vocab.servers import unused_port
 
 READY_S = 120
 PATIENCE_S = 90
@@ -33,7 +35,7 @@ class Service:
     """
 
     def __init__(self, folder: Path, config: dict[str, Any], *options: str) -> None:
-        self.port = unused_port()
+        self.port = _quiet_port()
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._config = folder / "config.json"
@@ -230,6 +232,14 @@ def until(
         if time.monotonic() > deadline:
             raise AssertionError(otherwise if isinstance(otherwise, str) else otherwise())
         time.sleep(every_s)
+
+
+def _quiet_port() -> int:
+    """A free port below those that the system gives out by itself, which Ray takes dozens of as it starts."""
+    for port in random.sample(range(20_000, 30_000), 100):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no free port from 20000 to 30000")
 
 
 def _odd(frames: list[int], first: int) -> str:
