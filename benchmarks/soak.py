@@ -40,7 +40,7 @@ def soak(folder: Path, minutes: float, seed: int) -> dict[str, Any]:
     chance = random.Random(seed)
     # One replica of each: a replica more or less would be taken for growth.
     config = {name: {"scaling": {"max_replicas": 1}} for name in ("ingest", "inference")}
-    service = Service(folder / "soak", config, "--data-folder", str(folder / "data"))
+    service = Service(folder / "soak", config)
     faults: collections.Counter[str] = collections.Counter()
     memory: list[tuple[float, float]] = []
     try:

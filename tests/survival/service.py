@@ -31,7 +31,7 @@ class Service:
     Args:
         folder: for logs and data.
         config: settings by name, nested as in the file.
-        options: more of the command line.
+        options: more of the command line; without --redis it gets a data folder of its own.
     """
 
     def __init__(self, folder: Path, config: dict[str, Any], *options: str) -> None:
@@ -40,7 +40,8 @@ class Service:
         folder.mkdir(parents=True, exist_ok=True)
         self._config = folder / "config.json"
         self._config.write_text(json.dumps(config))
-        self._options = options
+        own = () if "--redis" in options else ("--data-folder", str(folder / "data"))
+        self._options = (*own, *options)
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
         self.start()
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.survival
 @pytest.fixture
 def embedded(tmp_path: Path) -> Iterator[Service]:
     """A service on its own Redis, which writes to disk."""
-    service = Service(tmp_path, {}, "--data-folder", str(tmp_path / "data"))
+    service = Service(tmp_path, {})
     yield service
     service.stop()
 
