@@ -94,7 +94,8 @@ def test_streams_stay_on_their_replica_and_their_results_are_durable_and_in_orde
     handle: DeploymentHandle, server: Server
 ) -> None:
     redis = connect(server.url)
-    streams = [f"gate-{number}" for number in range(6)]
+    # So many that chance does not put them all on one of the two replicas.
+    streams = [f"gate-{number}" for number in range(20)]
     replicas: dict[str, set[str]] = {stream: set() for stream in streams}
     for round_ in range(5):
         under_way = [send(handle, batch(s, 8 * round_ + 4 * half, 4)) for half in (0, 1) for s in streams]
