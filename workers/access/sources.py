@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pipeline.errors import UsageError
 from pipeline.sources import SourceSpec, parse_source
 from workers.access.addresses import AllowedHosts
+from workers.access.files import allowed_file
 from workers.settings import AccessSettings
 
 
@@ -37,25 +38,10 @@ def check_source(text: str, access: AccessSettings) -> SourceSpec:
             f"({allowed}), which the setting access.allow_schemes names"
         )
     if spec.kind == "file":
-        return _check_file(spec, access)
+        refusal = f"the file {spec.display} may not be read"
+        real = allowed_file(Path(spec.location), access, refusal)
+        return SourceSpec("file", str(real), spec.name, spec.display)
     if spec.kind in ("rtsp", "http"):
         host = urlsplit(spec.location).hostname or ""
         AllowedHosts(access.allow_hosts).check(host, spec.display)
     return spec
-
-
-def _check_file(spec: SourceSpec, access: AccessSettings) -> SourceSpec:
-    path = Path(spec.location)
-    if not path.is_absolute() or ".." in path.parts:
-        raise UsageError(f"the file {spec.display} may not be read: give its full path, without ..")
-    try:
-        real = path.resolve()
-        folders = [folder.resolve() for folder in access.allow_folders]
-    except (OSError, RuntimeError):
-        raise UsageError(f"the file {spec.display} may not be read: its links lead nowhere") from None
-    if not any(real.is_relative_to(folder) for folder in folders):
-        raise UsageError(
-            f"the file {spec.display} may not be read: it is in none of the folders allowed here; if it may, "
-            f"start the service with --allow-folder {path.parent}"
-        )
-    return SourceSpec("file", str(real), spec.name, spec.display)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pipeline.errors import UsageError
 from workers.access.addresses import AllowedHosts
+from workers.access.files import allowed_file
 from workers.service.sinks import JsonlSettings, KafkaSettings, MqttSettings, SinkSettings, WebhookSettings
 from workers.settings import AccessSettings
 
@@ -41,23 +42,10 @@ def check_sink(sink: SinkSettings, access: AccessSettings) -> None:
 
 
 def _check_file(sink: JsonlSettings, access: AccessSettings) -> None:
-    path = Path(sink.path)
-    if not path.is_absolute() or ".." in path.parts:
-        raise UsageError(f"the sink {path} may not be written: give its full path, without ..")
-    try:
-        real = path.resolve()
-        folders = [folder.resolve() for folder in access.allow_folders]
-    except (OSError, RuntimeError):
-        raise UsageError(f"the sink {path} may not be written: its links lead nowhere") from None
-    if not any(real.is_relative_to(folder) for folder in folders):
-        raise UsageError(
-            f"the sink {path} may not be written: it is in none of the folders allowed here; if it may, "
-            f"start the service with --allow-folder {path.parent}"
-        )
+    refusal = f"the sink {sink.path} may not be written"
+    real = allowed_file(Path(sink.path), access, refusal)
     if real.suffix != ".jsonl":
-        raise UsageError(
-            f"the sink {path} may not be written: it leads to a file that does not end in .jsonl"
-        )
+        raise UsageError(f"{refusal}: it leads to a file that does not end in .jsonl")
 
 
 def _check_extra(kind: str) -> None:
