@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import select
-import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -13,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from tests import make_clips
+from tests.processes import Breakable
 
 _SCRIPT = Path(__file__).with_name("rtsp_server.py")
 _PACKAGES = "gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
 _PYTHON = "/usr/bin/python3"
 
 
-class RtspServer:
+class RtspServer(Breakable):
     """A server process that can be killed, halted and started again on the same port."""
 
     def __init__(self, clip: Path, user: str | None = None, password: str = "") -> None:
@@ -42,19 +41,6 @@ class RtspServer:
         ready = self._process.stdout.readline()
         assert ready.startswith("ready "), f"the RTSP server said {ready!r}"
         self.port = int(ready.rsplit(":", 1)[1].partition("/")[0])
-
-    def kill(self) -> None:
-        """Ends it at once, as a power cut would."""
-        self._process.kill()
-        self._process.wait()
-
-    def halt(self) -> None:
-        """Freezes it: connections stay open and say nothing."""
-        os.kill(self._process.pid, signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Lets it go on after `halt`."""
-        os.kill(self._process.pid, signal.SIGCONT)
 
 
 @pytest.fixture(scope="session")

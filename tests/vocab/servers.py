@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import Breakable
 from vocab.embedded import server_binary
 
 KINDS = ("valkey", "redis")
@@ -40,7 +40,7 @@ def eventually(condition: Callable[[], object], within_s: float = 20) -> None:
         time.sleep(0.01)
 
 
-class Server:
+class Server(Breakable):
     """A server on a Unix socket and, when given `port`, on TCP too. Keeps nothing on disk."""
 
     def __init__(self, kind: str, *options: str, port: int = 0, ready: bytes = b"eady to accept") -> None:
@@ -71,15 +71,6 @@ class Server:
                 part = os.read(out.fileno(), 65536)
                 assert part, f"the server ended: {log!r}"
                 log += part
-
-    def kill(self) -> None:
-        """Ends it at once, as a power cut would; its data is gone."""
-        self._process.kill()
-        self._process.wait()
-
-    def halt(self) -> None:
-        """Freezes it: connections stay open and say nothing."""
-        os.kill(self._process.pid, signal.SIGSTOP)
 
     def close(self) -> None:
         self.kill()

@@ -17,7 +17,6 @@ from typing import Literal
 from pipeline.errors import UsageError
 
 Role = Literal["read", "manage"]
-ROLES: tuple[Role, ...] = ("read", "manage")
 
 _LINE = re.compile(r"(?P<name>[A-Za-z0-9_.-]{1,64}) (?P<role>read|manage) sha256:(?P<hash>[0-9a-f]{64})")
 _log = logging.getLogger(__name__)

@@ -111,6 +111,11 @@ class InferenceCore:
     async def predict(self, image: Pixels, geometry: Geometry, settings: TokenSettings) -> dict[str, Any]:
         """The result of a single image, as `FrameResult.to_dict` gives it; nothing is stored.
 
+        Args:
+            image: (H, W, 3) uint8 RGB, of the model's input size.
+            geometry: where the picture lies in it.
+            settings: how to run it.
+
         Raises:
             ModelError, UsageError, StoreUnavailable, ServiceError: see `infer`.
         """

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import warnings
 from typing import Any
 
-import ray
 import torch
 from ray import serve
-from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 from ray.serve.handle import DeploymentHandle
 
 from pipeline.errors import ServiceError
@@ -20,11 +16,11 @@ from workers.ingest.scaling import STREAMS, StreamPolicy
 from workers.ingest.sender import Answer
 from workers.ingest.supervisor import Supervisor
 from workers.ingest.surroundings import Surroundings
+from workers.replica import scaled, where
 from workers.service.messages import FrameBatch, ModelFacts, TokenSettings
 from workers.settings import ServiceSettings
 
 # So that the number of replicas follows the streams within seconds; by default it takes most of a minute.
-_PUSH_S = 1.0
 _LOOK_BACK_S = 2.0
 _SHUTDOWN_S = 5.0
 # Images under way at once; their callers wait.
@@ -50,16 +46,10 @@ class Ingest:
         # Once, before threads share it: it is set up by its first use.
         self._inference: Any = inference.options()
         self._models: dict[str, ModelFacts] = {}
-        context = serve.get_replica_context()
-        where = {
-            "replica": context.replica_id.unique_id,
-            "node": ray.get_runtime_context().get_node_id(),
-            "pid": os.getpid(),
-        }
+        self._where = where()
         around = Surroundings(
-            self._settings, connect(self._settings.redis), self._infer, self._describe, where
+            self._settings, connect(self._settings.redis), self._infer, self._describe, self._where
         )
-        self._where = where
         self._supervisor = Supervisor(around)
 
     async def image(self, data: bytes, settings: TokenSettings) -> dict[str, Any]:
@@ -116,25 +106,11 @@ class Ingest:
 def ingest_deployment(settings: ServiceSettings) -> serve.Deployment:
     """The deployment, with what it may use and how many replicas it may have."""
     ingest = settings.ingest
-    scaling = ingest.scaling
-    with warnings.catch_warnings():
-        # The interval may also be set in the environment of the cluster, which is not ours.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        autoscaling = AutoscalingConfig(
-            min_replicas=scaling.min_replicas,
-            max_replicas=scaling.max_replicas,
-            upscale_delay_s=scaling.upscale_delay_s,
-            downscale_delay_s=scaling.downscale_delay_s,
-            metrics_interval_s=_PUSH_S,
-            look_back_period_s=_LOOK_BACK_S,
-            policy=AutoscalingPolicy(
-                policy_function=StreamPolicy,
-                policy_kwargs={"streams_per_replica": ingest.streams_per_replica},
-            ),
-        )
     deployed = serve.deployment(
         name="Ingest",
-        autoscaling_config=autoscaling,
+        autoscaling_config=scaled(
+            ingest.scaling, _LOOK_BACK_S, StreamPolicy, streams_per_replica=ingest.streams_per_replica
+        ),
         ray_actor_options={"num_cpus": ingest.num_cpus},
         max_ongoing_requests=_IMAGES,
         # There are only images and short questions to wait for.

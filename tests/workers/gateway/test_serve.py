@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import ray
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as websocket
 
 from pipeline.errors import ModelError
+from tests.small_ray import small_ray
 from tests.vocab.servers import Server, eventually, unused_port
 from tests.workers.gateway.serving import Writer, events_of
 from tests.workers.gateway.test_preview_and_frames import picture
@@ -56,10 +54,9 @@ def _deployed(kind: type, *handles: serve.Application) -> serve.Application:
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    # Ray's sockets lie below it, and their paths may not be long.
-    path = Path(tempfile.mkdtemp(prefix="vwt-ray-", dir="/tmp"))
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+    """Ray runs here."""
+    with small_ray() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -80,24 +77,13 @@ def http(folder: Path, redis: Server, token: str) -> Iterator[httpx.Client]:
     port = unused_port()
     settings = ServiceSettings(redis=redis.url, access=AccessSettings(token_file=folder / "tokens"))
     values = settings.model_dump(mode="json")
-    ray.init(
-        num_cpus=4,
-        include_dashboard=False,
-        log_to_driver=False,
-        object_store_memory=200 * 2**20,
-        _temp_dir=str(folder / "ray"),
-    )
-    try:
-        serve.start(http_options={"host": "127.0.0.1", "port": port})
-        inference = _deployed(_Inference)
-        others = _deployed(_Ingest, inference), inference, _deployed(_Keeper)
-        serve.run(gateway_deployment(settings).bind(values, *others))
-        head = {"Authorization": f"Bearer {token}"}
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=head, timeout=30) as client:
-            yield client
-    finally:
-        serve.shutdown()
-        ray.shutdown()
+    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    inference = _deployed(_Inference)
+    others = _deployed(_Ingest, inference), inference, _deployed(_Keeper)
+    serve.run(gateway_deployment(settings).bind(values, *others))
+    head = {"Authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=head, timeout=30) as client:
+        yield client
 
 
 def test_results_are_streamed_and_resumed_through_serve(http: httpx.Client, redis: Server) -> None:
@@ -147,7 +133,7 @@ def test_no_token_is_in_a_log_of_ray(http: httpx.Client, folder: Path, token: st
         assert answer.status_code == 404
 
     def logs() -> bytes:
-        return b"".join(path.read_bytes() for path in (folder / "ray").rglob("logs/**/*") if path.is_file())
+        return b"".join(path.read_bytes() for path in folder.rglob("logs/**/*") if path.is_file())
 
     eventually(lambda: b"/results 404" in logs())
     assert token.encode() not in logs()

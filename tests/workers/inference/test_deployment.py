@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -23,6 +21,7 @@ from ray.serve.handle import DeploymentHandle
 from pipeline.energy import Meter, Reading
 from pipeline.errors import ModelError, UsageError
 from pipeline.results import Energy
+from tests.small_ray import small_ray
 from tests.vocab.servers import Server
 from tests.workers.inference.examples import FULL, batch, clip
 from vocab.connection import connect
@@ -47,20 +46,9 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    folder = tempfile.mkdtemp(prefix="vwtray-", dir="/tmp")
-    ray.init(
-        num_cpus=4,
-        include_dashboard=False,
-        log_to_driver=False,
-        object_store_memory=200 * 2**20,
-        _temp_dir=folder,
-    )
-    serve.start(proxy_location="Disabled")
-    yield
-    serve.shutdown()
-    ray.shutdown()
-    shutil.rmtree(folder, ignore_errors=True)
+    with small_ray():
+        serve.start(proxy_location="Disabled")
+        yield
 
 
 @pytest.fixture(scope="module")

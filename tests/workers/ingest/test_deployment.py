@@ -2,16 +2,15 @@
 
 import json
 import os
-import tempfile
 
 import cv2
 import numpy as np
 import pytest
-import ray
 from ray import serve
 
 from pipeline.input_spec import InputSpec
 from tests import make_clips
+from tests.small_ray import small_ray
 from tests.vocab.servers import Server, eventually, unused_port
 from vocab.connection import connect
 from workers.ingest.deployment import ingest_deployment
@@ -43,7 +42,6 @@ class Inference:
 @pytest.fixture(scope="module")
 def service():
     """(handle of Ingest, a client of its Redis); up to two replicas of two streams each."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     server = Server("valkey")
     settings = ServiceSettings(
         redis=server.url,
@@ -55,24 +53,13 @@ def service():
         },
         access={"allow_folders": ["/"]},
     )
-    with tempfile.TemporaryDirectory(prefix="ray") as folder:
-        ray.init(
-            num_cpus=4,
-            include_dashboard=False,
-            log_to_driver=False,
-            object_store_memory=200 * 2**20,
-            _temp_dir=folder,
-        )
-        try:
-            serve.start(http_options={"host": "127.0.0.1", "port": unused_port()})
-            inference = serve.deployment(Inference).options(ray_actor_options={"num_cpus": 0.2})
-            values = settings.model_dump(mode="json")
-            handle = serve.run(ingest_deployment(settings).bind(values, inference.bind(server.url)))
-            yield handle, connect(server.url)
-        finally:
-            serve.shutdown()
-            ray.shutdown()
-            server.close()
+    with small_ray():
+        serve.start(http_options={"host": "127.0.0.1", "port": unused_port()})
+        inference = serve.deployment(Inference).options(ray_actor_options={"num_cpus": 0.2})
+        values = settings.model_dump(mode="json")
+        handle = serve.run(ingest_deployment(settings).bind(values, inference.bind(server.url)))
+        yield handle, connect(server.url)
+    server.close()
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 
 import httpx
@@ -10,6 +9,7 @@ import pytest
 import ray
 from ray.util import metrics as ray_metrics
 
+from tests.small_ray import small_ray
 from tests.vocab.servers import eventually
 from tests.workers.metrics.exposition import Samples, parsed
 from workers.metrics.catalog import REPLICA, SETTLE
@@ -63,7 +63,6 @@ def test_batches_that_never_settle_take_no_memory_without_end(recorded: list[tup
 def test_prometheus_finds_them_at_the_metrics_port_of_ray(
     unused_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_metrics_report_interval_ms", "500")
 
     @ray.remote
@@ -78,22 +77,10 @@ def test_prometheus_finds_them_at_the_metrics_port_of_ray(
     def scraped() -> Samples:
         return parsed(httpx.get(f"http://127.0.0.1:{unused_port}/metrics").text)
 
-    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:
-        ray.init(
-            address="local",
-            num_cpus=1,
-            include_dashboard=False,
-            log_to_driver=False,
-            object_store_memory=100 * 2**20,
-            _metrics_export_port=unused_port,
-            _temp_dir=folder,
-        )
-        try:
-            ray.get(a_pass_of.remote(8))
-            names = {f"ray_{metric.name}" for metric in REPLICA}
-            eventually(lambda: names <= scraped().keys())
-            found = scraped()
-        finally:
-            ray.shutdown()
+    with small_ray(num_cpus=1, _metrics_export_port=unused_port):
+        ray.get(a_pass_of.remote(8))
+        names = {f"ray_{metric.name}" for metric in REPLICA}
+        eventually(lambda: names <= scraped().keys())
+        found = scraped()
     assert [sample.value for sample in found["ray_vwt_inference_frames_total"]] == [8.0]
     assert [sample.value for sample in found["ray_vwt_inference_pass_seconds_count"]] == [1.0]

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.processes import Breakable
 from tests.vocab.servers import eventually, unused_port
 
 
-class _Broker:
+class _Broker(Breakable):
     """A broker process on a port of this machine."""
 
     def __init__(self, command: list[str], port: int) -> None:
@@ -28,19 +28,6 @@ class _Broker:
             self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
         )
         eventually(self._listens)
-
-    def kill(self) -> None:
-        """Ends it at once, as a power cut would."""
-        self._process.kill()
-        self._process.wait()
-
-    def halt(self) -> None:
-        """Freezes it: connections stay open and say nothing."""
-        os.kill(self._process.pid, signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Lets it go on after `halt`."""
-        os.kill(self._process.pid, signal.SIGCONT)
 
     def _listens(self) -> bool:
         assert self._process.poll() is None, "the broker ended"
