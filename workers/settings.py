@@ -82,7 +82,7 @@ class IngestSettings(BaseModel):
     Attributes:
         streams_per_replica: what a replica takes at once; the scaling aims at it.
         max_streams_per_replica: what it takes when nobody else has taken a stream for a while.
-        micro_batch: most frames in one message to Inference.
+        micro_batch: most frames in one message to Inference; files begin with 16, live streams send up to 4.
         in_flight: messages of one stream under way at most; more wait in its reader, or are dropped there.
         lease_s: a stream whose reader died is taken over after this long.
         poll_s: seconds between looks at the list of streams.
@@ -94,7 +94,7 @@ class IngestSettings(BaseModel):
     num_cpus: Annotated[float, Field(ge=0)] = 0.5
     streams_per_replica: Annotated[int, Field(ge=1)] = 8
     max_streams_per_replica: Annotated[int, Field(ge=1)] = 256
-    micro_batch: Annotated[int, Field(ge=1, le=256)] = 16
+    micro_batch: Annotated[int, Field(ge=1, le=256)] = 64
     in_flight: Annotated[int, Field(ge=1, le=16)] = 2
     lease_s: Positive = 5.0
     poll_s: Positive = 0.5

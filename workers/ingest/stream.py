@@ -18,6 +18,7 @@ from pipeline.reader import FrameReader
 from pipeline.redact import redact
 from pipeline.sources import Notice, Source, SourceOptions, open_source
 from workers.access.sources import check_source
+from workers.ingest.message_size import MessageSize
 from workers.ingest.position import Position, resume
 from workers.ingest.sender import LOOK_UP_S, Answer, RewindError, Sender, Stopped, one_line, pending
 from workers.ingest.surroundings import Surroundings
@@ -32,10 +33,6 @@ _log = logging.getLogger(__name__)
 
 # Where a file states no rate, a picture is taken to be shown for so long.
 _PICTURE_S = 0.04
-# Of a stream that drops what is late at most so many frames wait, and as many go into a message: more would
-# only make results older. The next message is smaller when one took longer than this.
-_FRESH_FRAMES = 4
-_FRESH_S = 0.25
 # A model may have to be loaded first.
 _DESCRIBE_S = 600.0
 
@@ -62,6 +59,7 @@ class StreamRun:
         token: fencing token of its lease.
         status: what is known of it, read after the lease was taken.
         around: what it needs.
+        threads: of its decoder.
 
     Attributes:
         spec: as given.
@@ -69,11 +67,14 @@ class StreamRun:
         outcome: how it ended; None while it runs and when it was stopped.
     """
 
-    def __init__(self, spec: StreamSpec, token: int, status: StreamStatus, around: Surroundings) -> None:
+    def __init__(
+        self, spec: StreamSpec, token: int, status: StreamStatus, around: Surroundings, threads: int = 1
+    ) -> None:
         self.spec = spec
         self.outcome: Outcome | None = None
         self._around = around
         self._status = status
+        self._threads = threads
         self._log = ResultLog(around.client, spec.id, around.settings.kept_results)
         taken_over = status.ingest is not None and status.ingest != around.where
         self._restarts = status.restarts + taken_over
@@ -212,8 +213,7 @@ class StreamRun:
             stall_timeout_s=ingest.stall_timeout_s,
             decoder=ingest.decoder,
             rtsp_transport=ingest.rtsp_transport,
-            # The streams share the cores among them.
-            threads=1,
+            threads=self._threads,
         )
         source = open_source(
             check_source(self.spec.source, self._around.settings.access), options, self._notice
@@ -246,15 +246,14 @@ class StreamRun:
         """
         spec, live = self.spec, source.info.live
         policy = spec.policy or ("drop-oldest" if live else "block")
-        drops, limit = policy == "drop-oldest", self._around.settings.ingest.micro_batch
-        largest = limit = min(limit, _FRESH_FRAMES) if drops else limit
+        size = MessageSize(policy == "drop-oldest", self._around.settings.ingest.micro_batch)
         reader = FrameReader(
             source,
             Preprocessor(model.input),
             fps=spec.fps,
             policy=policy,
             # One batch is gathered while others are under way.
-            capacity=limit,
+            capacity=size.largest,
             skip=0 if live else position.skip,
             after_s=None if live else position.after_s,
             realtime=spec.realtime and not live,
@@ -265,10 +264,9 @@ class StreamRun:
         try:
             while True:
                 self._sender.wait_room()
-                if drops and self._sender.round_trip_s is not None:
-                    limit = max(limit // 2, 1) if self._sender.round_trip_s > _FRESH_S else limit + 1
-                    limit = min(limit, largest)
-                frames = reader.batch(limit, timeout=LOOK_UP_S)
+                if self._sender.round_trip_s is not None:
+                    size.answered(self._sender.round_trip_s)
+                frames = reader.batch(size.frames, timeout=LOOK_UP_S)
                 if self._stopped.is_set():
                     raise Stopped
                 if frames is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import threading
 import time
@@ -232,7 +233,9 @@ class Supervisor:
         if token is None:
             return
         status = self._store.status(spec.id)
-        self._held[spec.id] = _Held(lease, StreamRun(spec, token, status, self._around), failures)
+        # The streams share the cores among them.
+        threads = max((os.cpu_count() or 1) // (len(self._held) + 1), 1)
+        self._held[spec.id] = _Held(lease, StreamRun(spec, token, status, self._around, threads), failures)
 
     def _claim(self) -> None:
         """Takes what nobody reads: at once as far as we should, later as far as we can."""
