@@ -127,7 +127,7 @@ def _kept(status: Mapping[str, Any]) -> str:
 
 
 def _joules_per_frame(status: Mapping[str, Any]) -> float | None:
-    joules, frames = status["joules"], status["next_frame"]
+    joules, frames = status["joules"], status["metered_frames"]
     return joules / frames if joules is not None and frames else None
 
 

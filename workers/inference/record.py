@@ -1,20 +1,20 @@
-"""What one stream's results add up to, and how they get into Redis."""
+"""How one stream's results get into Redis, with what they add up to."""
 
 from __future__ import annotations
 
 import json
 import statistics
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from pipeline.results import Energy, FrameResult
 from vocab.connection import RedisClient
+from workers.inference.sums import Sums
 from workers.service.log import ResultLog
 from workers.service.messages import FrameBatch
-from workers.service.status import StreamStatus
 from workers.service.streams import StreamStore
 
 # What "of late" means.
@@ -22,62 +22,6 @@ _LATE_S = 10.0
 _LATE_FRAMES = 256
 # Frames whose energy is still to come, and figures that wait for Redis; the oldest go.
 _MOST_OPEN = 16384
-
-
-@dataclass(slots=True)
-class Sums:
-    """Sums over all durable results of a stream.
-
-    Attributes:
-        next_frame: number after the last of them.
-        tokens_full, tokens_kept: of models with patches.
-        joules: of results whose energy is known; None before the first.
-        dropped: frames dropped, by reason.
-    """
-
-    next_frame: int = 0
-    tokens_full: int = 0
-    tokens_kept: int = 0
-    joules: float | None = None
-    dropped: Counter[str] = field(default_factory=Counter)
-
-    @classmethod
-    def of(cls, status: StreamStatus) -> Sums:
-        """Goes on where whoever ran the stream before left off."""
-        return cls(
-            status.next_frame,
-            status.tokens_full,
-            status.tokens_kept,
-            status.joules,
-            Counter(status.dropped),
-        )
-
-    def plus(self, results: Sequence[FrameResult]) -> Sums:
-        """The sums with results that are not durable yet; those that are already do not count again."""
-        sums = replace(self, dropped=Counter(self.dropped))
-        for result in results:
-            if result.frame < sums.next_frame:
-                continue
-            sums.next_frame = result.frame + 1
-            sums.tokens_full += result.tokens_full or 0
-            sums.tokens_kept += result.tokens_kept or 0
-            sums.add(result.energy)
-            sums.dropped.update(result.dropped)
-        return sums
-
-    def add(self, energy: Energy) -> None:
-        """Adds what one frame cost."""
-        if energy.joules is not None:
-            self.joules = (self.joules or 0.0) + energy.joules
-
-    def fields(self) -> dict[str, Any]:
-        """The fields of `StreamStatus` they are."""
-        return {
-            "tokens_full": self.tokens_full,
-            "tokens_kept": self.tokens_kept,
-            "joules": self.joules,
-            "dropped": dict(self.dropped),
-        }
 
 
 class Pace:
@@ -160,7 +104,6 @@ class StreamRecord:
             "vocab_version": last.vocab_version,
             "pts_s": last.pts_s,
             "results_at": time.time(),
-            "energy_method": last.energy.method,
             **sums.fields(),
             **self._pace.fields(),
             **batch.position,
@@ -191,7 +134,7 @@ class StreamRecord:
                 _trim(self._early)
         if self._unsent:
             # Fenced, so that nothing is written for a stream that was removed meanwhile.
-            self._log.tell(self.token, {"joules": self._sums.joules})
+            self._log.tell(self.token, self._sums.energy_fields())
             self._log.settle(list(self._unsent))
             self._unsent.clear()
 

@@ -35,8 +35,10 @@ class StreamStatus:
         restarts: how often somebody else had to take the stream over.
         vocab_version: of the last durable result.
         tokens_full, tokens_kept: sums over all durable results of models with patches.
-        joules: sum over all durable results whose energy is known; None before the first.
-        energy_method: how joules were found.
+        joules, above_idle_joules: sums over the durable results whose energy is known; None before the first.
+        metered_frames: how many results `joules` is of.
+        energy_method: how `joules` was found. Where it changes, the three fields before begin anew: joules of
+            different methods are never added up.
         fps, latency_ms: of late: results per second, and median of the total latency.
     """
 
@@ -60,6 +62,8 @@ class StreamStatus:
     tokens_full: int = 0
     tokens_kept: int = 0
     joules: float | None = None
+    above_idle_joules: float | None = None
+    metered_frames: int = 0
     energy_method: str | None = None
     fps: float | None = None
     latency_ms: float | None = None

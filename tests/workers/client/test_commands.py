@@ -55,7 +55,8 @@ def test_the_list_says_what_each_stream_is_doing_and_what_it_costs(service: Serv
     frames.know(
         **{"state": "reconnecting", "reason": "no picture for 10 s", "fps": 4.96, "latency_ms": 63.4},
         **{"tokens_full": 2560, "tokens_kept": 640, "joules": 4.1, "vocab_version": 3},
-        **{"ingest": {"replica": "a", "node": "n", "pid": 4711}, "energy_method": "estimate"},
+        **{"ingest": {"replica": "a", "node": "n", "pid": 4711}},
+        **{"energy_method": "estimate", "metered_frames": 10},
     )
     head, row = succeeds("streams", "list", *at).stdout.splitlines()
     assert " ".join(head.split()) == "id state source fps tokens kept J/frame latency words worker"
