@@ -17,6 +17,7 @@ import random
 import statistics
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +60,13 @@ def soak(folder: Path, minutes: float, seed: int) -> dict[str, Any]:
             elif fault == "redis":
                 _redis_of(service).kill()
             else:
+                # Whoever takes over from one that was just killed may not have said so yet.
+                until(partial(_lives, service, followed, fault), 120, f"no {fault} takes over")
                 service.kill_worker(followed, fault)
             faults[fault] += 1
             time.sleep(EVERY_S)
             # Redis and the service's answers may be away for a moment.
-            until(service.ready, 60, "the service does not come back")
+            until(service.ready, 120, "the service does not come back")
             memory.append((now / (minutes * 60), _memory_mb(service)))
         tail.more(20)
         tail.stop()
@@ -83,6 +86,11 @@ def soak(folder: Path, minutes: float, seed: int) -> dict[str, Any]:
         "memory_end_mb": round(end),
         "growth": round(end / warm - 1, 4),
     }
+
+
+def _lives(service: Service, stream: str, role: str) -> bool:
+    worker = service.status(stream)[role]
+    return worker is not None and psutil.pid_exists(worker["pid"])
 
 
 def _redis_of(service: Service) -> psutil.Process:
