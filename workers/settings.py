@@ -183,6 +183,7 @@ class ServiceSettings(BaseModel):
         redis_bytes: memory for data of the embedded server; beyond it nothing more is written.
         model: of streams that name none.
         kept_results: how many results of a stream Redis keeps, give or take a few.
+        log_format: of what the service and its replicas log; "json" for one object per line.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -196,6 +197,7 @@ class ServiceSettings(BaseModel):
     redis_bytes: Annotated[int, Field(ge=64 * 2**20)] = 2 * 2**30
     model: str = DEFAULT_MODEL
     kept_results: Annotated[int, Field(ge=100)] = 10_000
+    log_format: Literal["text", "json"] = "text"
     gateway: GatewaySettings = GatewaySettings()
     ingest: IngestSettings = IngestSettings()
     inference: InferenceSettings = InferenceSettings()

@@ -60,6 +60,11 @@ import click
     help="Settings as TOML, YAML or JSON. The environment (VWT_PORT, VWT_INGEST__LEASE_S, ...) wins over it, "
     "and options over both.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    help="Of notices, and of the replicas' logs; json for one object per line.  [default: text]",
+)
 @click.option("--print-config", is_flag=True, help="Print the settings in effect as YAML, and end.")
 @click.option("--quiet", is_flag=True, help="Say nothing but errors.")
 def serve(
@@ -83,8 +88,10 @@ def serve(
     from rich.console import Console
 
     from workers.notices import Notices
+    from workers.telemetry.notices import JsonNotices
 
-    notices = Notices(Console(stderr=True, quiet=quiet), quiet)
+    json_lines = settings.log_format == "json"
+    notices = JsonNotices(quiet) if json_lines else Notices(Console(stderr=True, quiet=quiet), quiet)
     with notices.waiting("starting"):
         from workers.serving.service import serve_until_stopped
     serve_until_stopped(settings, sources, notices)

@@ -16,6 +16,7 @@ from pipeline.errors import ServiceError
 from workers.gateway.api import build_api
 from workers.service.messages import TokenSettings
 from workers.settings import ServiceSettings
+from workers.telemetry.logs import log_from_replica, serve_logging
 
 _READY_WITHIN_S = 3.0
 # The first image of a model waits until it is loaded.
@@ -81,6 +82,7 @@ class Gateway:
         keeper: DeploymentHandle[Any],  # noqa: ARG002 - bound so that Serve deploys it
     ) -> None:
         self._settings = ServiceSettings.model_validate(settings)
+        log_from_replica(self._settings.log_format)
         self._backend = ServiceBackend(ingest, inference)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -94,6 +96,7 @@ def gateway_deployment(settings: ServiceSettings) -> serve.Deployment:
         name="Gateway",
         num_replicas=gateway.replicas,
         ray_actor_options={"num_cpus": gateway.num_cpus},
+        logging_config=serve_logging(settings.log_format),
         max_ongoing_requests=gateway.max_connections,
         max_queued_requests=gateway.max_connections,
         graceful_shutdown_timeout_s=_LEAVE_S,

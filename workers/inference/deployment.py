@@ -12,6 +12,7 @@ from workers.inference.scaling import BACKLOG_S, BUSY, STREAMS, BacklogPolicy
 from workers.replica import scaled, where
 from workers.service.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings
 from workers.settings import ServiceSettings
+from workers.telemetry.logs import log_from_replica, serve_logging
 from workers.threads import share_cores
 
 if TYPE_CHECKING:
@@ -39,9 +40,11 @@ class Inference:
         from workers.inference.core import InferenceCore
         from workers.inference.device_ledger import shared_exchange
 
+        known = ServiceSettings.model_validate(settings)
+        log_from_replica(known.log_format)
         self._where = where()
         self._core: InferenceCore | None = InferenceCore(
-            ServiceSettings.model_validate(settings),
+            known,
             self._where,
             lambda uuid: shared_exchange(uuid, self._where["node"], self._where["replica"]),
         )
@@ -89,6 +92,7 @@ def inference_deployment(settings: ServiceSettings) -> serve.Deployment:
     return serve.deployment(
         name="Inference",
         ray_actor_options={"num_cpus": own.num_cpus, "num_gpus": own.num_gpus},
+        logging_config=serve_logging(settings.log_format),
         # Every message that Ingest may have under way finds room: one that was turned away would overtake.
         max_ongoing_requests=settings.ingest.in_flight * settings.ingest.max_streams_per_replica,
         request_router_config=RequestRouterConfig(**_ROUTER),

@@ -22,6 +22,7 @@ from workers.inference.record import StreamRecord
 from workers.metrics.replica import WriteMetrics
 from workers.service.log import FencedError
 from workers.service.messages import BatchDone, FrameBatch
+from workers.telemetry.logs import telling
 
 _LOG = logging.getLogger("vwt.inference")
 _THREADS = 4
@@ -70,6 +71,10 @@ class ResultWriter:
         self._lanes.close()
 
     def _write(self, batch: FrameBatch, request: Request) -> None:
+        with telling(batch.stream):
+            self._append(batch, request)
+
+    def _append(self, batch: FrameBatch, request: Request) -> None:
         try:
             results = results_of(request, batch.stream, batch.first, batch.settings.tokenizer)
             next_frame = self._record(batch).append(batch, results)
@@ -95,7 +100,7 @@ class ResultWriter:
         except FencedError:
             self._records.pop(stream, None)
         except StoreUnavailable as error:
-            _LOG.warning("%s; energies wait for the next ones", error)
+            _LOG.warning("%s; energies wait for the next ones", error, extra={"stream": stream})
 
     def _record(self, batch: FrameBatch) -> StreamRecord:
         record = self._records.get(batch.stream)

@@ -19,6 +19,7 @@ from workers.ingest.surroundings import Surroundings
 from workers.replica import scaled, where
 from workers.service.messages import FrameBatch, ModelFacts, TokenSettings
 from workers.settings import ServiceSettings
+from workers.telemetry.logs import log_from_replica, serve_logging
 
 # So that the number of replicas follows the streams within seconds; by default it takes most of a minute.
 _LOOK_BACK_S = 2.0
@@ -42,6 +43,7 @@ class Ingest:
         # Streams are many: one thread each is enough.
         torch.set_num_threads(1)
         self._settings = ServiceSettings.model_validate(settings)
+        log_from_replica(self._settings.log_format)
         assert self._settings.redis is not None
         # Once, before threads share it: it is set up by its first use.
         self._inference: Any = inference.options()
@@ -112,6 +114,7 @@ def ingest_deployment(settings: ServiceSettings) -> serve.Deployment:
             ingest.scaling, _LOOK_BACK_S, StreamPolicy, streams_per_replica=ingest.streams_per_replica
         ),
         ray_actor_options={"num_cpus": ingest.num_cpus},
+        logging_config=serve_logging(settings.log_format),
         max_ongoing_requests=_IMAGES,
         # There are only images and short questions to wait for.
         graceful_shutdown_wait_loop_s=0.2,

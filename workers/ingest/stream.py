@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipeline.errors import SourceError, UsageError
+from pipeline.errors import SourceError, UsageError, VwtError
 from pipeline.frame import Frame
 from pipeline.preprocess import Preprocessor
 from pipeline.reader import FrameReader
@@ -28,6 +28,7 @@ from workers.service.messages import FrameBatch, FrameFacts, ModelFacts, TokenSe
 from workers.service.spec import StreamSpec
 from workers.service.status import StreamStatus
 from workers.sinks import StreamDeliveries
+from workers.telemetry.logs import telling
 
 _log = logging.getLogger(__name__)
 
@@ -132,6 +133,10 @@ class StreamRun:
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
+        with telling(self.spec.id):
+            self._read()
+
+    def _read(self) -> None:
         try:
             outcome = self._attempt()
         except Stopped:
@@ -161,8 +166,8 @@ class StreamRun:
         scheme = self.spec.source.partition(":")[0].lower()
         remote = scheme in ("rtsp", "rtsps", "http", "https", "camera")
         final = isinstance(error, (SourceError, UsageError)) and not remote
-        if not isinstance(error, (SourceError, UsageError)):
-            _log.warning("%s failed: %s", self.spec.id, one_line(error))
+        if not isinstance(error, VwtError):
+            _log.warning("%s stopped where nobody expected it", self.spec.id, exc_info=error)
         self.teller.tell("failed", one_line(error), **({"ingest": None} if final else {}))
         return Outcome("failed" if final else "retry", self._sender.progressed)
 
@@ -236,7 +241,7 @@ class StreamRun:
         elif notice.kind in ("truncated", "ended"):
             self._flaw = redact(notice.message)
         else:
-            _log.info("%s: %s", self.spec.id, redact(notice.message))
+            _log.info("%s: %s", self.spec.id, notice.message, extra={"stream": self.spec.id})
 
     def _round(self, source: Source, model: ModelFacts, position: Position) -> Position:
         """Sends what is left of one round of the source.

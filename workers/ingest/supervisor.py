@@ -170,7 +170,8 @@ class Supervisor:
         """Takes a lease again that had run out, as it does while Redis is away."""
         token = held.lease.acquire()
         if token is None:
-            _log.warning("%s is read by somebody else now", held.spec.id)
+            stream = held.spec.id
+            _log.warning("%s is read by somebody else now", stream, extra={"stream": stream})
             self._drop(held)
         elif token == held.run.token + 1:
             held.run.go_on(token)

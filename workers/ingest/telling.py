@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from typing import Any
@@ -11,9 +12,11 @@ from vocab.errors import StoreUnavailable
 from workers.service.log import FencedError, ResultLog
 from workers.service.status import State
 
+_logger = logging.getLogger(__name__)
+
 
 class Teller:
-    """Writes changes of a stream's state; after `last_words` it is silent. Used from any thread.
+    """Writes and logs changes of a stream's state; after `last_words` it is silent. Used from any thread.
 
     What cannot be written because Redis is away is kept, and written by the next `flush`; in between only the
     newest change counts. Nothing is written once somebody else has the lease.
@@ -42,6 +45,7 @@ class Teller:
         """Says that the stream is in a state, why, and what else became true with it."""
         with self._lock:
             if not self._silent:
+                self._note(state, reason)
                 self._change(state, reason, facts)
 
     def last_words(self, state: State, reason: str | None = None, **facts: Any) -> None:
@@ -54,6 +58,7 @@ class Teller:
             if self._silent:
                 return
             self._silent = True
+            self._note(state, reason)
             self._change(state, reason, facts)
             if self._event is not None:
                 self._write(quiet=False)
@@ -90,6 +95,11 @@ class Teller:
         """Uses a new token from now on."""
         with self._lock:
             self._token = token
+
+    def _note(self, state: State, reason: str | None) -> None:
+        stream, why = self._log.stream, "" if reason is None else f": {reason}"
+        level = logging.WARNING if state == "failed" else logging.INFO
+        _logger.log(level, "%s is %s%s", stream, state, why, extra={"stream": stream})
 
     def _change(
         self, state: State, reason: str | None, facts: dict[str, Any], everything: bool = False

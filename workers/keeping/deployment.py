@@ -13,9 +13,10 @@ from ray.serve.handle import DeploymentHandle
 from pipeline.errors import ServiceError, VwtError
 from workers.service.messages import ModelFacts
 from workers.settings import ServiceSettings
+from workers.telemetry.logs import log_from_replica, serve_logging
 
 _DESCRIBE_S = 10.0
-_log = logging.getLogger("ray.serve")
+_log = logging.getLogger(__name__)
 
 
 class KeeperService:
@@ -32,6 +33,7 @@ class KeeperService:
 
         known = ServiceSettings(**settings)
         assert known.redis is not None
+        log_from_replica(known.log_format)
         self._inference = inference
         self._facts: dict[str, ModelFacts] = {}
         self._keepers = Keepers(known.redis, known.keeper, self._describe, _log.info)
@@ -65,4 +67,5 @@ def keeper_deployment(settings: ServiceSettings) -> serve.Deployment:
         name="VocabularyKeeper",
         num_replicas=settings.keeper.replicas,
         ray_actor_options={"num_cpus": settings.keeper.num_cpus},
+        logging_config=serve_logging(settings.log_format),
     )(KeeperService)

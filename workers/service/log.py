@@ -63,9 +63,13 @@ class ResultLog:
         client: as `vocab.connection.connect` gives it; used from any thread.
         stream: id of the stream.
         kept: how many results, and energies, Redis keeps, give or take a few.
+
+    Attributes:
+        stream: as given.
     """
 
     def __init__(self, client: RedisClient, stream: str, kept: int) -> None:
+        self.stream = stream
         self._client: Any = client
         self._where = place(client)
         self._keys = StreamKeys(stream)

@@ -39,6 +39,9 @@ def running_ray(settings: ServiceSettings) -> Iterator[Path | None]:
     os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
     # By default Ray lets other work go before its own, and learning would not step back behind inference.
     os.environ.setdefault("RAY_worker_niceness", "0")
+    if settings.log_format == "json":
+        # Of Serve's controller and proxy; replicas see to theirs.
+        os.environ.setdefault("RAY_SERVE_LOG_ENCODING", "JSON")
     if settings.ray_address is not None:
         _check_reachable(settings.ray_address)
 

@@ -23,6 +23,7 @@ from workers.settings import ServiceSettings
 from workers.sinks.opening import open_sink
 from workers.sinks.place import Place, Places, sink_status
 from workers.sinks.sink import Sink
+from workers.telemetry.logs import telling
 
 _log = logging.getLogger(__name__)
 
@@ -121,6 +122,10 @@ class _Delivery:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
+        with telling(self._stream):
+            self._deliver()
+
+    def _deliver(self) -> None:
         backoff = Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         while not self._stopped.is_set():
             try:

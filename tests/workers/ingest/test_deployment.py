@@ -40,7 +40,13 @@ class Inference:
 
 
 @pytest.fixture(scope="module")
-def service():
+def folder():
+    with small_ray() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def service(folder):  # noqa: ARG001 - runs there
     """(handle of Ingest, a client of its Redis); up to two replicas of two streams each."""
     server = Server("valkey")
     settings = ServiceSettings(
@@ -51,14 +57,14 @@ def service():
             "streams_per_replica": 2,
             "scaling": {"max_replicas": 2, "upscale_delay_s": 0.5, "downscale_delay_s": 0.5},
         },
-        access={"allow_folders": ["/"]},
+        access={"allow_folders": ["/"], "allow_hosts": ["*"]},
+        log_format="json",
     )
-    with small_ray():
-        serve.start(http_options={"host": "127.0.0.1", "port": unused_port()})
-        inference = serve.deployment(Inference).options(ray_actor_options={"num_cpus": 0.2})
-        values = settings.model_dump(mode="json")
-        handle = serve.run(ingest_deployment(settings).bind(values, inference.bind(server.url)))
-        yield handle, connect(server.url)
+    serve.start(http_options={"host": "127.0.0.1", "port": unused_port()})
+    inference = serve.deployment(Inference).options(ray_actor_options={"num_cpus": 0.2})
+    values = settings.model_dump(mode="json")
+    handle = serve.run(ingest_deployment(settings).bind(values, inference.bind(server.url)))
+    yield handle, connect(server.url)
     server.close()
 
 
@@ -68,6 +74,23 @@ def endless(tmp_path_factory):
     return lambda name: StreamSpec(
         id=name, source=str(clip), model="any", tokenizer="full", loop=True, realtime=True
     )
+
+
+def test_a_replica_logs_json_that_says_of_which_stream_and_no_credential(service, folder):
+    _, client = service
+    source = f"rtsp://viewer:p%40ss@127.0.0.1:{unused_port()}/live"
+    StreamStore(client).add(StreamSpec(id="dark", source=source, model="any", tokenizer="full"))
+    eventually(lambda: StreamStore(client).status("dark").state == "failed")
+    StreamStore(client).remove("dark")
+    logs = list(folder.glob("session_*/logs/serve/replica_*Ingest*.log"))
+    text = "".join(log.read_text() for log in logs)
+    assert "p%40ss" not in text
+    lines = [json.loads(line) for line in text.splitlines()]
+    failed = next(line for line in lines if line.get("stream") == "dark" and line["level"] == "WARNING")
+    assert failed["logger"] == "workers.ingest.telling"
+    assert failed["message"].startswith("dark is failed: ")
+    assert failed["deployment"] == "Ingest"
+    assert f"_{failed['replica']}" in {log.stem[-len(failed["replica"]) - 1 :] for log in logs}
 
 
 def test_an_image_is_prepared_and_predicted(service):
