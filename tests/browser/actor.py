@@ -23,6 +23,9 @@ FULL = 256
 class Actor(Writer):
     """A stream with results, at about ten a second while `play` is on.
 
+    Attributes:
+        lose: frames dropped before each result, by reason.
+
     Args:
         url: of Redis.
         stream: id of a stream that is there.
@@ -36,6 +39,7 @@ class Actor(Writer):
     ) -> None:
         super().__init__(url, stream)
         self._joules, self._method, self._busy = joules, method, busy
+        self.lose: dict[str, int] = {}
         self._next = 0
         self._sums = {"tokens_full": 0, "tokens_kept": 0}
         self._total: float | None = None
@@ -96,7 +100,7 @@ class Actor(Writer):
             "latency_ms": {"decode": 1.3, "queue": 0.4, "infer": 61.0, "total": 40 + 25 * wave + spike},
             "energy": {"joules": joules, "above_idle_joules": None, "method": self._method, "settled": True,
                        "uncertainty_joules": 0.05},
-            "dropped": {},
+            "dropped": self.lose,
         }  # fmt: skip
 
 

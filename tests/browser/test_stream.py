@@ -20,6 +20,12 @@ def frame(page: Page, number: int | str) -> None:
     expect(page.locator("tbody th").first).to_have_text(str(number))
 
 
+def points(page: Page, chart: int) -> int:
+    """How many points the line of a chart has, once Plotly has drawn it."""
+    expect(page.locator(".chart").nth(chart).locator("path.js-line").first).to_be_attached()
+    return int(page.locator(".plot").nth(chart).evaluate("plot => plot.data[0].x.length"))
+
+
 def test_predictions_and_lines_come_at_once_and_go_on(url: str, act: Act, open_page: Open) -> None:
     actor = act("yard")
     actor.give(200)
@@ -31,11 +37,39 @@ def test_predictions_and_lines_come_at_once_and_go_on(url: str, act: Act, open_p
     expect(charts.nth(0)).to_contain_text(re.compile(r"Tokens kept.*\d %"))
     expect(charts.nth(1)).to_contain_text(re.compile(r"Energy per frame.*J"))
     expect(charts.nth(2)).to_contain_text(re.compile(r"p50 .*ms.*p99 .*ms"))
-    drawn = charts.nth(0).locator(".line").get_attribute("d") or ""
-    assert drawn.count("L") == 199
+    assert points(page, 0) == 200
     actor.give(5)
     frame(page, 204)
-    expect(charts.nth(0).locator(".line")).not_to_have_attribute("d", drawn)
+    assert points(page, 0) == 205
+
+
+def test_frames_that_were_dropped_are_a_line_for_each_reason(url: str, act: Act, open_page: Open) -> None:
+    actor = act("yard")
+    actor.give(20)
+    page = open_page(f"{url}#/streams/yard").page
+    frame(page, 19)
+    drops = page.locator(".chart").nth(3)
+    expect(drops).to_be_hidden()
+    actor.lose = {"late": 3, "gap": 1}
+    actor.give(2)
+    expect(drops).to_contain_text(re.compile(r"gap 2.*late 6"))
+    assert points(page, 3) == 22
+
+
+def test_the_newest_values_are_told_in_words_where_charts_cannot_be_loaded(
+    url: str, act: Act, open_page: Open
+) -> None:
+    act("yard").give(20)
+    screen = open_page(url)
+    page, screen.offline = screen.page, True
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.route("**/plotly*", lambda route: route.abort())
+    expect(page.locator(".tile")).to_be_visible()
+    assert not [address for address in asked if "plotly" in address]
+    page.get_by_role("link", name="yard").click()
+    frame(page, 19)
+    expect(page.get_by_role("img", name=re.compile(r"^Tokens kept: \d+ % now$"))).to_be_attached()
 
 
 def test_an_energy_that_settles_later_takes_the_place_of_the_first(

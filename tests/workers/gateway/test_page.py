@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,18 @@ def test_nothing_but_the_files_of_the_page_is_served(api: Api, path: str) -> Non
 
 def test_the_page_is_not_given_to_a_name_that_is_rebound_to_this_machine(api: Api) -> None:
     assert api.http.get("/", headers={"Host": "evil.example"}).status_code == 403
+
+
+@pytest.mark.parametrize("coding", ["gzip", "identity"])
+def test_the_library_of_charts_is_kept_by_browsers_under_the_address_of_its_version(
+    api: Api, coding: str
+) -> None:
+    installed = distribution("plotly")
+    answer = api.http.get("/page/plotly.min.js", headers={"Accept-Encoding": coding}, follow_redirects=True)
+    assert answer.history[0].headers["cache-control"] == "no-cache"
+    assert answer.url.path == f"/page/plotly-{installed.version}.min.js"
+    assert answer.headers["content-type"].startswith("text/javascript")
+    assert "immutable" in answer.headers["cache-control"]
+    assert answer.headers.get("content-encoding", "identity") == coding
+    path = Path(str(installed.locate_file("plotly/package_data/plotly.min.js")))
+    assert answer.content == path.read_bytes()

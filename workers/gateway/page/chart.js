@@ -1,66 +1,86 @@
-// Small charts: lines over the latest frames, from zero, with the newest value in words.
+// Charts of the latest frames: lines from zero, with the newest values in words, which are there first.
 
 import { el, write } from "./dom.js";
 import { UNKNOWN } from "./format.js";
+import { line, plotly, theme, whenRecoloured } from "./plotly.js";
 
-const SVG = "http://www.w3.org/2000/svg";
-const WIDTH = 300;
-const HEIGHT = 60;
-// Kept free above the highest point, so that its line is not cut.
-const HEADROOM = 1.08;
+// It zooms and drags nothing, so that a page is scrolled by finger and walked through by keyboard.
+const CONFIG = { displayModeBar: false, responsive: true, scrollZoom: false, doubleClick: false, showTips: false };
 
 /**
- * A chart; returns the element and `set(series)` with one list of numbers (null where unknown) per name.
- * `text` puts a value into words; `top` is the end of the axis, else the highest value is.
+ * A chart; returns the element, `set(x, lines)` and `close()`.
+ *
+ * A line is `{name, values}`, its values numbers, null where unknown. `text` puts a value into words, `hover` does
+ * so in Plotly's templates; `x` and `y` are axes of Plotly's over those here.
  */
-export function chart(title, names, text, top = null) {
-  const drawing = document.createElementNS(SVG, "svg");
-  drawing.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
-  drawing.setAttribute("preserveAspectRatio", "none");
-  drawing.setAttribute("role", "img");
-  const lines = names.map((_, at) => drawn(drawing, `line line-${at}`));
-  const area = names.length === 1 ? drawn(drawing, "area") : null;
-  const newest = names.map(() => el("strong", {}, UNKNOWN));
-  const legend = names.map((name, at) => el("span", { class: `key key-${at}` }, name ? `${name} ` : "", newest[at]));
-  const highest = el("span", { class: "axis" }, UNKNOWN);
+export function chart(title, text, { hover, x = {}, y = {} }) {
+  const box = el("div", { class: "plot", role: "img" });
+  const legend = el("span", { class: "legend" });
+  const element = el("figure", { class: "chart" },
+    el("figcaption", {}, el("span", { class: "name" }, title), legend), box);
+  let drawn = null;
+  let open = true;
+
+  const draw = async () => {
+    if (!drawn || !box.isConnected) return;
+    let library;
+    try {
+      library = await plotly();
+    } catch {
+      // The words tell the same.
+      return;
+    }
+    if (!open) return;
+    box.classList.add("drawn");
+    const lines = drawn.lines.map(({ name, values }, at) => ({
+      x: drawn.at, y: values, name: name || title, line: line(at), mode: "lines", hovertemplate: hover,
+      fill: drawn.lines.length === 1 ? "tozeroy" : "none", fillcolor: `${line(at).color}24`,
+    }));
+    await library.react(box, lines, layout(x, y), CONFIG);
+  };
+  const stop = whenRecoloured(draw);
+
   return {
-    element: el("figure", { class: "chart" },
-      el("figcaption", {}, el("span", { class: "name" }, title), ...legend),
-      el("div", { class: "plot" }, highest, drawing)),
-    set(series) {
-      const values = series.flat().filter((value) => value !== null);
-      const high = top ?? Math.max(0, ...values);
-      write(highest, values.length ? text(high) : UNKNOWN);
-      series.forEach((list, at) => {
-        lines[at].setAttribute("d", path(list, high * HEADROOM));
-        write(newest[at], text(list.findLast((value) => value !== null) ?? null));
-      });
-      area?.setAttribute("d", filled(series[0], high * HEADROOM));
-      const told = names.map((name, at) => `${name} ${newest[at].textContent}`.trim()).join(", ");
-      drawing.setAttribute("aria-label", `${title}: ${told} now, up to ${highest.textContent}`);
+    element,
+    set(at, lines) {
+      drawn = { at, lines };
+      const newest = lines.map(({ name, values }) => [name, text(values.findLast((value) => value !== null) ?? null)]);
+      keys(legend, newest);
+      const told = newest.map((pair) => pair.join(" ").trim()).join(", ");
+      box.setAttribute("aria-label", `${title}: ${told || UNKNOWN} now`);
+      draw();
+    },
+    close() {
+      open = false;
+      stop();
+      if (box.classList.contains("drawn")) window.Plotly.purge(box);
     },
   };
 }
 
-function drawn(drawing, kind) {
-  const made = document.createElementNS(SVG, "path");
-  made.setAttribute("class", kind);
-  drawing.append(made);
-  return made;
+function keys(legend, newest) {
+  while (legend.children.length > newest.length) legend.lastChild.remove();
+  newest.forEach(([name, words], at) => {
+    const key = legend.children[at] ?? legend.appendChild(el("span", { class: "key" }, el("span"), " ", el("strong")));
+    key.classList.toggle("one", newest.length === 1);
+    key.dataset.line = at % 4;
+    write(key.firstChild, name);
+    write(key.lastChild, words);
+  });
 }
 
-const place = (list, high) => (value, at) =>
-  `${((at / Math.max(1, list.length - 1)) * WIDTH).toFixed(1)} ${(HEIGHT * (1 - value / (high || 1))).toFixed(1)}`;
-
-/** A line that is broken where nothing is known. */
-function path(list, high) {
-  const point = place(list, high);
-  return list.map((value, at) => (value === null ? "" : `${at && list[at - 1] !== null ? "L" : "M"}${point(value, at)}`)).join("");
-}
-
-function filled(list, high) {
-  const point = place(list, high);
-  return list.length < 2 || list.includes(null) ? "" : `M0 ${HEIGHT}L${list.map(point).join("L")}L${WIDTH} ${HEIGHT}Z`;
+function layout(x, y) {
+  const { ink, faint, line: rule, panel, field } = theme();
+  const em = parseFloat(getComputedStyle(document.documentElement).fontSize);
+  const font = { family: "system-ui, sans-serif", size: 0.75 * em, color: faint };
+  const axis = { fixedrange: true, zeroline: false, gridcolor: rule, automargin: false };
+  return {
+    font, showlegend: false, dragmode: false, hovermode: "x unified", paper_bgcolor: "transparent", plot_bgcolor: "transparent",
+    margin: { l: 3.4 * em, r: 0.4 * em, t: 0.6 * em, b: 0.3 * em }, autosize: true,
+    hoverlabel: { bgcolor: panel, bordercolor: field, font: { ...font, color: ink } },
+    xaxis: { ...axis, showgrid: false, showticklabels: false, ...x },
+    yaxis: { ...axis, nticks: 4, rangemode: "tozero", ...y },
+  };
 }
 
 /** The `share` quantile of the last `count` values up to each place (nearest rank). */

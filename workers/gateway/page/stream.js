@@ -2,16 +2,17 @@
 
 import { actions } from "./actions.js";
 import { badge, el, figures, write } from "./dom.js";
-import { duration, joules, milliseconds, number, percent, prediction, UNKNOWN } from "./format.js";
-import { chart, rolling } from "./chart.js";
+import { joules, milliseconds, number, percent, prediction, UNKNOWN } from "./format.js";
+import { lately, share } from "./lately.js";
 import { Preview } from "./preview.js";
 import { saving } from "./saving.js";
 import { Tail } from "./tail.js";
 import { reason } from "./wall.js";
 
-const DRAW_MS = 500;
+const DRAW_MS = 1000;
+// What comes within so long is drawn together.
+const GATHER_MS = 100;
 const SHOWN = 15;
-const QUANTILES_OVER = 100;
 const COLUMNS = ["Frame", "Time", "Prediction", "Tokens", "Energy", "Latency"];
 const FACTS = ["Model", "Frames/s", "Vocabulary", "Tokenizer", "Results", "Energy so far", "Reads", "Predicts", "Taken over"];
 
@@ -25,10 +26,7 @@ export function streamView(id, streams) {
     preview.map = map.checked;
     preview.again();
   } });
-  const tokens = chart("Tokens kept", [""], percent, 1);
-  const energy = chart("Energy per frame", [""], joules);
-  const latency = chart("Latency", ["p50", "p99"], milliseconds);
-  const span = el("p", { class: "basis" });
+  const lines = lately();
   const facts = figures(FACTS, "facts");
   const drops = el("ul", { class: "drops" });
   const savings = saving();
@@ -40,7 +38,7 @@ export function streamView(id, streams) {
     el("div", { class: "columns" },
       el("section", { class: "panel", "aria-label": "Picture" }, preview.box,
         el("label", { class: "check" }, map, "token map: hatched patches were merged or dropped")),
-      el("section", { class: "panel", "aria-label": "Lately" }, tokens.element, energy.element, latency.element, span),
+      lines.element,
       el("div", { class: "stack" },
         el("section", { class: "panel", "aria-label": "Figures" }, facts.list, el("h3", {}, "Frames dropped"), drops),
         savings.element),
@@ -50,22 +48,24 @@ export function streamView(id, streams) {
           el("table", {}, el("thead", {}, el("tr", {}, ...COLUMNS.map((name) => el("th", { scope: "col" }, name)))), rows)))));
   let tail = null;
   let createdAt = null;
-  let drawn = 0;
+  let timer = 0;
+  let drawnAt = -Infinity;
 
   const draw = () => {
-    drawn = 0;
+    timer = 0;
+    drawnAt = performance.now();
     const results = [...tail.results.values()];
-    const totals = results.map((result) => result.latency_ms?.total ?? null);
-    tokens.set([results.map((result) => share(result))]);
-    energy.set([results.map((result) => result.energy?.joules ?? null)]);
-    latency.set([rolling(totals, 0.5, QUANTILES_OVER), rolling(totals, 0.99, QUANTILES_OVER)]);
-    write(span, spanOf(results, streams.all.get(id)));
+    lines.set(results, streams.all.get(id)?.status.fps);
     rows.replaceChildren(...results.slice(-SHOWN).reverse().map(row));
     element.dataset.newest = results.at(-1)?.frame ?? "";
     const words = { live: "live", connecting: "connecting …", gone: "the stream was removed" }[tail.state];
     write(link, [words, ...tail.gaps.slice(-1)].join("; "));
   };
-  const later = () => { drawn ||= setTimeout(draw, DRAW_MS); };
+  const later = () => {
+    if (!document.hidden) timer ||= setTimeout(draw, Math.max(GATHER_MS, drawnAt + DRAW_MS - performance.now()));
+  };
+  const seen = () => { if (tail) later(); };
+  document.addEventListener("visibilitychange", seen);
 
   return {
     element,
@@ -94,15 +94,13 @@ export function streamView(id, streams) {
       buttons.update(view);
     },
     close() {
-      clearTimeout(drawn);
+      clearTimeout(timer);
+      document.removeEventListener("visibilitychange", seen);
+      lines.close();
       tail?.close();
       preview.close();
     },
   };
-}
-
-function share({ tokens }) {
-  return tokens?.full ? tokens.kept / tokens.full : null;
 }
 
 function row(result) {
@@ -112,13 +110,6 @@ function row(result) {
     joules(energy?.joules), milliseconds(took?.total),
   ];
   return el("tr", {}, el("th", { scope: "row" }, `${frame}`), ...texts.map((text) => el("td", {}, text)));
-}
-
-function spanOf(results, view) {
-  if (!results.length) return "No results yet.";
-  const fps = view?.status.fps;
-  const long = fps > 0 ? `, about ${duration(results.length / fps)}` : "";
-  return `The last ${results.length} frames${long}. p50 and p99: of the ${QUANTILES_OVER} frames up to each.`;
 }
 
 function factsOf({ settings, status }) {
