@@ -27,7 +27,7 @@ class TokenizerOptions:
     """How frames are tokenized.
 
     Attributes:
-        name: "full", "intra" or "inter".
+        name: "full", "intra" or "inter"; None for inter, or full where the model takes no other.
         threshold: of inter: cosine distance up to which a patch matches a word.
         drop: of intra: share of patches dropped.
         vocab: of inter: file with words; None to learn them from the stream.
@@ -35,7 +35,7 @@ class TokenizerOptions:
         warmup_frames: of inter without a file: how many frames to learn from.
     """
 
-    name: str = "inter"
+    name: str | None = None
     threshold: float = DEFAULT_THRESHOLD
     drop: float = DEFAULT_DROP
     vocab: Path | None = None

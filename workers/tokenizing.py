@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from pipeline.defaults import default_tokenizer
 from pipeline.errors import UsageError
 from pipeline.models.base import Model
 from pipeline.stream import StreamState
@@ -16,18 +17,25 @@ from workers.options import RunOptions, TokenizerOptions
 
 def load_vocabulary(options: TokenizerOptions) -> Vocabulary | None:
     """The words of `--vocab`, read before anything slow; None where there is no file or no need of one."""
-    if options.name != "inter" or options.vocab is None:
+    if options.name not in (None, "inter") or options.vocab is None:
         return None
     return Vocabulary.load(options.vocab)
 
 
-def check_takes(options: TokenizerOptions, model: Model) -> None:
-    """Raises UsageError when the model does not take the tokenizer."""
-    if options.name not in model.tokenizers:
+def tokenizer_for(options: TokenizerOptions, model: Model) -> str:
+    """The name of the tokenizer asked for; where none was, of the one that suits the model.
+
+    Raises:
+        UsageError: the model does not take it.
+    """
+    # Whoever gives words wants them used.
+    name = options.name or ("inter" if options.vocab is not None else default_tokenizer(model.tokenizers))
+    if name not in model.tokenizers:
         raise UsageError(
-            f"model '{model.name}' does not take --tokenizer {options.name}: only Vision Transformers with "
+            f"model '{model.name}' does not take --tokenizer {name}: only Vision Transformers with "
             f"plain patches drop or merge tokens; use --tokenizer {' or '.join(model.tokenizers)}"
         )
+    return name
 
 
 @contextmanager
@@ -54,11 +62,11 @@ def stream_state(
         ServiceError: Redis does not answer.
     """
     tokenizer = options.tokenizer
-    check_takes(tokenizer, model)
+    chosen = tokenizer_for(tokenizer, model)
     rolling = options.rolling.resolved(live)
-    if tokenizer.name == "full":
+    if chosen == "full":
         yield StreamState(name, FullTokenizer())
-    elif tokenizer.name == "intra":
+    elif chosen == "intra":
         yield StreamState(name, IntraTokenizer(tokenizer.drop))
     elif vocabulary is not None:
         _check_fits(vocabulary, model)
@@ -72,11 +80,11 @@ def stream_state(
 
 def check_tokenizer(options: TokenizerOptions) -> None:
     """Refuses tokenizer settings that cannot be right, before anything slow happens."""
-    if options.name not in TOKENIZERS:
+    if options.name not in (None, *TOKENIZERS):
         raise UsageError(f"unknown tokenizer '{options.name}'; use one of {', '.join(TOKENIZERS)}")
     if options.name == "intra":
         IntraTokenizer(options.drop)
-    if options.name == "inter":
+    if options.name in (None, "inter"):
         InterTokenizer.check(options.threshold)
 
 

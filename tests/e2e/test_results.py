@@ -90,6 +90,11 @@ def test_the_joules_of_all_frames_idle_time_and_the_rest_add_up(tmp_path: Path) 
     assert sum(parts) == pytest.approx(ledger["counter_joules"], abs=1e-9)
 
 
+def test_a_model_without_patches_runs_in_full_unless_told_otherwise() -> None:
+    done = succeeds("run", "sample:carphone", "--model", "null", "--max-frames", "3", "--out", "-")
+    assert [result["tokenizer"] for result in results_of(done.stdout)] == ["full"] * 3
+
+
 def test_without_a_meter_energy_is_null_and_says_why() -> None:
     done = succeeds("run", "sample:carphone", *NULL, "--meter", "none", "--max-frames", "3", "--out", "-")
     for result in results_of(done.stdout):

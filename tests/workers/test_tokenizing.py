@@ -42,6 +42,7 @@ def words(patch_size: int = 14, normalisation: Normalisation | None = None) -> V
     [
         TokenizerOptions("half"),
         TokenizerOptions("inter", threshold=2.1),
+        TokenizerOptions(threshold=2.1),
         TokenizerOptions("inter", threshold=-0.1),
         TokenizerOptions("inter", threshold=float("nan")),
         TokenizerOptions("intra", drop=1.0),
@@ -61,6 +62,17 @@ def test_a_setting_of_another_tokenizer_does_not_matter() -> None:
 def test_a_model_without_patches_takes_full_only() -> None:
     with pytest.raises(UsageError, match=r"does not take --tokenizer inter: .* use --tokenizer full"):
         first_state(TokenizerOptions("inter"), NullModel(torch.device("cpu")))
+
+
+def test_without_a_tokenizer_the_model_gets_one_that_it_takes() -> None:
+    assert not first_state(TokenizerOptions(), NullModel(torch.device("cpu"))).learning
+    assert first_state(TokenizerOptions(), Patched()).learning
+
+
+def test_words_alone_ask_for_inter() -> None:
+    assert first_state(TokenizerOptions(vocab=Path("words")), Patched(), words()).vocabulary is not None
+    with pytest.raises(UsageError, match="does not take --tokenizer inter"):
+        first_state(TokenizerOptions(vocab=Path("words")), NullModel(torch.device("cpu")))
 
 
 @pytest.mark.parametrize("name", ["full", "intra"])

@@ -29,7 +29,11 @@ _STDERR_FD = 2
 
 @click.command(short_help="Run one source: predictions and joules per frame.")
 @click.argument("source")
-@click.option("--tokenizer", default="inter", metavar="NAME", show_default=True, help="full, intra or inter.")
+@click.option(
+    "--tokenizer",
+    metavar="NAME",
+    help="full, intra or inter.  [default: inter, or full where the model takes no other]",
+)
 @click.option(
     "--threshold",
     type=float,
