@@ -111,17 +111,23 @@ def read_scope(url: str, scope: str) -> Report:
         raise ServiceError(str(error)) from error
 
 
+def sheet_png(report: Report) -> bytes:
+    """The contact sheet as PNG."""
+    record = report.newest_record
+    sheet = contact_sheet(report.vocabulary, None if record is None else record.coverage.usage)
+    _, png = cv2.imencode(".png", sheet[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    return bytes(png.tobytes())
+
+
 def write_sheet(report: Report, path: Path) -> None:
     """Writes the contact sheet as PNG.
 
     Raises:
         VwtError: it cannot be written.
     """
-    record = report.newest_record
-    sheet = contact_sheet(report.vocabulary, None if record is None else record.coverage.usage)
-    _, png = cv2.imencode(".png", sheet[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    png = sheet_png(report)
     try:
-        path.write_bytes(png.tobytes())
+        path.write_bytes(png)
     except OSError as error:
         raise write_failure(path, error) from error
 

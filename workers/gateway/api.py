@@ -21,6 +21,7 @@ from workers.gateway.preview import preview_routes
 from workers.gateway.problems import answer_with_problems
 from workers.gateway.results import result_routes
 from workers.gateway.streams import stream_routes
+from workers.gateway.words import word_routes
 from workers.settings import ServiceSettings
 
 
@@ -57,6 +58,7 @@ def build_api(settings: ServiceSettings, backend: Backend) -> FastAPI:
     app.include_router(stream_routes(settings, connections))
     app.include_router(result_routes(connections))
     app.include_router(preview_routes(connections))
+    app.include_router(word_routes(settings, connections))
     app.include_router(frame_routes(settings, backend))
     app.include_router(health_routes(connections, backend))
     app.include_router(metric_routes(connections))
