@@ -14,7 +14,11 @@ from dockerfile_parse import DockerfileParser
 from tests.deploy.files import DEPLOY, KUBERAY, ROOT, document
 from workers.cli import cli
 
-_DOCUMENTS = [*sorted(DEPLOY.rglob("*.md")), ROOT / "CONTRIBUTING.md"]
+_DOCUMENTS = [
+    *sorted(DEPLOY.rglob("*.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted(ROOT.glob("*.md")),
+]
 _FENCED = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`(vwt [^`]+)`")
 # What stands before the words that `vwt` gets: a path to it, or a container whose entry point it is.
