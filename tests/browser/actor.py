@@ -32,13 +32,16 @@ class Actor(Writer):
         joules: of a frame of all tokens; None for a device without a meter.
         method: of metering.
         busy: share of the tokens that is kept.
+        version: of the words in use; None while there are none.
     """
 
     def __init__(
-        self, url: str, stream: str, joules: float | None = 0.8, method: str = "nvml", busy: float = 0.5
-    ) -> None:
+        self, url: str, stream: str, joules: float | None = 0.8, method: str = "nvml", busy: float = 0.5,
+        version: int | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(url, stream)
         self._joules, self._method, self._busy = joules, method, busy
+        self.version = version
         self.lose: dict[str, int] = {}
         self._next = 0
         self._sums = {"tokens_full": 0, "tokens_kept": 0}
@@ -51,8 +54,8 @@ class Actor(Writer):
         results = [self._result(number) for number in range(self._next, self._next + count)]
         fields = {
             "state": "running", "reason": None, "results_at": time.time(), "joules": self._total,
-            "energy_method": self._method, "fps": 10.0, "latency_ms": 63.0, "vocab_version": 3, "live": True,
-            "ingest": {"replica": "a", "node": "10.0.0.7", "pid": 4100},
+            "energy_method": self._method, "fps": 10.0, "latency_ms": 63.0, "vocab_version": self.version,
+            "live": True, "tokenizer": "inter", "ingest": {"replica": "a", "node": "10.0.0.7", "pid": 4100},
             "inference": {"replica": "b", "node": "10.0.0.7", "pid": 4200}, **self._sums, **status,
         }  # fmt: skip
         self.log.append(self.token, self._next, [json.dumps(result) for result in results], fields)
@@ -93,7 +96,7 @@ class Actor(Writer):
         spike = 70 if number % 53 == 0 else 0
         return {
             "stream": self.stream, "frame": number, "pts_s": number / 10, "captured_at": None,
-            "model": "dinov2_vits14_saliency", "tokenizer": "inter", "vocab_version": 3,
+            "model": "dinov2_vits14_saliency", "tokenizer": "inter", "vocab_version": self.version,
             "tokens": {"full": FULL, "kept": kept},
             "prediction": {"kind": "regions", "regions": [
                 {"x": 0.4, "y": 0.3, "w": 0.1, "h": 0.2, "score": 0.5 + 0.4 * wave}]},

@@ -4,12 +4,14 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.actor import MAP_SIZE, PLAIN_SIZE, Actor
 from tests.browser.conftest import Screen
 from tests.browser.test_wall import figure
+from tests.vocab.servers import Server
 from tests.workers.gateway.serving import Api
+from tests.workers.gateway.words import WORDS, publish
 
 Act = Callable[..., Actor]
 Open = Callable[..., Screen]
@@ -20,10 +22,16 @@ def frame(page: Page, number: int | str) -> None:
     expect(page.locator("tbody th").first).to_have_text(str(number))
 
 
+def charts(page: Page) -> Locator:
+    """The charts of the latest frames."""
+    return page.get_by_role("region", name="Lately").locator(".chart")
+
+
 def points(page: Page, chart: int) -> int:
     """How many points the line of a chart has, once Plotly has drawn it."""
-    expect(page.locator(".chart").nth(chart).locator("path.js-line").first).to_be_attached()
-    return int(page.locator(".plot").nth(chart).evaluate("plot => plot.data[0].x.length"))
+    shown = charts(page).nth(chart)
+    expect(shown.locator("path.js-line").first).to_be_attached()
+    return int(shown.locator(".plot").evaluate("plot => plot.data[0].x.length"))
 
 
 def test_predictions_and_lines_come_at_once_and_go_on(url: str, act: Act, open_page: Open) -> None:
@@ -33,10 +41,9 @@ def test_predictions_and_lines_come_at_once_and_go_on(url: str, act: Act, open_p
     frame(page, 199)
     expect(page.locator("tbody tr").first).to_contain_text("1 region, best")
     expect(page.get_by_text("The last 200 frames, about 20 s.")).to_be_visible()
-    charts = page.locator(".chart")
-    expect(charts.nth(0)).to_contain_text(re.compile(r"Tokens kept.*\d %"))
-    expect(charts.nth(1)).to_contain_text(re.compile(r"Energy per frame.*J"))
-    expect(charts.nth(2)).to_contain_text(re.compile(r"p50 .*ms.*p99 .*ms"))
+    expect(charts(page).nth(0)).to_contain_text(re.compile(r"Tokens kept.*\d %"))
+    expect(charts(page).nth(1)).to_contain_text(re.compile(r"Energy per frame.*J"))
+    expect(charts(page).nth(2)).to_contain_text(re.compile(r"p50 .*ms.*p99 .*ms"))
     assert points(page, 0) == 200
     actor.give(5)
     frame(page, 204)
@@ -48,7 +55,7 @@ def test_frames_that_were_dropped_are_a_line_for_each_reason(url: str, act: Act,
     actor.give(20)
     page = open_page(f"{url}#/streams/yard").page
     frame(page, 19)
-    drops = page.locator(".chart").nth(3)
+    drops = charts(page).nth(3)
     expect(drops).to_be_hidden()
     actor.lose = {"late": 3, "gap": 1}
     actor.give(2)
@@ -70,6 +77,25 @@ def test_the_newest_values_are_told_in_words_where_charts_cannot_be_loaded(
     page.get_by_role("link", name="yard").click()
     frame(page, 19)
     expect(page.get_by_role("img", name=re.compile(r"^Tokens kept: \d+ % now$"))).to_be_attached()
+
+
+def test_its_words_are_drawn_anew_with_every_version(
+    url: str, redis: Server, act: Act, open_page: Open
+) -> None:
+    actor = act("yard", {"words": WORDS})
+    scope = "yard/dinov2_vits14_saliency"
+    actor.version = publish(redis.url, scope, covered=0.75)
+    actor.give(10)
+    page = open_page(f"{url}#/streams/yard").page
+    panel = page.get_by_role("region", name="Words")
+    for version in (1, 2):
+        expect(panel).to_contain_text(f"Words (version {version})")
+        expect(panel.get_by_alt_text(f"All {WORDS} words of version {version}")).to_be_visible()
+        expect(panel).to_contain_text("1 of them without a patch")
+        expect(panel.locator(".chart")).to_contain_text("75 %")
+        if version == 1:
+            actor.version = publish(redis.url, scope, covered=0.75)
+            actor.give(1)
 
 
 def test_an_energy_that_settles_later_takes_the_place_of_the_first(
@@ -94,7 +120,9 @@ def test_the_picture_is_shown_with_and_without_the_token_map(url: str, act: Act,
 def test_figures_name_workers_words_and_drops(url: str, act: Act, open_page: Open) -> None:
     actor = act("yard")
     actor.give(10, dropped={"late": 12, "gap": 0, "reconnect": 3}, vocab_version=7, restarts=1)
-    page = open_page(f"{url}#/streams/yard").page
+    screen = open_page(f"{url}#/streams/yard")
+    # These words are in no store.
+    page, screen.refusals = screen.page, {404}
     facts = page.get_by_role("region", name="Figures")
     expect(figure(facts, "Vocabulary")).to_have_text("version 7")
     expect(figure(facts, "Predicts")).to_have_text("pid 4200, 10.0.0.7")

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from anyio import CapacityLimiter, to_process
+from anyio import BrokenWorkerProcess, CapacityLimiter, to_process
 from fastapi import APIRouter
 from starlette.responses import Response
 
@@ -18,7 +18,7 @@ from vocab.keys import ScopeKeys
 from vocab.redis_errors import redis_errors
 from workers.gateway.connections import Connections
 from workers.gateway.problems import Problem, responses, unavailable
-from workers.service.spec import StreamSpec
+from workers.service.streams import StreamStore
 from workers.settings import ServiceSettings
 
 # Of so many versions the pictures are kept; each is about a megabyte.
@@ -43,7 +43,8 @@ def word_routes(settings: ServiceSettings, connections: Connections) -> APIRoute
         spec = await connections.spec(stream)
         version = await connections.call(lambda client: _current(client, spec.word_scope))
         if version is None:
-            raise Problem(404, _why_none(spec), "no-words")
+            status = await connections.call(lambda client: StreamStore(client).status(stream))
+            raise Problem(404, _why_none(stream, spec.tokenizer or status.tokenizer), "no-words")
         return spec.word_scope, version
 
     async def aside(function: Callable[[str, str], T], scope: str) -> T:
@@ -53,6 +54,16 @@ def word_routes(settings: ServiceSettings, connections: Connections) -> APIRoute
             return await to_process.run_sync(function, url, scope, limiter=one_at_a_time)
         except VocabularyError as error:
             raise unavailable(str(error)) from error
+        except BrokenWorkerProcess as error:
+            raise unavailable("the process that reads words was ended; try again in a moment") from error
+
+    async def draw(scope: str) -> bytes:
+        version, final, png = await aside(_drawn, scope)
+        if final:
+            sheets[scope, version] = png
+            while len(sheets) > _KEPT_SHEETS:
+                sheets.popitem(last=False)
+        return png
 
     @router.get("/{stream}/words", responses=responses(401, 404, 503))
     async def words(stream: str) -> dict[str, Any]:
@@ -63,14 +74,8 @@ def word_routes(settings: ServiceSettings, connections: Connections) -> APIRoute
     @router.get("/{stream}/words.png", response_class=Response, responses=_SHEET | responses(401, 404, 503))
     async def sheet(stream: str) -> Response:
         """A picture of the current words, as `vwt vocab show --sheet` draws it."""
-        key = await version_of(stream)
-        png = sheets.get(key)
-        if png is None:
-            version, final, png = await aside(_drawn, key[0])
-            if final:
-                sheets[key[0], version] = png
-                while len(sheets) > _KEPT_SHEETS:
-                    sheets.popitem(last=False)
+        current = await version_of(stream)
+        png = sheets.get(current) or await draw(current[0])
         return Response(png, media_type="image/png", headers={"Cache-Control": "no-store"})
 
     return router
@@ -83,10 +88,10 @@ def _current(client: RedisClient, scope: str) -> int | None:
     return None if value is None else int(value)
 
 
-def _why_none(spec: StreamSpec) -> str:
-    if spec.tokenizer != "inter":
-        return f"{spec.id} has no words: its tokenizer is {spec.tokenizer}; with inter it learns some"
-    return f"{spec.id} has no words yet; they are learned from what it sees, so let it run for a moment"
+def _why_none(stream: str, tokenizer: str | None) -> str:
+    if tokenizer not in (None, "inter"):
+        return f"{stream} has no words: its tokenizer is {tokenizer}; with inter it learns some"
+    return f"{stream} has no words yet; they are learned from what it sees, so let it run for a moment"
 
 
 def _described(url: str, scope: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import { Preview } from "./preview.js";
 import { saving } from "./saving.js";
 import { Tail } from "./tail.js";
 import { reason } from "./wall.js";
+import { words } from "./words.js";
 
 const DRAW_MS = 1000;
 // What comes within so long is drawn together.
@@ -30,14 +31,17 @@ export function streamView(id, streams) {
   const facts = figures(FACTS, "facts");
   const drops = el("ul", { class: "drops" });
   const savings = saving();
+  const sheet = words(id);
   const rows = el("tbody");
   const buttons = actions(id, streams);
   const element = el("article", { class: "stream", "data-stream": id },
     el("p", {}, el("a", { href: "#/" }, "← All streams")),
     el("div", { class: "head" }, el("h2", {}, id), state.shown, buttons.shown), why,
     el("div", { class: "columns" },
-      el("section", { class: "panel", "aria-label": "Picture" }, preview.box,
-        el("label", { class: "check" }, map, "token map: hatched patches were merged or dropped")),
+      el("div", { class: "stack" },
+        el("section", { class: "panel", "aria-label": "Picture" }, preview.box,
+          el("label", { class: "check" }, map, "token map: hatched patches were merged or dropped")),
+        sheet.element),
       lines.element,
       el("div", { class: "stack" },
         el("section", { class: "panel", "aria-label": "Figures" }, facts.list, el("h3", {}, "Frames dropped"), drops),
@@ -91,12 +95,14 @@ export function streamView(id, streams) {
       facts.set(factsOf(view));
       dropped(drops, view.status.dropped);
       savings.update(view);
+      sheet.update(view);
       buttons.update(view);
     },
     close() {
       clearTimeout(timer);
       document.removeEventListener("visibilitychange", seen);
       lines.close();
+      sheet.close();
       tail?.close();
       preview.close();
     },
@@ -124,7 +130,7 @@ function factsOf({ settings, status }) {
 }
 
 function tokenizer({ tokenizer: name, threshold, drop }) {
-  return { inter: `inter, threshold ${threshold}`, intra: `intra, ${percent(drop)} dropped` }[name] ?? name;
+  return { inter: `inter, threshold ${threshold}`, intra: `intra, ${percent(drop)} dropped` }[name] ?? name ?? UNKNOWN;
 }
 
 function worker(who) {
