@@ -107,6 +107,11 @@ def test_results_come_over_http_go_on_after_a_restart_and_sigterm_ends_it_in_tim
     results = first.results("bikes", 3)
     assert [result["frame"] for _, result in results] == [0, 1, 2]
     assert results[0][1]["prediction"]["kind"] == "regions"
+    bare = httpx.post(f"{first.url}/v1/streams", json={"source": "sample:bunny", "model": "null"})
+    assert bare.status_code == 201
+    assert {result["tokenizer"] for _, result in first.results("bunny", 3)} == {"full"}
+    assert httpx.get(f"{first.url}/v1/streams/bunny").json()["settings"]["tokenizer"] == "full"
+    assert httpx.delete(f"{first.url}/v1/streams/bunny").status_code == 204
     assert first.end(signal.SIGTERM) == 0
     assert "Traceback" not in first.said
     assert first.process.stdout.read() == ""

@@ -116,7 +116,7 @@ def _state(status: Mapping[str, Any]) -> str:
 
 
 def _tokenizer(settings: Mapping[str, Any]) -> str:
-    name = settings["tokenizer"]
+    name = settings["tokenizer"] or _UNKNOWN
     knob = {"inter": ", threshold {threshold}", "intra": ", drop {drop}"}.get(name, "")
     return f"{name}{knob}".format(**settings)
 

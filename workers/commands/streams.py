@@ -46,7 +46,11 @@ def streams() -> None:
 @click.argument("source")
 @click.option("--name", metavar="ID", help="Its id.  [default: from the source]")
 @click.option("--model", metavar="NAME", help="See `vwt models`.  [default: the service's]")
-@click.option("--tokenizer", metavar="NAME", help="full, intra or inter.  [default: inter]")
+@click.option(
+    "--tokenizer",
+    metavar="NAME",
+    help="full, intra or inter.  [default: inter, or full where the model takes no other]",
+)
 @click.option("--threshold", type=float, help="inter: distance up to which a patch counts as a visual word.")
 @click.option("--drop", type=float, help="intra: share of patches dropped.")
 @click.option("--words", type=int, help="inter: how many visual words.")

@@ -40,7 +40,10 @@ class StreamView(BaseModel):
     source: str
     created_at: float
     revision: int
-    settings: dict[str, Any] = Field(description="As given when the stream was added or changed.")
+    settings: dict[str, Any] = Field(
+        description="As given when the stream was added or changed. Where no tokenizer was given, the one in "
+        "use; null until the model is known."
+    )
     labels: dict[str, str]
     status: StreamStatus
     sinks: list[dict[str, Any]] = Field(description="What each is doing, and where it delivers to.")
@@ -164,12 +167,13 @@ def _shown(client: RedisClient, spec: StreamSpec, status: StreamStatus) -> Strea
     here = f"/v1/streams/{spec.id}"
     links = {name: f"{here}/{name}" for name in ("results", "ws")}
     links |= {"self": here, "preview": f"{here}/preview.mjpeg"}
+    shown = spec.model_dump(include=set(StreamSettings.model_fields) - {"labels", "sinks"})
     return StreamView(
         id=spec.id,
         source=spec.display,
         created_at=spec.created_at,
         revision=spec.revision,
-        settings=spec.model_dump(include=set(StreamSettings.model_fields) - {"labels", "sinks"}),
+        settings=shown | {"tokenizer": spec.tokenizer or status.tokenizer},
         labels=spec.labels,
         status=status,
         sinks=sink_status(client, spec),

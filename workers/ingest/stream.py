@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pipeline.defaults import default_tokenizer
 from pipeline.errors import SourceError, UsageError, VwtError
 from pipeline.frame import Frame
 from pipeline.preprocess import Preprocessor
@@ -86,6 +87,8 @@ class StreamRun:
         self._renewal = threading.Condition()
         self._closing = threading.Lock()
         self._source: Source | None = None
+        # How its frames become tokens; known once the model is.
+        self._tokens: TokenSettings
         # What the source says of its own end.
         self._flaw: str | None = None
         self._sender = Sender(
@@ -177,9 +180,16 @@ class StreamRun:
         self.teller.tell("starting")
         self._deliveries.start()
         model: ModelFacts = self._waited(self._around.describe(self.spec.model))
+        self._tokens = _tokens(self.spec, model)
         source = self._open()
         info = source.info
-        self.teller.tell("running", live=info.live, width=info.width, height=info.height)
+        self.teller.tell(
+            "running",
+            live=info.live,
+            width=info.width,
+            height=info.height,
+            tokenizer=self._tokens.tokenizer,
+        )
         position = resume(self.spec, self._status, next_frame, info.live, time.time())
         while True:
             position = self._round(source, model, position)
@@ -305,9 +315,7 @@ class StreamRun:
             )
             for frame in frames
         ]
-        settings = TokenSettings(
-            spec.model, spec.tokenizer, spec.threshold, spec.drop, spec.words, spec.word_scope
-        )
+        settings = self._tokens
         images = np.stack([frame.image for frame in frames])
         durable = {} if live else position.status(spec)
         self._sender.send(FrameBatch(spec.id, self._token, first, images, facts, settings, durable))
@@ -321,3 +329,8 @@ class StreamRun:
                 lambda: self._token > token or self._stopped.is_set(), self._around.settings.ingest.lease_s
             )
             return self._token if self._token > token else None
+
+
+def _tokens(spec: StreamSpec, model: ModelFacts) -> TokenSettings:
+    tokenizer = spec.tokenizer or default_tokenizer(model.tokenizers)
+    return TokenSettings(spec.model, tokenizer, spec.threshold, spec.drop, spec.words, spec.word_scope)

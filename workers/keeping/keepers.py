@@ -188,9 +188,13 @@ def wanted_scopes(store: StreamStore) -> set[Wanted]:
     Raises:
         StoreUnavailable: Redis cannot say now.
     """
-    specs = [spec for spec in store.all().values() if spec.tokenizer == "inter" and not spec.paused]
+    specs = [spec for spec in store.all().values() if not spec.paused]
     statuses = store.statuses([spec.id for spec in specs])
-    used = [spec for spec, status in zip(specs, statuses, strict=True) if status.state in _USED_IN]
+    used = [
+        spec
+        for spec, status in zip(specs, statuses, strict=True)
+        if status.state in _USED_IN and (spec.tokenizer or status.tokenizer) == "inter"
+    ]
     oldest: dict[str, StreamSpec] = {}
     for spec in sorted(used, key=lambda spec: (spec.created_at, spec.id)):
         oldest.setdefault(spec.word_scope, spec)

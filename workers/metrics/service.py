@@ -104,7 +104,7 @@ class ServiceCollector(Collector):
 
     def _add_stream(self, seen: Seen) -> None:
         spec, status, stream = seen.spec, seen.status, seen.spec.id
-        self._add(INFO, 1, stream, spec.model, spec.tokenizer)
+        self._add(INFO, 1, stream, spec.model, spec.tokenizer or status.tokenizer or "")
         for state in STATES:
             self._add(STATE, status.state == state, stream, state)
         self._add(FRAMES, status.next_frame, stream)

@@ -21,7 +21,7 @@ class StreamSettings(BaseModel):
 
     Attributes:
         model: name as `vwt models` lists it.
-        tokenizer: "full", "intra" or "inter".
+        tokenizer: "full", "intra" or "inter"; None for inter, or full where the model takes no other.
         threshold: of inter: cosine distance up to which a patch counts as a visual word.
         drop: of intra: share of patches dropped.
         words: of inter: how many visual words.
@@ -38,7 +38,7 @@ class StreamSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str = DEFAULT_MODEL
-    tokenizer: Literal["full", "intra", "inter"] = "inter"
+    tokenizer: Literal["full", "intra", "inter"] | None = None
     threshold: Annotated[float, Field(ge=0, le=2)] = DEFAULT_THRESHOLD
     drop: Annotated[float, Field(ge=0, lt=1)] = DEFAULT_DROP
     words: Annotated[int, Field(ge=1, le=65536)] = DEFAULT_WORDS

@@ -22,6 +22,7 @@ class StreamStatus:
         revision: of the spec that it is about.
         live: whether the source comes at its own pace; None before it was opened.
         width, height: of its upright picture in pixels; None before it was opened.
+        tokenizer: in use; None before the model was asked which it takes.
         ingest: who reads it: {"replica", "node", "pid"}; None when nobody does.
         inference: who predicted last: {"replica", "node", "pid"}; None before.
         next_frame: number of the frame after the last durable result.
@@ -49,6 +50,7 @@ class StreamStatus:
     live: bool | None = None
     width: int | None = None
     height: int | None = None
+    tokenizer: str | None = None
     ingest: dict[str, Any] | None = None
     inference: dict[str, Any] | None = None
     next_frame: int = 0

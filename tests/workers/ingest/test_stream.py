@@ -12,7 +12,7 @@ from workers.service.streams import StreamStore
 
 
 def spec_of(source, **settings) -> StreamSpec:
-    return StreamSpec(id="cam", source=str(source), model="any", tokenizer="full", **settings)
+    return StreamSpec(id="cam", source=str(source), model="any", **{"tokenizer": "full", **settings})
 
 
 @pytest.fixture
@@ -142,6 +142,18 @@ def test_another_source_begins_at_its_start_and_goes_on_counting(client, run, wa
     run(spec_of(other, revision=1))
     watch("cam").until_state("ended")
     assert read(watch("cam").results()[100:]) == pictures(other)
+
+
+@pytest.mark.parametrize(("asked", "used"), [(None, "full"), ("inter", "inter")])
+def test_where_no_tokenizer_was_asked_for_the_model_gets_one_that_it_takes(
+    client, run, inference, watch, clip, asked, used
+):
+    # The model takes full only; whether it refuses another one is Inference's to say.
+    run(spec_of(clip, tokenizer=asked, fps=1))
+    watch("cam").until_state("ended")
+
+    assert {batch.settings.tokenizer for batch in inference.calls} == {used}
+    assert StreamStore(client).status("cam").tokenizer == used
 
 
 def test_a_file_that_does_not_exist_fails_for_good(run, watch, tmp_path):

@@ -58,10 +58,10 @@ def keepers(server):
         one.stop()
 
 
-def add(streams: StreamStore, name: str, state: str = "running", **given) -> StreamSpec:
+def add(streams: StreamStore, name: str, state: str = "running", used: str = "inter", **given) -> StreamSpec:
     spec = StreamSpec(id=name, source="camera:0", words=16, model="m", **given)
     streams.add(spec)
-    streams._client.hset(StreamKeys(name).state, mapping=to_fields({"state": state}))
+    streams._client.hset(StreamKeys(name).state, mapping=to_fields({"state": state, "tokenizer": used}))
     return spec
 
 
@@ -79,7 +79,8 @@ def test_the_scopes_of_running_inter_streams_are_wanted_and_no_others(streams):
     add(streams, "lobby", "reconnecting", scope="shared")
     add(streams, "roof", "ended")
     add(streams, "yard", "failed")
-    add(streams, "hall", tokenizer="intra")
+    add(streams, "hall", tokenizer="intra", used="intra")
+    add(streams, "attic", used="full")
     add(streams, "door", paused=True)
 
     assert {one.scope for one in wanted_scopes(streams)} == {"gate/m", "shared"}

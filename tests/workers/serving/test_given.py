@@ -63,6 +63,8 @@ def test_a_clip_is_played_as_a_camera_would_come_and_a_camera_as_it_is(store):
 
     spec = store.get(clip)
     assert (spec.loop, spec.realtime, spec.policy, spec.model) == (True, True, "drop-oldest", "m")
+    # The model takes what suits it.
+    assert spec.tokenizer is None
     spec = store.get(camera)
     assert (spec.loop, spec.realtime, spec.policy) == (False, False, None)
 
