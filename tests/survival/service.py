@@ -25,42 +25,15 @@ READY_S = 120
 PATIENCE_S = 90
 
 
-class Service:
-    """`vwt serve` on a free port; logs to `folder`.
+class Api:
+    """A client of a service at a port of this machine."""
 
-    Args:
-        folder: for logs and data.
-        config: settings by name, nested as in the file.
-        options: more of the command line; without --redis it gets a data folder of its own.
-    """
-
-    def __init__(self, folder: Path, config: dict[str, Any], *options: str) -> None:
-        self.port = _quiet_port()
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        self._config = folder / "config.json"
-        self._config.write_text(json.dumps(config))
-        own = () if "--redis" in options else ("--data-folder", str(folder / "data"))
-        self._options = (*own, *options)
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
-        self.start()
-
-    def start(self) -> None:
-        """Starts it and waits until it is ready."""
-        with (self.folder / "serve.log").open("a") as log:
-            self._process = start(
-                "serve",
-                *("--port", str(self.port), "--config", str(self._config)),
-                *("--allow-host", "127.0.0.1", "--allow-folder", "/"),
-                *self._options,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        until(self.ready, READY_S, f"the service is not ready, see {self.folder}/serve.log")
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20)
 
     def ready(self) -> bool:
         """Whether it can be used."""
-        assert self._process.poll() is None, (self.folder / "serve.log").read_text()[-3000:]
         try:
             return self.http.get("/readyz").status_code == 200
         except httpx.TransportError:
@@ -93,6 +66,44 @@ class Service:
     def tail(self, stream: str, after: str = "0") -> Tail:
         """A client that reads the stream's events."""
         return Tail(f"http://127.0.0.1:{self.port}/v1/streams/{stream}/results", after)
+
+
+class Service(Api):
+    """`vwt serve` on a free port; logs to `folder`.
+
+    Args:
+        folder: for logs and data.
+        config: settings by name, nested as in the file.
+        options: more of the command line; without --redis it gets a data folder of its own.
+    """
+
+    def __init__(self, folder: Path, config: dict[str, Any], *options: str) -> None:
+        super().__init__(quiet_port())
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._config = folder / "config.json"
+        self._config.write_text(json.dumps(config))
+        own = () if "--redis" in options else ("--data-folder", str(folder / "data"))
+        self._options = (*own, *options)
+        self.start()
+
+    def start(self) -> None:
+        """Starts it and waits until it is ready."""
+        with (self.folder / "serve.log").open("a") as log:
+            self._process = start(
+                "serve",
+                *("--port", str(self.port), "--config", str(self._config)),
+                *("--allow-host", "127.0.0.1", "--allow-folder", "/"),
+                *self._options,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        until(self.ready, READY_S, f"the service is not ready, see {self.folder}/serve.log")
+
+    def ready(self) -> bool:
+        """Whether it can be used."""
+        assert self._process.poll() is None, (self.folder / "serve.log").read_text()[-3000:]
+        return super().ready()
 
     def kill_worker(self, stream: str, role: str) -> int:
         """Ends the worker of that role ("ingest", "inference") at once, as a power cut would; its pid."""
@@ -235,7 +246,7 @@ def until(
         time.sleep(every_s)
 
 
-def _quiet_port() -> int:
+def quiet_port() -> int:
     """A free port below those that the system gives out by itself, which Ray takes dozens of as it starts."""
     for port in random.sample(range(20_000, 30_000), 100):
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
