@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import ipaddress
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -33,6 +35,19 @@ def _check_host(host: str) -> str:
     if "/" in host:
         ipaddress.ip_network(host, strict=False)
     return host
+
+
+def _check_collector(endpoint: str) -> str:
+    url = urlsplit(endpoint)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise ValueError("it must be a URL as http://localhost:4318")
+    if "@" in url.netloc:
+        raise ValueError("credentials of a collector go into OTEL_EXPORTER_OTLP_HEADERS")
+    try:
+        importlib.import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+    except ImportError:
+        raise ValueError("traces need more packages: pip install 'vwt-stream[trace]'") from None
+    return endpoint
 
 
 def _full_weights(weights: str) -> str:
@@ -170,6 +185,23 @@ class AccessSettings(BaseModel):
     allow_folders: Annotated[list[FullPath], BeforeValidator(_split)] = Field(default_factory=list)
 
 
+class TraceSettings(BaseModel):
+    """Traces of messages from decoding to results, for whoever runs an OpenTelemetry collector.
+
+    Needs `pip install 'vwt-stream[trace]'`. Headers that the collector asks for, such as a token, come from
+    OTEL_EXPORTER_OTLP_HEADERS in the environment of the replicas.
+
+    Attributes:
+        endpoint: base URL that takes OTLP over HTTP, as http://localhost:4318; None for no traces.
+        ratio: share of the messages that are traced.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    endpoint: Annotated[str, AfterValidator(_check_collector)] | None = None
+    ratio: Annotated[float, Field(ge=0, le=1)] = 0.05
+
+
 class ServiceSettings(BaseModel):
     """All of the service.
 
@@ -203,3 +235,4 @@ class ServiceSettings(BaseModel):
     inference: InferenceSettings = InferenceSettings()
     keeper: KeeperSettings = KeeperSettings()
     access: AccessSettings = AccessSettings()
+    trace: TraceSettings = TraceSettings()

@@ -32,6 +32,7 @@ from workers.inference.writer import ResultWriter, results_of
 from workers.service.log import ResultLog
 from workers.service.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings
 from workers.settings import ServiceSettings
+from workers.telemetry.opening import open_tracing
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -71,7 +72,8 @@ class InferenceCore:
             torch.set_num_threads(max(1, math.floor(own.num_cpus)))
         meter = open_meter(own.meter, str(device), own.watts_per_core)
         later = meter.method in ("nvml", "rapl")
-        self._writer = ResultWriter(self._connected, settings.kept_results, where, later)
+        self._tracing = open_tracing(settings.trace, "Inference", where)
+        self._writer = ResultWriter(self._connected, settings.kept_results, where, later, self._tracing)
         self._metering = _metering(meter, open_exchange, self._settle) if later else OwnMetering(meter)
         self._models = Models(device, own.weights, own.max_models)
         keeper = settings.keeper
@@ -139,6 +141,8 @@ class InferenceCore:
         self._batcher.close()
         self._metering.close()
         self._writer.close()
+        if self._tracing is not None:
+            self._tracing.close()
         self._streams.close()
         self._models.close()
         self._preparing.shutdown()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.results import Energy, FrameResult
 from pipeline.stream import frame_result
@@ -22,7 +22,10 @@ from workers.inference.record import StreamRecord
 from workers.metrics.replica import WriteMetrics
 from workers.service.log import FencedError
 from workers.service.messages import BatchDone, FrameBatch
-from workers.telemetry.logs import telling
+from workers.telemetry.logs import telling, trace_id
+
+if TYPE_CHECKING:
+    from workers.telemetry.tracing import Tracing
 
 _LOG = logging.getLogger("vwt.inference")
 _THREADS = 4
@@ -38,15 +41,22 @@ class ResultWriter:
         kept: how many results of a stream Redis keeps.
         where: who writes, for the streams' status.
         later: whether energies come after their results.
+        tracing: traces messages; None for no traces.
     """
 
     def __init__(
-        self, connect: Callable[[], RedisClient], kept: int, where: Mapping[str, Any], later: bool
+        self,
+        connect: Callable[[], RedisClient],
+        kept: int,
+        where: Mapping[str, Any],
+        later: bool,
+        tracing: Tracing | None = None,
     ) -> None:
         self._connect = connect
         self._kept = kept
         self._where = where
         self._later = later
+        self._tracing = tracing
         self._metrics = WriteMetrics()
         self._lanes = Lanes(_THREADS, "vwt-results")
         self._records: dict[str, StreamRecord] = {}
@@ -71,10 +81,11 @@ class ResultWriter:
         self._lanes.close()
 
     def _write(self, batch: FrameBatch, request: Request) -> None:
-        with telling(batch.stream):
+        with telling(batch.stream, trace_id(batch.trace)):
             self._append(batch, request)
 
     def _append(self, batch: FrameBatch, request: Request) -> None:
+        results: list[FrameResult] = []
         try:
             results = results_of(request, batch.stream, batch.first, batch.settings.tokenizer)
             next_frame = self._record(batch).append(batch, results)
@@ -83,12 +94,24 @@ class ResultWriter:
             self._records.pop(batch.stream, None)
             self._previews.pop(batch.stream, None)
             request.fail(plain_error(error, batch.stream, batch.settings.model))
+            self._trace(batch, request, results, error)
             return
         infer_ms = sum(ran.timing.infer_ms for ran in request.ran)
         request.future.set_result(BatchDone(next_frame, infer_ms, results[-1].total_ms))
         self._metrics.wrote(batch.stream, results[-1].frame, request.ran[-1].timing.done_at, self._later)
+        self._trace(batch, request, results)
         self._show(batch, request, results[-1])
         self._sweep()
+
+    def _trace(
+        self,
+        batch: FrameBatch,
+        request: Request,
+        results: Sequence[FrameResult],
+        failure: Exception | None = None,
+    ) -> None:
+        if self._tracing is not None:
+            self._tracing.inferred(batch, request, results, failure)
 
     def _settle(self, stream: str, figures: Sequence[tuple[int, Energy]]) -> None:
         record = self._records.get(stream)

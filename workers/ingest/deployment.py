@@ -20,6 +20,7 @@ from workers.replica import scaled, where
 from workers.service.messages import FrameBatch, ModelFacts, TokenSettings
 from workers.settings import ServiceSettings
 from workers.telemetry.logs import log_from_replica, serve_logging
+from workers.telemetry.opening import open_tracing
 
 # So that the number of replicas follows the streams within seconds; by default it takes most of a minute.
 _LOOK_BACK_S = 2.0
@@ -49,8 +50,14 @@ class Ingest:
         self._inference: Any = inference.options()
         self._models: dict[str, ModelFacts] = {}
         self._where = where()
+        self._tracing = open_tracing(self._settings.trace, "Ingest", self._where)
         around = Surroundings(
-            self._settings, connect(self._settings.redis), self._infer, self._describe, self._where
+            self._settings,
+            connect(self._settings.redis),
+            self._infer,
+            self._describe,
+            self._where,
+            self._tracing,
         )
         self._supervisor = Supervisor(around)
 
@@ -95,6 +102,9 @@ class Ingest:
         supervisor = getattr(self, "_supervisor", None)
         if supervisor is not None:
             supervisor.close()
+        tracing = getattr(self, "_tracing", None)
+        if tracing is not None:
+            tracing.close()
 
     def _infer(self, stream: str, batch: FrameBatch) -> Answer:
         answer: Answer = self._inference.options(session_id=stream).infer.remote(batch)

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ray.exceptions import RayTaskError
 
@@ -17,6 +17,9 @@ from pipeline.sources.backoff import Backoff
 from vocab.errors import StoreUnavailable
 from workers.service.log import FencedError, OutOfOrderError, ResultLog
 from workers.service.messages import BatchDone, FrameBatch
+
+if TYPE_CHECKING:
+    from workers.telemetry.tracing import MessageTrace
 
 # How often who waits looks up to see whether to stop.
 LOOK_UP_S = 0.25
@@ -46,11 +49,16 @@ class Answer(Protocol):
 class _Sent:
     batch: FrameBatch
     answer: Answer
+    trace: MessageTrace | None
     at: float = field(default_factory=time.monotonic)
 
     @property
     def end(self) -> int:
         return self.batch.first + len(self.batch.facts)
+
+    def done(self) -> None:
+        if self.trace is not None:
+            self.trace.done()
 
 
 class Sender:
@@ -96,8 +104,13 @@ class Sender:
         self._backoff = Backoff(0.1, 5.0)
         self._failing_since: float | None = None
 
-    def send(self, batch: FrameBatch) -> None:
-        """Sends a batch; waits for room first."""
+    def send(self, batch: FrameBatch, trace: MessageTrace | None = None) -> None:
+        """Sends a batch; waits for room first.
+
+        Args:
+            batch: not sent before.
+            trace: of the batch, if it is traced.
+        """
         if self._window and self._window[-1].batch.token != batch.token:
             # Those under the old token may be refused.
             self.drain()
@@ -105,7 +118,7 @@ class Sender:
             # Calls may overtake each other, and a log that is empty takes any frame for its first.
             self.drain()
         self.wait_room()
-        self._window.append(self._sent(batch))
+        self._window.append(self._sent(batch, trace))
 
     def wait_room(self) -> None:
         """Waits until a batch may be sent."""
@@ -127,7 +140,7 @@ class Sender:
                 elif time.monotonic() - head.at > _ANSWER_S:
                     self._recover(ServiceError(f"no answer within {_ANSWER_S:.0f} s"))
                 continue
-            self._window.popleft()
+            self._window.popleft().done()
             self.round_trip_s = time.monotonic() - head.at
             self._advanced()
 
@@ -143,20 +156,24 @@ class Sender:
         self._wait(self._backoff.next_s())
         durable = self._next_frame()
         while self._window and self._window[0].end <= durable:
-            self._window.popleft()
+            self._window.popleft().done()
             self._advanced()
         # With no result at all Redis has lost its data, and the numbers go on from here.
         if self._window and 0 < durable < self._window[0].batch.first:
             raise RewindError(f"results from frame {durable} on were lost")
+        for sent in self._window:
+            if sent.trace is not None:
+                sent.trace.again(one_line(error))
         self._resend(alone=not durable)
 
     def _resend(self, alone: bool) -> None:
         """Sends the window again; with `alone` the others only once the first is durable, see `send`."""
-        batches = [sent.batch for sent in self._window]
-        self._window = deque(map(self._sent, batches[:1]))
+        before = list(self._window)
+        self._window = deque(self._sent(sent.batch, sent.trace) for sent in before[:1])
         failure = self._wait_answers() if alone else None
-        for batch in batches[1:]:
-            self._window.append(self._sent(batch) if failure is None else _Sent(batch, _Refused(failure)))
+        for sent in before[1:]:
+            refused = None if failure is None else _Sent(sent.batch, _Refused(failure), sent.trace)
+            self._window.append(refused or self._sent(sent.batch, sent.trace))
 
     def _wait_answers(self) -> Exception | None:
         """Waits until nothing is under way any more, whatever became of it; returns the last failure."""
@@ -201,11 +218,11 @@ class Sender:
         self._failing_since = None
         self._backoff.reset()
 
-    def _sent(self, batch: FrameBatch) -> _Sent:
+    def _sent(self, batch: FrameBatch, trace: MessageTrace | None) -> _Sent:
         try:
-            return _Sent(batch, self._infer(batch))
+            return _Sent(batch, self._infer(batch), trace)
         except Exception as error:
-            return _Sent(batch, _Refused(error))
+            return _Sent(batch, _Refused(error), trace)
 
     def _wait(self, seconds: float) -> None:
         if self._stopped.wait(seconds):

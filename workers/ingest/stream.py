@@ -318,7 +318,11 @@ class StreamRun:
         settings = self._tokens
         images = np.stack([frame.image for frame in frames])
         durable = {} if live else position.status(spec)
-        self._sender.send(FrameBatch(spec.id, self._token, first, images, facts, settings, durable))
+        tracing = self._around.tracing
+        trace = None if tracing is None else tracing.message(spec.id, first, frames, settings)
+        carrier = None if trace is None else trace.carrier
+        batch = FrameBatch(spec.id, self._token, first, images, facts, settings, durable, carrier)
+        self._sender.send(batch, trace)
         self.teller.frame = position.next_frame
         return position
 

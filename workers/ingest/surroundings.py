@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vocab.connection import RedisClient
 from workers.ingest.sender import Answer
 from workers.service.messages import FrameBatch
 from workers.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from workers.telemetry.tracing import Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,7 @@ class Surroundings:
         infer: gives a batch of a stream (by its id) to Inference.
         describe: asks Inference what a model wants.
         where: {"replica", "node", "pid"} of this replica.
+        tracing: traces messages; None for no traces.
     """
 
     settings: ServiceSettings
@@ -29,3 +33,4 @@ class Surroundings:
     infer: Callable[[str, FrameBatch], Answer]
     describe: Callable[[str], Answer]
     where: dict[str, Any]
+    tracing: Tracing | None = None

@@ -53,6 +53,7 @@ class FrameBatch:
         facts: one per frame.
         settings: how to run them.
         position: fields of `status.StreamStatus` that become durable together with the last result.
+        trace: context of the span that sends it, as W3C's headers have it; None when it is not traced.
     """
 
     stream: str
@@ -62,6 +63,7 @@ class FrameBatch:
     facts: Sequence[FrameFacts]
     settings: TokenSettings
     position: Mapping[str, Any] = field(default_factory=dict)
+    trace: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from pipeline.errors import ServiceError
 from pipeline.sources.deadline import within
 from workers.serving.stopping import Stop
 from workers.settings import ServiceSettings
+from workers.telemetry.logs import serve_logging
 
 APP = "vwt"
 _REACH_S = 3.0
@@ -39,9 +40,6 @@ def running_ray(settings: ServiceSettings) -> Iterator[Path | None]:
     os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
     # By default Ray lets other work go before its own, and learning would not step back behind inference.
     os.environ.setdefault("RAY_worker_niceness", "0")
-    if settings.log_format == "json":
-        # Of Serve's controller and proxy; replicas see to theirs.
-        os.environ.setdefault("RAY_SERVE_LOG_ENCODING", "JSON")
     if settings.ray_address is not None:
         _check_reachable(settings.ray_address)
 
@@ -86,6 +84,7 @@ def running_app(settings: ServiceSettings, logs: Path | None) -> Iterator[None]:
             serve.start(
                 proxy_location="HeadOnly" if local else "EveryNode",
                 http_options={"host": settings.host, "port": settings.port, "request_timeout_s": None},
+                logging_config=serve_logging(settings.log_format),
             )
             serve.run(build(settings.model_dump(mode="json")), name=APP, route_prefix="/")
         except (RuntimeError, TimeoutError) as error:

@@ -33,6 +33,11 @@ def telling(stream: str, trace_id: str | None = None) -> Iterator[None]:
         _told.reset(before)
 
 
+def trace_id(carrier: Mapping[str, str] | None) -> str | None:
+    """The id of the trace that W3C's headers carry; None without."""
+    return None if carrier is None else carrier["traceparent"].split("-")[1]
+
+
 class Completing(logging.Filter):
     """Lets every record pass: with what `telling` says, and without credentials, in tracebacks neither."""
 
