@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -58,6 +59,8 @@ def stream_rows(stream: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("read by", _worker(status["ingest"])),
         ("predicted by", _worker(status["inference"])),
     ]
+    if status.get("retry_at") is not None:
+        rows.append(("next try", f"in {max(status['retry_at'] - time.time(), 0):.0f} s"))
     if status["dropped"]:
         rows.append(("dropped", ", ".join(f"{count} {why}" for why, count in status["dropped"].items())))
     if stream["labels"]:

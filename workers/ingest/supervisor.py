@@ -207,7 +207,9 @@ class Supervisor:
         now = time.monotonic()
         if held.retry_at is None:
             held.failures = 1 if progressed else held.failures + 1
-            held.retry_at = now + min(_RETRY_S * 2 ** (held.failures - 1), _LONGEST_RETRY_S)
+            wait_s = min(_RETRY_S * 2 ** (held.failures - 1), _LONGEST_RETRY_S)
+            held.retry_at = now + wait_s
+            held.run.teller.add(retry_at=time.time() + wait_s)
         elif now >= held.retry_at:
             self._again(held, spec, held.failures)
 

@@ -48,6 +48,14 @@ class Teller:
                 self._note(state, reason)
                 self._change(state, reason, facts)
 
+    def add(self, **facts: Any) -> None:
+        """Says what else is true of the state it is in; no client is told of a change."""
+        with self._lock:
+            if not self._silent:
+                self._known |= facts
+                self._unwritten |= facts
+                self._write(quiet=True)
+
     def last_words(self, state: State, reason: str | None = None, **facts: Any) -> None:
         """Says a last thing, after which a thread that still works on the stream can say nothing more.
 
@@ -87,7 +95,9 @@ class Teller:
         with self._lock:
             self._token = token
             if not self._silent:
-                self._change(self._known["state"], self._known["reason"], {}, everything=True)
+                known = self._known
+                still = {"retry_at": known["retry_at"]}
+                self._change(known["state"], known["reason"], still, everything=True)
                 if self._event is not None:
                     self._write(quiet=False)
 
@@ -105,7 +115,7 @@ class Teller:
         self, state: State, reason: str | None, facts: dict[str, Any], everything: bool = False
     ) -> None:
         now = time.time()
-        change = {"state": state, "reason": reason, "since": now, **facts}
+        change = {"state": state, "reason": reason, "since": now, "retry_at": None, **facts}
         self._known |= change
         self._unwritten = dict(self._known) if everything else self._unwritten | change
         self._event = json.dumps({"state": state, "reason": reason, "at": now, "frame": self.frame})

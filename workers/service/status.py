@@ -19,6 +19,7 @@ class StreamStatus:
         state: see `State`.
         reason: why, in one line without credentials; None when there is nothing to say.
         since: Unix seconds when the state began.
+        retry_at: Unix seconds when a stream that failed is tried again; None when it is not.
         revision: of the spec that it is about.
         live: whether the source comes at its own pace; None before it was opened.
         width, height: of its upright picture in pixels; None before it was opened.
@@ -46,6 +47,7 @@ class StreamStatus:
     state: State = "starting"
     reason: str | None = None
     since: float = 0.0
+    retry_at: float | None = None
     revision: int = 0
     live: bool | None = None
     width: int | None = None

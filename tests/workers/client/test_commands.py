@@ -3,6 +3,7 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+import time
 from pathlib import Path
 
 from tests.e2e.command import refused, succeeds
@@ -65,7 +66,10 @@ def test_the_list_says_what_each_stream_is_doing_and_what_it_costs(service: Serv
     )
     listed = json.loads(succeeds("streams", "list", "--json", *at).stdout)
     assert [stream["id"] for stream in listed] == ["yard"]
-    assert "0.41 J per frame, 4.1 J so far (estimate)" in succeeds("streams", "show", "yard", *at).stdout
+    frames.know(state="failed", retry_at=time.time() + 250)
+    shown = succeeds("streams", "show", "yard", *at).stdout
+    assert "0.41 J per frame, 4.1 J so far (estimate)" in shown
+    assert "next try     in 2" in shown
 
 
 def test_what_is_not_known_is_a_dash_and_no_zero(service: Service) -> None:

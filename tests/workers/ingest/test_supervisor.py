@@ -209,6 +209,7 @@ def test_a_missing_file_is_tried_again_only_when_the_stream_is_changed(
     follow = watch("cam")
     assert "No such file" in follow.until_state("failed")["reason"]
     eventually(lambda: one.streams() == [] and one.wanted == 0)
+    assert store.status("cam").retry_at is None
     path.write_bytes(quick.read_bytes())
     store.change("cam", {"labels": {"try": "again"}})
     follow.until_state("ended")
@@ -229,6 +230,23 @@ def test_a_camera_that_failed_is_tried_again_until_it_is_there(
     rtsp_server.start()
     follow.until_state("running")
     follow.until_frame(0)
+
+
+def test_when_a_stream_that_failed_is_tried_again_is_told_until_it_is(
+    supervise, store, watch, rtsp_server, monkeypatch
+):
+    monkeypatch.setattr("workers.ingest.supervisor._RETRY_S", 3.0)
+    rtsp_server.kill()
+    store.add(StreamSpec(id="cam", source=rtsp_server.url, model="any", tokenizer="full"))
+    supervise()
+    watch("cam").until_state("failed")
+    seen = []
+    eventually(lambda: seen.append(store.status("cam")) or seen[-1].retry_at)
+    assert seen[-1].state == "failed"
+    assert seen[-1].retry_at >= seen[-1].since + 2.9
+    rtsp_server.start()
+    watch("cam").until_state("running")
+    assert store.status("cam").retry_at is None
 
 
 def test_a_redis_that_lost_its_data_gets_the_streams_back_and_numbers_go_on(
