@@ -70,6 +70,7 @@ class VocabularyKeeper:
         state: "starting", "filling" (too few patches for a first version), "keeping", "waiting" (another
             keeper holds the lease) or "unavailable" (the store does not answer).
         learn_s: seconds the last learning took; None before.
+        coverage: of the window by the current words, at the last look; None before.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class VocabularyKeeper:
     ) -> None:
         self.state: KeeperState = "starting"
         self.learn_s: float | None = None
+        self.coverage: Coverage | None = None
         self._window = window
         self._store = store
         self._lease = lease
@@ -176,7 +178,7 @@ class VocabularyKeeper:
             if len(patches) >= max(self._options.first_patches, self._options.words):
                 self._learn(patches, "first words")
             return
-        coverage = self._cover(self._current, patches)
+        coverage = self.coverage = self._cover(self._current, patches)
         self._store.record(self._current.version, coverage)
         drifted = self._drift.drifted(coverage)
         age = self._clock() - self._since

@@ -79,6 +79,7 @@ class Sender:
         in_flight: most batches under way.
         stopped: set when the stream is to be left.
         renewed: waits for a newer token than the one given, which was refused; None when there is none.
+        answered: told how long a batch took until its results were durable.
 
     Attributes:
         progressed: whether any result became durable.
@@ -92,6 +93,7 @@ class Sender:
         in_flight: int,
         stopped: threading.Event,
         renewed: Callable[[int], int | None],
+        answered: Callable[[float], None] = lambda _: None,
     ) -> None:
         self.progressed = False
         self.round_trip_s: float | None = None
@@ -100,9 +102,16 @@ class Sender:
         self._in_flight = in_flight
         self._stopped = stopped
         self._renewed = renewed
+        self._answered = answered
         self._window: deque[_Sent] = deque()
         self._backoff = Backoff(0.1, 5.0)
         self._failing_since: float | None = None
+
+    @property
+    def under_way(self) -> int:
+        """Frames whose results are not known to be durable; from any thread."""
+        sent = tuple(self._window)
+        return sent[-1].end - sent[0].batch.first if sent else 0
 
     def send(self, batch: FrameBatch, trace: MessageTrace | None = None) -> None:
         """Sends a batch; waits for room first.
@@ -142,6 +151,7 @@ class Sender:
                 continue
             self._window.popleft().done()
             self.round_trip_s = time.monotonic() - head.at
+            self._answered(self.round_trip_s)
             self._advanced()
 
     def _recover(self, error: BaseException) -> None:

@@ -97,6 +97,7 @@ class StreamRun:
             around.settings.ingest.in_flight,
             self._stopped,
             self._renewed,
+            around.metrics.answered,
         )
         self._deliveries = StreamDeliveries(around.settings, around.client, spec, lambda: self._token)
         self._thread = threading.Thread(target=self._run, name=f"vwt-stream-{spec.id}", daemon=True)
@@ -106,6 +107,11 @@ class StreamRun:
     def token(self) -> int:
         """The fencing token in use."""
         return self._token
+
+    @property
+    def under_way(self) -> int:
+        """Frames that were sent and have no durable result yet."""
+        return self._sender.under_way
 
     def go_on(self, token: int) -> None:
         """Uses a new token of the same lease from now on."""
@@ -245,6 +251,7 @@ class StreamRun:
         if self._stopped.is_set():
             return
         if notice.kind == "reconnecting":
+            self._around.metrics.reconnecting()
             self.teller.tell("reconnecting", notice.message)
         elif notice.kind == "reconnected":
             self.teller.tell("running")
@@ -318,6 +325,7 @@ class StreamRun:
         settings = self._tokens
         images = np.stack([frame.image for frame in frames])
         durable = {} if live else position.status(spec)
+        self._around.metrics.decoded(sum(frame.decode_ms for frame in frames) / len(frames) / 1000)
         tracing = self._around.tracing
         trace = None if tracing is None else tracing.message(spec.id, first, frames, settings)
         carrier = None if trace is None else trace.carrier

@@ -56,6 +56,7 @@ class Supervisor:
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._settings = around.settings.ingest
+        self._metrics = around.metrics
         self._client = around.client
         self._store = StreamStore(around.client)
         self._held: dict[str, _Held] = {}
@@ -96,6 +97,7 @@ class Supervisor:
             try:
                 one.run.hand_over()
                 one.lease.release()
+                self._metrics.lease("handed_over")
             except StoreUnavailable:
                 break
         for one in held:
@@ -134,6 +136,8 @@ class Supervisor:
         self._wanted = len(self._held) + self._unread.wanted
         self._claim()
         self._share()
+        frames = sum(held.run.under_way for held in self._held.values())
+        self._metrics.looked(len(self._held), frames)
 
     def _renew(self) -> list[_Held]:
         """Renews the leases when it is time; returns those that were lost."""
@@ -152,7 +156,7 @@ class Supervisor:
             # The lease first: with the spec alone another replica would begin at frame 0.
             token = held.lease.acquire()
             if token is None:
-                self._drop(held)
+                self._lose(held)
                 continue
             self._put_back(held.spec)
             held.run.teller.again(token)
@@ -172,7 +176,7 @@ class Supervisor:
         if token is None:
             stream = held.spec.id
             _log.warning("%s is read by somebody else now", stream, extra={"stream": stream})
-            self._drop(held)
+            self._lose(held)
         elif token == held.run.token + 1:
             held.run.go_on(token)
         else:
@@ -198,6 +202,9 @@ class Supervisor:
         elif outcome.kind == "retry":
             held.run.teller.flush()
             self._retry(held, spec, outcome.progressed)
+        elif outcome.kind == "lost":
+            self._lose(held)
+            held.lease.release()
         else:
             held.run.teller.flush()
             self._drop(held)
@@ -219,13 +226,18 @@ class Supervisor:
         held.run.stop()
         self._held.pop(held.spec.id, None)
 
+    def _lose(self, held: _Held) -> None:
+        self._metrics.lease("lost")
+        self._drop(held)
+
     def _again(self, held: _Held, spec: StreamSpec, failures: int) -> None:
         """Reads a stream anew, under a new token that keeps out what is still under way."""
         self._drop(held)
         held.lease.release()
         self._take(spec, failures)
 
-    def _take(self, spec: StreamSpec, failures: int = 0) -> None:
+    def _take(self, spec: StreamSpec, failures: int = 0) -> bool:
+        """Reads a stream unless somebody else was faster."""
         lease = RedisLease(
             self._client,
             StreamKeys(spec.id),
@@ -234,11 +246,12 @@ class Supervisor:
         )
         token = lease.acquire()
         if token is None:
-            return
+            return False
         status = self._store.status(spec.id)
         # The streams share the cores among them.
         threads = max((os.cpu_count() or 1) // (len(self._held) + 1), 1)
         self._held[spec.id] = _Held(lease, StreamRun(spec, token, status, self._around, threads), failures)
+        return True
 
     def _claim(self) -> None:
         """Takes what nobody reads: at once as far as we should, later as far as we can."""
@@ -251,8 +264,8 @@ class Supervisor:
                 return
             patient = now - since > 2 * self._settings.lease_s
             limit = self._settings.max_streams_per_replica if patient else self._settings.streams_per_replica
-            if len(self._held) < limit:
-                self._take(spec)
+            if len(self._held) < limit and self._take(spec):
+                self._metrics.lease("taken")
         for spec in self._unread.to_pause:
             self._pause(spec)
 
@@ -270,6 +283,7 @@ class Supervisor:
             held.run.stop()
             held.run.hand_over()
             held.lease.release()
+            self._metrics.lease("handed_over")
 
     def _pause(self, spec: StreamSpec) -> None:
         """Says of a stream that nobody reads that it is paused."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vocab.connection import RedisClient
 from workers.ingest.sender import Answer
+from workers.metrics.ingest import IngestMetrics
 from workers.service.messages import FrameBatch
 from workers.settings import ServiceSettings
 
@@ -26,6 +27,7 @@ class Surroundings:
         describe: asks Inference what a model wants.
         where: {"replica", "node", "pid"} of this replica.
         tracing: traces messages; None for no traces.
+        metrics: told what happens.
     """
 
     settings: ServiceSettings
@@ -34,3 +36,4 @@ class Surroundings:
     describe: Callable[[str], Answer]
     where: dict[str, Any]
     tracing: Tracing | None = None
+    metrics: IngestMetrics = field(default_factory=IngestMetrics)

@@ -16,13 +16,14 @@ from pipeline.errors import VwtError
 from vocab.background import step_back
 from vocab.connection import RedisClient, connect
 from vocab.errors import StoreUnavailable, VocabularyError
-from vocab.keeper import KeeperOptions, VocabularyKeeper
+from vocab.keeper import KeeperEvent, KeeperOptions, VocabularyKeeper
 from vocab.redis_lease import RedisLease
 from vocab.redis_store import RedisStore
 from vocab.redis_window import RedisWindow
 from vocab.repeating import Repeating
 from vocab.window import WindowOptions
 from vocab.words import Normalisation
+from workers.metrics.keeper import KeeperMetrics
 from workers.service.messages import ModelFacts
 from workers.service.spec import StreamSpec
 from workers.service.streams import StreamStore
@@ -75,6 +76,7 @@ class Keepers:
         self._describe = describe
         self._say = say
         self._client: RedisClient | None = None
+        self._metrics = KeeperMetrics()
         self._lock = threading.Lock()
         self._kept: dict[Wanted, _Kept] = {}
         self._troubles: dict[str, str] = {}
@@ -125,13 +127,20 @@ class Keepers:
                 self._look(one, entry)
 
     def _look(self, wanted: Wanted, entry: _Kept) -> None:
+        keeper, learned_before = entry.keeper, entry.keeper.learn_s
         try:
-            entry.keeper.step()
+            keeper.step()
             self._trouble(wanted.scope, None)
+            if keeper.state == "unavailable":
+                self._metrics.failed()
         except VocabularyError as error:
-            self._trouble(wanted.scope, f"{wanted.scope}: {error}")
+            self._failed(wanted.scope, f"{error}")
         except Exception as error:  # what is wrong with one scope must not end the others' thread
-            self._trouble(wanted.scope, f"{wanted.scope}: {type(error).__name__}: {error}")
+            self._failed(wanted.scope, f"{type(error).__name__}: {error}")
+        if keeper.learn_s is not None and keeper.learn_s != learned_before:
+            self._metrics.learned(keeper.learn_s)
+        if keeper.state == "keeping" and keeper.coverage is not None:
+            self._metrics.matched(wanted.scope, keeper.coverage.matched)
         # Frames run in full until there are first words: those are looked for as often as can be.
         pause = _LOOK_EVERY_S if entry.keeper.state == "filling" else self._settings.check_every_s
         entry.due_s = time.monotonic() + pause
@@ -143,7 +152,7 @@ class Keepers:
                 self._keep(wanted, facts.patch_size, Normalisation(facts.input.mean, facts.input.std))
             self._trouble(wanted.scope, None)
         except (VwtError, VocabularyError, StoreUnavailable) as error:
-            self._trouble(wanted.scope, f"{wanted.scope}: no words can be learned: {error}")
+            self._failed(wanted.scope, f"no words can be learned: {error}")
 
     def _keep(self, wanted: Wanted, patch_size: int, scale: Normalisation) -> None:
         assert self._client is not None
@@ -162,10 +171,19 @@ class Keepers:
                 relearn_after_s=settings.relearn_after_s,
                 rest_s=min(settings.relearn_after_s, KeeperOptions().rest_s),
             ),
-            lambda event: self._say(f"{wanted.scope}: {event.message}"),
+            lambda event: self._happened(wanted.scope, event),
         )
         with self._lock:
             self._kept[wanted] = _Kept(keeper)
+
+    def _failed(self, scope: str, why: str) -> None:
+        self._metrics.failed()
+        self._trouble(scope, f"{scope}: {why}")
+
+    def _happened(self, scope: str, event: KeeperEvent) -> None:
+        if event.kind == "published":
+            self._metrics.published()
+        self._say(f"{scope}: {event.message}")
 
     def _drop(self, wanted: set[Wanted]) -> None:
         with self._lock:

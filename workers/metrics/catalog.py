@@ -137,11 +137,48 @@ SETTLE = Described(
     "From results in Redis until the energy of the last is known.",
 )
 
+DECODE = Described(
+    "vwt_ingest_decode_seconds",
+    "histogram",
+    "Time to decode a frame and make it the model's input; the mean of a message.",
+)
+ROUND_TRIP = Described(
+    "vwt_ingest_round_trip_seconds", "histogram", "From sending a message until its results are durable."
+)
+UNDER_WAY = Described(
+    "vwt_ingest_under_way_frames", "gauge", "Frames that were sent and have no durable result yet."
+)
+RECONNECTS = Described(
+    "vwt_ingest_reconnects_total", "counter", "How often a source was lost and looked for again."
+)
+LEASES = Described(
+    "vwt_ingest_leases_total",
+    "counter",
+    "Streams taken, lost to another replica, and handed over to one.",
+    ("change",),
+)
+HELD = Described("vwt_ingest_streams", "gauge", "Streams that the replica holds.")
+
+LEARN = Described("vwt_keeper_learn_seconds", "histogram", "Time to learn the words of a scope.")
+PUBLISHED = Described("vwt_keeper_versions_total", "counter", "Versions of words that were published.")
+KEEPER_FAILED = Described(
+    "vwt_keeper_failures_total", "counter", "Looks at a scope that failed; its words stay as they are."
+)
+MATCHED = Described(
+    "vwt_keeper_matched_ratio",
+    "gauge",
+    "Share of a scope's window that lies near a word, at the last look; of the first 64 scopes.",
+    ("scope",),
+)
+
 _BOTH = (FRAMES, DROPPED, GAPS, TOKENS_FULL, TOKENS_KEPT, JOULES, VOCABULARY, RESULT_AGE)
 # At `GET /metrics` of the service.
 SERVICE = (*_BOTH, INFO, STATE, LATENCY, RESTARTS, SINK_LAG, SINK_LOST, STREAMS, REDIS_UP)
 # Of `vwt run --metrics-port`.
 RUN = (*_BOTH, ABOVE_IDLE, STAGE)
-# Of each Inference replica, at the metrics port of its node's Ray, which puts "ray_" before the names. The
-# sums of its histograms are Ray's estimates, made of their buckets.
-REPLICA = (PASS_FRAMES, PASS, WAITED, BACKLOG, WRITE, SETTLE)
+# Of each replica, at the metrics port of its node's Ray, which puts "ray_" before the names. The sums of its
+# histograms are Ray's estimates, made of their buckets.
+INFERENCE = (PASS_FRAMES, PASS, WAITED, BACKLOG, WRITE, SETTLE)
+INGEST = (DECODE, ROUND_TRIP, UNDER_WAY, RECONNECTS, LEASES, HELD)
+KEEPER = (LEARN, PUBLISHED, KEEPER_FAILED, MATCHED)
+REPLICA = (*INFERENCE, *INGEST, *KEEPER)

@@ -20,8 +20,8 @@ class PassMetrics:
 
     def __init__(self) -> None:
         self._frames = Counter(PASS_FRAMES.name, PASS_FRAMES.help)
-        self._pass_s = _histogram(PASS)
-        self._waited_s = _histogram(WAITED)
+        self._pass_s = histogram(PASS)
+        self._waited_s = histogram(WAITED)
         self._backlog = Gauge(BACKLOG.name, BACKLOG.help)
 
     def left(self, frames: int) -> None:
@@ -42,8 +42,8 @@ class WriteMetrics:
     """What the writer tells, once per batch of a stream; from any thread."""
 
     def __init__(self) -> None:
-        self._write_s = _histogram(WRITE)
-        self._settle_s = _histogram(SETTLE)
+        self._write_s = histogram(WRITE)
+        self._settle_s = histogram(SETTLE)
         self._lock = threading.Lock()
         self._awaited: dict[tuple[str, int], float] = {}
 
@@ -73,5 +73,6 @@ class WriteMetrics:
             self._settle_s.observe(now - at)
 
 
-def _histogram(metric: Described) -> Histogram:
+def histogram(metric: Described) -> Histogram:
+    """A histogram of seconds."""
     return Histogram(metric.name, metric.help, boundaries=list(_SECONDS))

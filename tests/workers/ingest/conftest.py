@@ -11,8 +11,11 @@ import pytest
 from tests import make_clips
 from tests.vocab.servers import Server
 from tests.workers.ingest.inference import Inference
+from tests.workers.metrics.telling import told
 from vocab.connection import RedisClient, connect
 from workers.service.keys import StreamKeys
+
+__all__ = ["told"]
 
 
 @pytest.fixture

@@ -8,12 +8,14 @@ import pytest
 from pipeline.errors import ModelError
 from pipeline.input_spec import InputSpec
 from tests.vocab.servers import eventually
+from tests.workers.metrics.telling import told
 from vocab.connection import connect
 from vocab.embedded import EmbeddedRedis
 from vocab.redis_lease import RedisLease
 from vocab.redis_store import RedisStore
 from vocab.redis_window import RedisWindow
 from workers.keeping.keepers import Keepers, Wanted, wanted_scopes
+from workers.metrics.catalog import KEEPER_FAILED, LEARN, MATCHED, PUBLISHED
 from workers.service.keys import StreamKeys
 from workers.service.messages import ModelFacts
 from workers.service.spec import StreamSpec
@@ -21,6 +23,7 @@ from workers.service.status import to_fields
 from workers.service.streams import StreamStore
 from workers.settings import KeeperSettings
 
+__all__ = ["told"]
 P = 8
 
 
@@ -103,6 +106,31 @@ def test_words_are_learned_from_a_streams_window_and_published(streams, client, 
     store = RedisStore(client, "gate/m", P)
     assert len(store.load(store.current())) == 16
     assert any("gate/m: words version 1 (16 words; first words)" in text for text in said)
+
+
+def test_learning_and_what_failed_are_counted(streams, client, keepers, told):
+    def values(metric):
+        return [value for name, value, _ in told if name == metric.name]
+
+    add(streams, "gate")
+    fill(client, "gate/m")
+    ours = keepers()
+    ours.step()
+    assert values(PUBLISHED) == [1]
+    assert [seconds > 0 for seconds in values(LEARN)] == [True]
+
+    for entry in ours._kept.values():
+        entry.due_s = 0.0
+    ours.step()
+    (share,) = values(MATCHED)
+    assert 0 <= share <= 1
+    assert not values(KEEPER_FAILED)
+
+    client.set(RedisWindow(client, "gate/m", P)._key, "no window")
+    for entry in ours._kept.values():
+        entry.due_s = 0.0
+    ours.step()
+    assert values(KEEPER_FAILED) == [1]
 
 
 def test_a_window_with_too_few_patches_is_waited_for(streams, client, keepers):

@@ -12,7 +12,9 @@ from ray.util import metrics as ray_metrics
 from tests.small_ray import small_ray
 from tests.vocab.servers import eventually
 from tests.workers.metrics.exposition import Samples, parsed
-from workers.metrics.catalog import REPLICA, SETTLE
+from workers.metrics.catalog import INFERENCE, INGEST, KEEPER, REPLICA, SETTLE
+from workers.metrics.ingest import IngestMetrics
+from workers.metrics.keeper import KeeperMetrics
 from workers.metrics.replica import PassMetrics, WriteMetrics
 
 
@@ -37,8 +39,41 @@ def test_every_metric_of_a_replica_is_told_under_the_name_it_has(recorded: list[
     passes.ended(0.06)
     writes.wrote("gate", 7, 0.0, energy_follows=True)
     writes.settled("gate", range(8))
-    assert {name for name, _ in recorded} == {metric.name for metric in REPLICA}
+    assert {name for name, _ in recorded} == {metric.name for metric in INFERENCE}
     assert ("vwt_inference_frames_total", 8) in recorded
+
+
+def tell_of_ingest() -> None:
+    metrics = IngestMetrics()
+    metrics.decoded(0.003)
+    metrics.answered(0.2)
+    metrics.reconnecting()
+    metrics.lease("taken")
+    metrics.looked(2, 16)
+
+
+def tell_of_the_keeper() -> None:
+    metrics = KeeperMetrics()
+    metrics.learned(1.5)
+    metrics.published()
+    metrics.failed()
+    metrics.matched("gate", 0.97)
+
+
+def test_ingest_and_the_keeper_tell_theirs(recorded: list[tuple[str, float]]) -> None:
+    tell_of_ingest()
+    assert {name for name, _ in recorded} == {metric.name for metric in INGEST}
+    recorded.clear()
+    tell_of_the_keeper()
+    assert {name for name, _ in recorded} == {metric.name for metric in KEEPER}
+
+
+def test_scopes_beyond_a_bound_have_no_gauge(recorded: list[tuple[str, float]]) -> None:
+    metrics = KeeperMetrics()
+    for round_ in range(2):
+        for number in range(100):
+            metrics.matched(f"scope-{number}", round_ / 2)
+    assert len(recorded) == 2 * 64
 
 
 def test_settling_is_told_once_for_a_batch_and_only_where_energy_follows(
@@ -73,6 +108,8 @@ def test_prometheus_finds_them_at_the_metrics_port_of_ray(
         passes.ended(0.06)
         writes.wrote("gate", 7, time.monotonic(), energy_follows=True)
         writes.settled("gate", [7])
+        tell_of_ingest()
+        tell_of_the_keeper()
 
     def scraped() -> Samples:
         return parsed(httpx.get(f"http://127.0.0.1:{unused_port}/metrics").text)
