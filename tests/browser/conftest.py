@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 from tests.browser.actor import Actor
 from tests.vocab.servers import Server
 from tests.workers.gateway.serving import Api
-from workers.settings import ServiceSettings
+from workers.settings import AccessSettings, ServiceSettings
 
 # Far beyond what anything takes; only a fault comes this far.
 _PATIENCE_MS = 30_000
@@ -87,7 +87,8 @@ def redis() -> Iterator[Server]:
 
 @pytest.fixture(scope="package")
 def shared_api(redis: Server) -> Iterator[Api]:
-    api = Api(ServiceSettings(redis=redis.url))
+    access = AccessSettings(allow_hosts=["127.0.0.1"])
+    api = Api(ServiceSettings(redis=redis.url, access=access))
     yield api
     api.close()
 

@@ -98,6 +98,33 @@ def test_its_words_are_drawn_anew_with_every_version(
             actor.give(1)
 
 
+def test_what_was_touched_in_the_form_of_its_settings_is_changed_and_nothing_else(
+    url: str, api: Api, open_page: Open
+) -> None:
+    api.add(name="yard", fps=5, threshold=0.03, tokenizer="inter", labels={"site": "north"}, loop=True)
+    screen = open_page(f"{url}#/streams/yard")
+    page, screen.refusals = screen.page, {422}
+    before = api.http.get("/v1/streams/yard").json()["settings"]
+    page.get_by_role("button", name="Change yard").click()
+    form = page.get_by_role("dialog")
+    expect(form.get_by_label("Frames per second")).to_have_value("5")
+    expect(form.get_by_label("Source")).to_be_hidden()
+    form.get_by_label("Threshold").fill("3")
+    page.keyboard.press("Enter")
+    expect(form.locator(".wrong")).to_contain_text("less than or equal to 2")
+    expect(form.get_by_label("Threshold")).to_be_focused()
+    form.get_by_label("Threshold").fill("0.05")
+    form.get_by_label("Frames per second").fill("")
+    form.get_by_label("Labels").fill("site=south")
+    form.get_by_role("button", name="Save").click()
+    expect(form).to_be_hidden()
+    expect(figure(page.get_by_role("region", name="Figures"), "Labels")).to_have_text("site=south")
+    view = api.http.get("/v1/streams/yard").json()
+    assert view["settings"] == before | {"threshold": 0.05, "fps": None}
+    page.get_by_role("button", name="Add a stream").click()
+    expect(page.get_by_label("Threshold")).to_have_value("")
+
+
 def test_an_energy_that_settles_later_takes_the_place_of_the_first(
     url: str, act: Act, open_page: Open
 ) -> None:

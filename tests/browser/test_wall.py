@@ -27,10 +27,15 @@ def test_a_stream_is_added_by_form_and_opened(url: str, api: Api, open_page: Cal
     page.get_by_label("Frames per second").fill("2.5")
     page.get_by_label("Tokenizer").select_option("intra")
     page.get_by_label("Share dropped").fill("0.4")
+    page.get_by_label("Labels").fill("site=north\ndoor = 2")
+    page.get_by_label("Deliver results to").fill("http://127.0.0.1:9/results")
     page.get_by_label("play it again").check()
     page.keyboard.press("Enter")
     expect(tile(page, "gate").locator(".badge")).to_contain_text("starting")
-    settings = api.http.get("/v1/streams/gate").json()["settings"]
+    view = api.http.get("/v1/streams/gate").json()
+    settings = view["settings"]
+    assert view["labels"] == {"site": "north", "door": "2"}
+    assert [sink["to"] for sink in view["sinks"]] == ["http://127.0.0.1:9/results"]
     wanted = {"fps": 2.5, "tokenizer": "intra", "drop": 0.4, "loop": True, "realtime": False}
     assert wanted.items() <= settings.items()
     page.get_by_role("link", name="gate").click()
@@ -58,6 +63,17 @@ def test_a_form_that_is_refused_says_why_and_can_be_mended(
     page.keyboard.press("Enter")
     expect(form.get_by_role("alert")).to_contain_text("--allow-folder")
     page.get_by_label("Source").fill("sample:bikes")
+    for field, text, reason in (
+        ("Labels", "north", "a label is key=value"),
+        ("Deliver results to", "ftp://there", "nowhere that results can go"),
+        ("Deliver results to", "kafka://there", "the URL must read kafka://host/topic"),
+    ):
+        page.get_by_label(field).fill(text)
+        form.get_by_role("button", name="Add").click()
+        expect(form.locator(".wrong")).to_contain_text(reason)
+        expect(page.get_by_label(field)).to_be_focused()
+        page.get_by_label(field).fill("")
+    page.get_by_label("Source").focus()
     page.keyboard.press("Enter")
     expect(form).to_be_hidden()
     expect(tile(page, "bikes")).to_be_visible()

@@ -1,10 +1,8 @@
-// The dialogs: add a stream, remove one, give a token. Each shows what the API had against it.
+// The dialogs: add a stream, change or remove one, give a token. Each shows what the API had against it.
 
 import { keepToken } from "./api.js";
 import { say } from "./dom.js";
-
-const NUMBERS = ["fps", "threshold", "drop"];
-const CHECKS = ["loop", "realtime"];
+import { fill, given } from "./settings.js";
 
 /** Opens a dialog; `send(form)` does what it is for, and it closes when that worked. */
 function open(id, send) {
@@ -43,12 +41,15 @@ function clear(form) {
 function tell(form, error) {
   const left = [];
   let first = null;
-  for (const [name, reason] of error.fields ?? []) {
+  for (const [path, reason] of error.fields ?? []) {
+    // What is wrong inside a field is shown at it, as sinks.0.webhook.url.
+    const name = path.split(".")[0];
     const field = form.elements[name];
     if (!field || field.closest("[hidden]")) {
-      left.push(`${name}: ${reason}`);
+      left.push(`${path}: ${reason}`);
       continue;
     }
+    if (field.hasAttribute("aria-invalid")) continue;
     const hint = Object.assign(document.createElement("small"), { className: "wrong", id: `wrong-${name}`, textContent: reason });
     field.setAttribute("aria-invalid", "true");
     field.setAttribute("aria-describedby", hint.id);
@@ -58,31 +59,42 @@ function tell(form, error) {
   const problem = form.querySelector(".problem");
   problem.textContent = first && !left.length ? "Some fields cannot be right; see below." : [error.message, ...left].join("; ");
   problem.hidden = false;
-  (first ?? form.querySelector("input"))?.focus();
+  (first ?? form.querySelector("label:not([hidden]) input"))?.focus();
 }
 
 /** Asks for a new stream. */
 export function askToAdd(streams) {
-  const form = open("adding", async () => {
-    const id = await streams.add(asked(form));
+  askForSettings("Add a stream", "Add", null, async (form) => {
+    const id = await streams.add(given(form));
     form.reset();
     say(`${id} added`);
   });
+}
+
+/** Asks for other settings of a stream; only those that were touched are sent. */
+export function askToChange(view, streams) {
+  askForSettings(`Change ${view.id}`, "Save", view, async (form) => {
+    const changes = given(form, view);
+    if (Object.keys(changes).length) await streams.change(view.id, changes);
+    say(`${view.id} changed`);
+  });
+}
+
+function askForSettings(title, action, view, send) {
+  const dialog = document.getElementById("settings");
+  dialog.querySelector("h2").textContent = title;
+  dialog.querySelector("button.primary").textContent = action;
+  for (const label of dialog.querySelectorAll("[data-new]")) label.hidden = view !== null;
+  // What was filled in for a new stream is there again after a look elsewhere; what a stream has is not.
+  dialog.onclose = view && (() => dialog.querySelector("form").reset());
+  if (view) fill(dialog.querySelector("form"), view);
+  const form = open("settings", send);
   const fit = () => {
-    for (const label of form.querySelectorAll("[data-for]")) label.hidden = label.dataset.for !== form.elements.tokenizer.value;
+    for (const label of form.querySelectorAll("[data-for]")) label.hidden = label.dataset.for !== (form.elements.tokenizer.value || "inter");
   };
   form.elements.tokenizer.onchange = fit;
   fit();
-}
-
-function asked(form) {
-  const settings = {};
-  for (const [name, text] of new FormData(form)) {
-    const field = form.elements[name];
-    if (CHECKS.includes(name)) settings[name] = true;
-    else if (text.trim() && !field.closest("[hidden]")) settings[name] = NUMBERS.includes(name) ? Number(text) : text.trim();
-  }
-  return settings;
+  form.querySelector("label:not([hidden]) input").focus();
 }
 
 /** Asks whether a stream is to be removed. */

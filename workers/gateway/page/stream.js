@@ -1,6 +1,7 @@
 // One stream: its picture, its figures as lines, its latest predictions.
 
 import { actions } from "./actions.js";
+import { askToChange } from "./dialogs.js";
 import { badge, el, figures, write } from "./dom.js";
 import { joules, milliseconds, number, percent, prediction, UNKNOWN } from "./format.js";
 import { lately, share } from "./lately.js";
@@ -15,7 +16,7 @@ const DRAW_MS = 1000;
 const GATHER_MS = 100;
 const SHOWN = 15;
 const COLUMNS = ["Frame", "Time", "Prediction", "Tokens", "Energy", "Latency"];
-const FACTS = ["Model", "Frames/s", "Vocabulary", "Tokenizer", "Results", "Energy so far", "Reads", "Predicts", "Taken over"];
+const FACTS = ["Model", "Frames/s", "Vocabulary", "Tokenizer", "Results", "Energy so far", "Reads", "Predicts", "Taken over", "Labels"];
 
 /** The view of a stream; returns the element, `update()` and `close()`. */
 export function streamView(id, streams) {
@@ -34,6 +35,10 @@ export function streamView(id, streams) {
   const sheet = words(id);
   const rows = el("tbody");
   const buttons = actions(id, streams);
+  const change = el("button", { type: "button", onclick: () => askToChange(streams.all.get(id), streams) }, "Change");
+  change.setAttribute("aria-label", `Change ${id}`);
+  buttons.shown.prepend(change);
+  const sinks = el("ul", { class: "sinks" });
   const element = el("article", { class: "stream", "data-stream": id },
     el("p", {}, el("a", { href: "#/" }, "← All streams")),
     el("div", { class: "head" }, el("h2", {}, id), state.shown, buttons.shown), why,
@@ -44,7 +49,8 @@ export function streamView(id, streams) {
         sheet.element),
       lines.element,
       el("div", { class: "stack" },
-        el("section", { class: "panel", "aria-label": "Figures" }, facts.list, el("h3", {}, "Frames dropped"), drops),
+        el("section", { class: "panel", "aria-label": "Figures" }, facts.list, el("h3", {}, "Frames dropped"), drops,
+          el("h3", {}, "Delivers to"), sinks),
         savings.element),
       el("section", { class: "panel wide", "aria-label": "Predictions" },
         el("div", { class: "head" }, el("h3", {}, "Latest predictions"), link),
@@ -93,7 +99,8 @@ export function streamView(id, streams) {
       write(why, [reason(view), view.source].filter((text, at, all) => all.indexOf(text) === at).join(" · "));
       preview.show(view.status.state === "running");
       facts.set(factsOf(view));
-      dropped(drops, view.status.dropped);
+      listed(drops, dropped(view.status.dropped));
+      listed(sinks, view.sinks.map(delivery));
       savings.update(view);
       sheet.update(view);
       buttons.update(view);
@@ -118,7 +125,7 @@ function row(result) {
   return el("tr", {}, el("th", { scope: "row" }, `${frame}`), ...texts.map((text) => el("td", {}, text)));
 }
 
-function factsOf({ settings, status }) {
+function factsOf({ settings, status, labels }) {
   const learning = settings.tokenizer === "inter" && status.vocab_version === null;
   const energy = status.joules === null ? UNKNOWN : `${joules(status.joules)} (${status.energy_method})`;
   const vocabulary = learning ? "being learned" : `version ${status.vocab_version}`;
@@ -126,6 +133,7 @@ function factsOf({ settings, status }) {
     settings.model, status.state === "running" ? number(status.fps) : UNKNOWN,
     settings.tokenizer === "inter" ? vocabulary : UNKNOWN, tokenizer(settings), number(status.next_frame), energy,
     worker(status.ingest), worker(status.inference), ["never", "once"][status.restarts] ?? `${status.restarts} times`,
+    Object.entries(labels).map((pair) => pair.join("=")).join(", ") || UNKNOWN,
   ];
 }
 
@@ -138,9 +146,17 @@ function worker(who) {
   return who ? `pid ${who.pid}, ${who.node.slice(0, 8)}` : "nobody";
 }
 
-function dropped(list, counts) {
-  const found = Object.entries(counts).filter(([, count]) => count > 0);
-  const texts = found.length ? found.map(([name, count]) => `${name}: ${number(count)}`) : ["none"];
+function dropped(counts) {
+  return Object.entries(counts).filter(([, count]) => count > 0).map(([name, count]) => `${name}: ${number(count)}`);
+}
+
+function delivery({ name, to, delivered, lag, lost, error }) {
+  const state = delivered === null ? "not yet begun" : `${number(lag)} waiting`;
+  return [`${name}: ${to}, ${state}`, lost ? `${number(lost)} lost` : "", error ?? ""].filter(Boolean).join("; ");
+}
+
+function listed(list, found) {
+  const texts = found.length ? found : ["none"];
   if (texts.join() !== [...list.children].map((item) => item.textContent).join()) {
     list.replaceChildren(...texts.map((text) => el("li", {}, text)));
   }

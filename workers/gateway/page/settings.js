@@ -1,0 +1,56 @@
+// The form of a stream's settings: what was filled in as the API takes it, and back.
+
+const NUMBERS = ["fps", "threshold", "drop"];
+const CHECKS = ["loop", "realtime"];
+const TEXTS = ["tokenizer", "model", "policy"];
+const KINDS = { http: "webhook", https: "webhook", mqtt: "mqtt", mqtts: "mqtt", kafka: "kafka" };
+
+/** Fills the form with what a stream has. */
+export function fill(form, { settings, labels }) {
+  for (const name of [...NUMBERS, ...TEXTS]) form.elements[name].value = settings[name] ?? "";
+  for (const name of CHECKS) form.elements[name].checked = settings[name];
+  form.elements.labels.value = written(labels);
+}
+
+/** What was filled in: all of it for a new stream, else what differs from what `view` has. Throws as the API refuses. */
+export function given(form, view = null) {
+  const found = {};
+  const text = (name) => form.elements[name].value.trim();
+  const take = (name, value, before) => {
+    if (view ? value !== (before ?? null) : value !== null && value !== false) found[name] = value;
+  };
+  for (const name of [...NUMBERS, ...TEXTS]) {
+    if (form.elements[name].closest("[hidden]")) continue;
+    const value = NUMBERS.includes(name) && text(name) ? Number(text(name)) : text(name) || null;
+    take(name, value, view?.settings[name]);
+  }
+  for (const name of CHECKS) take(name, form.elements[name].checked, view?.settings[name]);
+  const lines = (name) => text(name).split("\n").map((line) => line.trim()).filter(Boolean);
+  const labels = Object.fromEntries(lines("labels").map(label));
+  if (written(labels) !== written(view?.labels ?? {})) found.labels = labels;
+  if (view) return found;
+  for (const name of ["source", "name"]) if (text(name)) found[name] = text(name);
+  const sinks = lines("sinks").map(sink);
+  if (sinks.length) found.sinks = sinks;
+  return found;
+}
+
+const written = (labels) => Object.entries(labels).sort().map((pair) => pair.join("=")).join("\n");
+
+function label(line) {
+  const at = line.indexOf("=");
+  if (at < 1) throw wrong("labels", `${line}: a label is key=value`);
+  return [line.slice(0, at).trim(), line.slice(at + 1).trim()];
+}
+
+function sink(line, at, all) {
+  const scheme = /^([a-z]+):\/\//.exec(line)?.[1];
+  const kind = scheme ? KINDS[scheme] : "jsonl";
+  if (!kind) throw wrong("sinks", `${scheme}:// is nowhere that results can go`);
+  const same = all.slice(0, at).filter((other) => KINDS[/^([a-z]+):\/\//.exec(other)?.[1]] === KINDS[scheme]).length;
+  return { kind, [kind === "jsonl" ? "path" : "url"]: line, ...(same ? { name: `${kind}-${same + 1}` } : {}) };
+}
+
+function wrong(field, reason) {
+  return Object.assign(new Error(reason), { fields: new Map([[field, reason]]) });
+}
