@@ -18,17 +18,6 @@ from workers.app import build
 from workers.settings import ServiceSettings
 
 KUBERNETES = "1.30"
-# The fields of KubeRay's own types that are used here; everything below `template` is Kubernetes' own.
-SERVICE = {"serveConfigV2", "rayClusterConfig"}
-CLUSTER = {
-    "rayVersion",
-    "enableInTreeAutoscaling",
-    "autoscalerOptions",
-    "gcsFaultToleranceOptions",
-    "headGroupSpec",
-    "workerGroupSpecs",
-}
-GROUP = {"groupName", "replicas", "minReplicas", "maxReplicas", "rayStartParams", "template"}
 PART_OF = {"app.kubernetes.io/part-of": "vwt"}
 
 
@@ -90,15 +79,9 @@ def test_serve_takes_its_configuration():
     ServiceSettings.model_validate(app.args)
 
 
-def test_kuberay_knows_every_field():
-    assert (rayservice()["apiVersion"], rayservice()["kind"]) == ("ray.io/v1", "RayService")
-    assert set(rayservice()["spec"]) == SERVICE
-    assert set(cluster()) == CLUSTER
+def test_the_numbers_of_workers_go_together():
     for name, group in workers().items():
-        assert set(group) == GROUP
         assert 0 < group["minReplicas"] <= group["replicas"] <= group["maxReplicas"], name
-    for group in groups().values():
-        assert all(isinstance(value, str) for value in group["rayStartParams"].values())
 
 
 @pytest.mark.parametrize("name", ["head", "cpu", "gpu"])
