@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -10,14 +11,19 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.actor import Actor
 from tests.browser.conftest import OUT, Screen
+from tests.vocab.servers import Server
+from tests.workers.gateway.words import publish
 
+_CONTRAST = Path(__file__).with_name("contrast.js").read_text()
 _SIZES = [(390, 844), (1280, 900), (2560, 1440)]
 
 
 @pytest.fixture
-def street(act: Callable[..., Actor]) -> list[Actor]:
+def street(redis: Server, act: Callable[..., Actor]) -> list[Actor]:
     """Streams in all states that an operator may see."""
     actors = [act("gate", busy=0.4), act("yard", busy=0.6), act("dock", joules=None, method="none")]
+    actors[0].version = publish(redis.url, "gate/dinov2_vits14_saliency", covered=0.75)
+    actors[0].lose = {"late": 1}
     for actor in actors:
         actor.give(400, dropped={"late": 31, "gap": 2})
         actor.play()
@@ -31,6 +37,11 @@ def street(act: Callable[..., Actor]) -> list[Actor]:
         actor.say(state, reason)
         actors.append(actor)
     return actors
+
+
+def faint(page: Page) -> list[str]:
+    """Text that is hard to read: its contrast is below 4.5, or 3 where it is large (WCAG 2, AA)."""
+    return list(page.evaluate(_CONTRAST))
 
 
 def fits(page: Page) -> bool:
@@ -53,16 +64,21 @@ def test_it_fits_from_phone_to_wall(
     expect(page.locator(".tile img").first).to_be_visible()
     expect(page.locator(".tile").first).to_contain_text(" J")
     assert fits(page)
+    assert faint(page) == []
     OUT.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=OUT / f"wall-{width}-{scheme}.png")
 
     page.get_by_role("link", name="gate").click()
     expect(page.locator("tbody tr").first).to_be_visible()
     expect(page.locator(".picture img")).to_be_visible()
+    expect(page.get_by_alt_text("All 40 words")).to_be_visible()
+    expect(page.locator(".words path.js-line")).to_be_attached()
     assert fits(page)
+    assert faint(page) == []
     page.screenshot(path=OUT / f"stream-{width}-{scheme}.png", full_page=True)
 
     page.get_by_role("button", name="Add a stream").click()
     expect(page.get_by_label("Source")).to_be_focused()
     assert fits(page)
+    assert faint(page) == []
     page.screenshot(path=OUT / f"form-{width}-{scheme}.png")

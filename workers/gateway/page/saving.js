@@ -5,12 +5,16 @@ import { joules, number, percent } from "./format.js";
 import { saved } from "./streams.js";
 
 const PRICE = "vwt-price-per-kwh";
-const JOULES_PER_KWH = 3.6e6;
-const METHODS = {
+export const JOULES_PER_KWH = 3.6e6;
+/** Where joules come from, in words. */
+export const METHODS = {
   nvml: "measured by the GPU's counter",
   rapl: "measured by the CPU's counter, which counts every process",
   estimate: "itself an estimate from CPU time",
 };
+
+/** What the operator pays for a kWh; 0 while not told. */
+export const priceOfKwh = () => Number(localStorage.getItem(PRICE));
 
 /** The panel; returns the element and `update(view)`. It hides where nothing can be said. */
 export function saving() {

@@ -85,9 +85,11 @@ function derived(status, before) {
   const frames = since("next_frame");
   const [full, kept] = TOKENS.map(since);
   const metered = frames > 0 && status.joules !== null && before.joules !== null;
+  const spent = metered ? since("joules") : null;
   return {
     keptShare: full > 0 ? kept / full : null,
-    joulesPerFrame: metered ? since("joules") / frames : null,
+    joulesPerFrame: metered ? spent / frames : null,
+    lately: { full, kept, joules: spent, metered: metered ? frames : 0 },
     shownState: quietFor(status) === null ? status.state : "stale",
   };
 }

@@ -4,6 +4,7 @@ import { badge, el, figures, write } from "./dom.js";
 import { duration, joules, milliseconds, number, percent, UNKNOWN } from "./format.js";
 import { Preview } from "./preview.js";
 import { actions } from "./actions.js";
+import { totals } from "./totals.js";
 
 class Tile {
   #preview;
@@ -53,12 +54,14 @@ function worker(status) {
 export function wall(streams) {
   const tiles = new Map();
   const list = el("section", { class: "wall", "aria-label": "Streams" });
+  const sums = totals();
   const empty = el("p", { class: "empty" }, "No streams yet. Add one: a camera, a file, or ", el("code", {}, "sample:bikes"), ".");
   return {
-    element: el("div", {}, empty, list),
+    element: el("div", { class: "stack" }, empty, sums.element, list),
     title: "Streams",
     update() {
       empty.hidden = streams.all.size > 0;
+      sums.update(streams);
       for (const [id, tile] of tiles) {
         if (streams.all.has(id)) continue;
         tile.close();

@@ -1,0 +1,60 @@
+// All streams in a few figures: what they do now, and what was saved so far.
+
+import { el, figures, write } from "./dom.js";
+import { joules, number, percent, UNKNOWN } from "./format.js";
+import { JOULES_PER_KWH, METHODS, priceOfKwh } from "./saving.js";
+import { saved } from "./streams.js";
+
+const NAMES = ["Streams", "Frames/s", "Tokens kept", "Energy per frame", "Saved so far"];
+
+/** The strip above the wall; returns the element and `update(streams)`. */
+export function totals() {
+  const shown = figures(NAMES, "totals");
+  const basis = el("p", { class: "basis" });
+  const element = el("section", { class: "panel", "aria-label": "All streams" }, shown.list, basis);
+  return {
+    element,
+    update(streams) {
+      const all = [...streams.all.values()];
+      element.hidden = all.length === 0;
+      const running = all.filter(({ status }) => status.state === "running");
+      const worthSaying = all.filter(({ status }) => METHODS[status.energy_method] && saved(status));
+      shown.set([
+        states(all), number(running.reduce((total, { status }) => total + (status.fps ?? 0), 0)),
+        percent(ratio(all, "kept", "full")),
+        byMethod(all, (some) => ratio(some, "joules", "metered"), joules),
+        byMethod(worthSaying, (some) => some.reduce((total, { status }) => total + saved(status).joules, 0), about),
+      ]);
+      const methods = [...new Set(worthSaying.map(({ status }) => METHODS[status.energy_method]))].sort().join("; ");
+      write(basis, worthSaying.length ? `Tokens and energy: of the last minute. Saved: an estimate over ${worthSaying.length} of ${all.length} `
+        + `streams since each was added, as if tokens alone cost energy (${methods}).` : "Tokens and energy: of the last minute.");
+    },
+  };
+}
+
+/** A figure of energy for each way it was found: what was measured and what was estimated is never added up. */
+function byMethod(all, figure, text) {
+  const methods = [...new Set(all.map(({ status }) => status.energy_method))].sort();
+  const found = methods.map((method) => [method, figure(all.filter(({ status }) => status.energy_method === method))])
+    .filter(([, value]) => value !== null);
+  if (found.length === 1) return text(found[0][1]);
+  return found.map(([method, value]) => `${text(value)} (${method})`).join(", ") || UNKNOWN;
+}
+
+function states(all) {
+  const counts = new Map();
+  for (const { shownState } of all) counts.set(shownState, (counts.get(shownState) ?? 0) + 1);
+  return [...counts].map(([state, count]) => `${count} ${state}`).join(", ");
+}
+
+/** A ratio of sums of the last minute, over the streams that know both. */
+function ratio(all, above, below) {
+  const known = all.filter(({ lately }) => lately[below] > 0 && lately[above] !== null);
+  const sum = (name) => known.reduce((total, { lately }) => total + lately[name], 0);
+  return known.length ? sum(above) / sum(below) : null;
+}
+
+function about(found) {
+  const price = priceOfKwh();
+  return `about ${joules(found)}${price > 0 ? `, worth ${number((found / JOULES_PER_KWH) * price)}` : ""}`;
+}
