@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,13 @@ class Deployed(Api):
     Args:
         folder: for the configuration.
         redis: what it keeps everything in.
+        new_first: deployments whose new replicas start before those there end.
     """
 
-    def __init__(self, folder: Path, redis: Server) -> None:
+    def __init__(self, folder: Path, redis: Server, new_first: Sequence[str]) -> None:
         super().__init__(quiet_port())
         self._folder = folder
+        self._new_first = new_first
         self._redis = f"redis://127.0.0.1:{redis.port}"
         # Where `serve deploy` reaches Ray.
         self._dashboard = quiet_port()
@@ -45,6 +48,7 @@ class Deployed(Api):
         (app,) = config["applications"]
         app["args"] |= own
         app["args"]["inference"]["num_gpus"] = 0
+        app["deployments"] = [{"name": name, "max_surge_percent": 100} for name in self._new_first]
         file = self._folder / "serve.yaml"
         file.write_text(yaml.safe_dump(config))
         command = [Path(sys.executable).with_name("serve"), "deploy", file, "--address", self._address]
@@ -60,7 +64,7 @@ class Deployed(Api):
             for name, deployment in self._application()["deployments"].items()
         }
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Ends the cluster with all that runs on it."""
         self.http.close()
         self._cluster.shutdown()

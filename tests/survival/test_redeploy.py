@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import av
@@ -21,18 +21,29 @@ pytestmark = [pytest.mark.survival, pytest.mark.timeout(900)]
 _ENDED_S = 180
 
 
-@pytest.fixture
-def deployed(tmp_path: Path, redis: Server) -> Iterator[Deployed]:
-    """A cluster without an application."""
-    deployed = Deployed(tmp_path, redis)
-    yield deployed
-    deployed.stop()
-
-
+@pytest.mark.parametrize(
+    ("new_first", "what"),
+    [
+        ((), "`serve deploy` with other settings: every replica replaced"),
+        (("Ingest", "Inference"), "the same with room for new replicas beside the old (`max_surge_percent`)"),
+    ],
+    ids=["in place", "side by side"],
+)
 def test_a_file_is_whole_after_every_replica_was_replaced(
-    deployed: Deployed, clip: Path, tmp_path: Path
+    redis: Server, clip: Path, tmp_path: Path, new_first: tuple[str, ...], what: str
 ) -> None:
-    file = longer(tmp_path / "long.mp4", clip, times=4)
+    with closing(Deployed(tmp_path, redis, new_first)) as deployed:
+        pause_s, frames = _redeployed(deployed, longer(tmp_path / "long.mp4", clip, times=6))
+    record(
+        what,
+        "no sampled frame of a file is missing, none comes twice",
+        pause_s,
+        f"0 of {frames} frames",
+    )
+
+
+def _redeployed(deployed: Deployed, file: Path) -> tuple[float, int]:
+    """Deploys anew while the file is read and checks what came; the longest pause, and how many frames."""
     deployed.deploy()
     before = deployed.until_running()
     stream = deployed.add(file, name="file", realtime=True, **NULL)
@@ -56,12 +67,7 @@ def test_a_file_is_whole_after_every_replica_was_replaced(
     for reader in (tail, again):
         reader.check_once_each()
         assert [result["pts_s"] for result in reader.results] == pytest.approx(_times(file))
-    record(
-        "`serve deploy` with other settings: every replica replaced",
-        "no sampled frame of a file is missing, none comes twice",
-        tail.longest_pause_s(deployed_at),
-        f"0 of {len(tail.frames)} frames",
-    )
+    return tail.longest_pause_s(deployed_at), len(tail.frames)
 
 
 def _times(file: Path) -> list[float]:
