@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -14,27 +14,25 @@ import numpy as np
 from pipeline.defaults import default_tokenizer
 from pipeline.errors import SourceError, UsageError, VwtError
 from pipeline.frame import Frame
-from pipeline.preprocess import Preprocessor
-from pipeline.reader import FrameReader
 from pipeline.redact import redact
 from pipeline.sources import Notice, Source, SourceOptions, open_source
+from vocab.errors import StoreUnavailable
 from workers.access.sources import check_source
-from workers.ingest.message_size import MessageSize
 from workers.ingest.position import Position, resume
+from workers.ingest.round import Round
 from workers.ingest.sender import LOOK_UP_S, Answer, RewindError, Sender, Stopped, one_line, pending
 from workers.ingest.surroundings import Surroundings
 from workers.ingest.telling import Teller
 from workers.service.log import FencedError, ResultLog
-from workers.service.messages import FrameBatch, FrameFacts, ModelFacts, TokenSettings
+from workers.service.messages import FrameBatch, ModelFacts, TokenSettings
 from workers.service.spec import StreamSpec
 from workers.service.status import StreamStatus
+from workers.service.streams import StreamStore
 from workers.sinks import StreamDeliveries
 from workers.telemetry.logs import telling
 
 _log = logging.getLogger(__name__)
 
-# Where a file states no rate, a picture is taken to be shown for so long.
-_PICTURE_S = 0.04
 # A model may have to be loaded first.
 _DESCRIBE_S = 600.0
 
@@ -89,6 +87,8 @@ class StreamRun:
         self._source: Source | None = None
         # How its frames become tokens; known once the model is.
         self._tokens: TokenSettings
+        # Dropped and told with no frame yet, by reason.
+        self._missed: Counter[str] = Counter()
         # What the source says of its own end.
         self._flaw: str | None = None
         self._sender = Sender(
@@ -177,7 +177,7 @@ class StreamRun:
         final = isinstance(error, (SourceError, UsageError)) and not remote
         if not isinstance(error, VwtError):
             _log.warning("%s stopped where nobody expected it", self.spec.id, exc_info=error)
-        self.teller.tell("failed", one_line(error), **({"ingest": None} if final else {}))
+        self.teller.tell("failed", one_line(error), **({"ingest": None} if final else {}), **self._dropped())
         return Outcome("failed" if final else "retry", self._sender.progressed)
 
     def _attempt(self) -> Outcome:
@@ -204,7 +204,7 @@ class StreamRun:
             source = self._open()
         self._sender.drain()
         self._deliver_rest()
-        self.teller.tell("ended", self._flaw, ingest=None)
+        self.teller.tell("ended", self._flaw, ingest=None, **self._dropped())
         return Outcome("ended", self._sender.progressed)
 
     def _deliver_rest(self) -> None:
@@ -266,73 +266,48 @@ class StreamRun:
         Returns:
             Where the next round begins.
         """
-        spec, live = self.spec, source.info.live
-        policy = spec.policy or ("drop-oldest" if live else "block")
-        size = MessageSize(policy == "drop-oldest", self._around.settings.ingest.micro_batch)
-        reader = FrameReader(
-            source,
-            Preprocessor(model.input),
-            fps=spec.fps,
-            policy=policy,
-            # One batch is gathered while others are under way.
-            capacity=size.largest,
-            skip=0 if live else position.skip,
-            after_s=None if live else position.after_s,
-            realtime=spec.realtime and not live,
-        )
-        # Frames of a live source that nobody read are counted as one gap.
-        gap = Counter({"gap": 1} if live and position.next_frame else {})
-        begun = False
+        most = self._around.settings.ingest.micro_batch
+        present = Round(self.spec, source, model.input, position, most, self._missed)
         try:
             while True:
                 self._sender.wait_room()
-                if self._sender.round_trip_s is not None:
-                    size.answered(self._sender.round_trip_s)
-                frames = reader.batch(size.frames, timeout=LOOK_UP_S)
+                frames = present.batch(self._sender.round_trip_s)
                 if self._stopped.is_set():
                     raise Stopped
                 if frames is None:
                     break
-                if not frames:
-                    continue
-                if not begun:
-                    begun, position = True, position.begun(reader.passed)
-                    frames[0] = replace(frames[0], dropped=gap + Counter(frames[0].dropped))
-                position = self._send(frames, position, live)
+                if frames:
+                    self._send(frames, present)
+        except SourceError:
+            # What it gave becomes durable before anything is said of its end.
+            self._sender.drain()
+            raise
         finally:
-            reader.stop()
-        if not live and not begun and not reader.passed:
-            raise SourceError(f"{source.info.display} gives no frame: without times no rate can be sampled")
-        length_s = 0.0 if reader.end_s is None else reader.end_s + 1.0 / (source.info.rate or 1 / _PICTURE_S)
-        return position.next_round(length_s)
+            self._missed = present.close()
+        return present.following()
 
-    def _send(self, frames: list[Frame], position: Position, live: bool) -> Position:
-        spec, first = self.spec, position.next_frame
-        position = position.after(len(frames), sum(frame.dropped.get("late", 0) for frame in frames))
-        # Inference may run on another machine, where a monotonic clock says nothing.
-        wall_s = time.time() - time.monotonic()
-        facts = [
-            FrameFacts(
-                pts_s=None if frame.pts_s is None else frame.pts_s + position.start_s,
-                geometry=frame.geometry,
-                captured_at=frame.captured_at,
-                decode_ms=frame.decode_ms,
-                ready_at=frame.ready_at + wall_s,
-                dropped=dict(frame.dropped),
-            )
-            for frame in frames
-        ]
-        settings = self._tokens
+    def _send(self, frames: list[Frame], present: Round) -> None:
+        first, settings = present.position.next_frame, self._tokens
+        facts = present.facts(frames)
         images = np.stack([frame.image for frame in frames])
-        durable = {} if live else position.status(spec)
+        durable = {} if present.live else present.position.status(self.spec)
         self._around.metrics.decoded(sum(frame.decode_ms for frame in frames) / len(frames) / 1000)
         tracing = self._around.tracing
-        trace = None if tracing is None else tracing.message(spec.id, first, frames, settings)
+        trace = None if tracing is None else tracing.message(self.spec.id, first, frames, settings)
         carrier = None if trace is None else trace.carrier
-        batch = FrameBatch(spec.id, self._token, first, images, facts, settings, durable, carrier)
+        batch = FrameBatch(self.spec.id, self._token, first, images, facts, settings, durable, carrier)
         self._sender.send(batch, trace)
-        self.teller.frame = position.next_frame
-        return position
+        self.teller.frame = present.position.next_frame
+
+    def _dropped(self) -> dict[str, Any]:
+        """The field of the status where drops are left that no result tells of; nothing is under way then."""
+        if not self._missed:
+            return {}
+        try:
+            told = StreamStore(self._around.client).status(self.spec.id).dropped
+        except StoreUnavailable:
+            return {}
+        return {"dropped": dict(Counter(told) + self._missed)}
 
     def _renewed(self, token: int) -> int | None:
         """Waits until the supervisor has seen whether a refused token means that the lease is lost."""

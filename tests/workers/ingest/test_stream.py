@@ -213,6 +213,18 @@ def test_a_run_with_a_new_token_sends_again_what_was_refused(client, run, infere
     assert [result["frame"] for result in watch("cam").results()] == list(range(100))
 
 
+def test_what_a_file_loses_after_its_last_frame_is_counted(client, run, watch, clip, tmp_path):
+    broken = make_clips.damaged(tmp_path / "broken.mp4", clip, range(90, 100))
+    run(spec_of(broken))
+    watch("cam").until_state("ended")
+    results = watch("cam").results()
+    told = sum(result["dropped"].get("corrupt", 0) for result in results)
+    # What results tell of is summed up by whoever writes them; here nobody does.
+    rest = StreamStore(client).status("cam").dropped["corrupt"]
+    assert rest > 0
+    assert len(results) + told + rest == 100
+
+
 def test_a_live_source_taken_over_counts_one_gap_and_goes_on_in_time(client, run, watch, rtsp_server):
     spec = spec_of(rtsp_server.url)
     first = run(spec)
