@@ -171,11 +171,11 @@ MATCHED = Described(
     ("scope",),
 )
 
-_BOTH = (FRAMES, DROPPED, GAPS, TOKENS_FULL, TOKENS_KEPT, JOULES, VOCABULARY, RESULT_AGE)
+_BOTH = (FRAMES, DROPPED, GAPS, TOKENS_FULL, TOKENS_KEPT, JOULES, ABOVE_IDLE, VOCABULARY, RESULT_AGE)
 # At `GET /metrics` of the service.
 SERVICE = (*_BOTH, INFO, STATE, LATENCY, RESTARTS, SINK_LAG, SINK_LOST, STREAMS, REDIS_UP)
 # Of `vwt run --metrics-port`.
-RUN = (*_BOTH, ABOVE_IDLE, STAGE)
+RUN = (*_BOTH, STAGE)
 # Of each replica, at the metrics port of its node's Ray, which puts "ray_" before the names. The sums of its
 # histograms are Ray's estimates, made of their buckets.
 INFERENCE = (PASS_FRAMES, PASS, WAITED, BACKLOG, WRITE, SETTLE)

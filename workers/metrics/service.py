@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from vocab.connection import RedisClient, place
 from vocab.redis_errors import redis_errors
 from workers.metrics.catalog import (
+    ABOVE_IDLE,
     DROPPED,
     FRAMES,
     GAP,
@@ -113,7 +114,9 @@ class ServiceCollector(Collector):
         self._add(GAPS, status.dropped.get(GAP, 0), stream)
         self._add(TOKENS_FULL, status.tokens_full, stream)
         self._add(TOKENS_KEPT, status.tokens_kept, stream)
-        self._add(JOULES, status.joules, stream, status.energy_method or "none")
+        method = status.energy_method or "none"
+        self._add(JOULES, status.joules, stream, method)
+        self._add(ABOVE_IDLE, status.above_idle_joules, stream, method)
         self._add(RESTARTS, status.restarts, stream)
         self._add(VOCABULARY, status.vocab_version, stream)
         if status.results_at is not None:

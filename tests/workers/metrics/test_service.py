@@ -36,6 +36,7 @@ _RUNNING: dict[str, Any] = {
     "tokens_full": 30720,
     "tokens_kept": 9000,
     "joules": 41.5,
+    "above_idle_joules": 20.25,
     "energy_method": "rapl",
     "latency_ms": 62.5,
 }
@@ -73,6 +74,7 @@ def test_a_running_stream_is_told_in_base_units(client: RedisClient) -> None:
     assert value(found, "vwt_stream_latency_seconds", stream="gate") == 0.0625
     assert value(found, "vwt_result_age_seconds", stream="gate") == 5.0
     assert value(found, "vwt_joules_total", stream="gate", method="rapl") == 41.5
+    assert value(found, "vwt_joules_above_idle_total", stream="gate", method="rapl") == 20.25
     assert value(found, "vwt_tokens_full_total", stream="gate") == 30720
     assert value(found, "vwt_tokens_kept_total", stream="gate") == 9000
     assert value(found, "vwt_vocabulary_version", stream="gate") == 7
@@ -107,6 +109,7 @@ def test_what_is_unknown_has_no_sample(client: RedisClient) -> None:
     assert value(found, "vwt_frames_total", stream="gate") == 0
     for name in (
         "vwt_joules_total",
+        "vwt_joules_above_idle_total",
         "vwt_vocabulary_version",
         "vwt_result_age_seconds",
         "vwt_stream_latency_seconds",
