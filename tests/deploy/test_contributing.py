@@ -14,7 +14,9 @@ NAMED = sorted(set(re.findall(r"`([^`]+)`", TEXT.replace("\n", " "))))
 SOURCES = [file for name in ("vocab", "pipeline", "workers", "tests") for file in (ROOT / name).rglob("*.py")]
 
 
-@pytest.mark.parametrize("path", [name for name in NAMED if re.fullmatch(r"[\w/.]+(\.py|\.md|/)", name)])
+@pytest.mark.parametrize(
+    "path", [name for name in NAMED if re.fullmatch(r"[\w/.]+(\.py|\.md|\.html|/)", name)]
+)
 def test_every_file_is_there(path):
     # A bare name is in the folder that the sentence is about.
     assert (ROOT / path).exists() if "/" in path else any(file.name == path for file in SOURCES)
