@@ -93,13 +93,13 @@ class ResultWriter:
             # What is remembered may no longer be what Redis holds: read it anew.
             self._records.pop(batch.stream, None)
             self._previews.pop(batch.stream, None)
-            request.fail(plain_error(error, batch.stream, batch.settings.model))
             self._trace(batch, request, results, error)
+            request.fail(plain_error(error, batch.stream, batch.settings.model))
             return
+        self._trace(batch, request, results)
         infer_ms = sum(ran.timing.infer_ms for ran in request.ran)
         request.future.set_result(BatchDone(next_frame, infer_ms, results[-1].total_ms))
         self._metrics.wrote(batch.stream, results[-1].frame, request.ran[-1].timing.done_at, self._later)
-        self._trace(batch, request, results)
         self._show(batch, request, results[-1])
         self._sweep()
 

@@ -129,6 +129,12 @@ class Sender:
         self.wait_room()
         self._window.append(self._sent(batch, trace))
 
+    def leave(self) -> None:
+        """Ends the traces of what is under way: nobody waits for it any more."""
+        for sent in self._window:
+            if sent.trace is not None:
+                sent.trace.left()
+
     def wait_room(self) -> None:
         """Waits until a batch may be sent."""
         self._settle(self._in_flight - 1)

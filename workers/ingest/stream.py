@@ -161,6 +161,7 @@ class StreamRun:
                 return
             outcome = self._failed(error)
         finally:
+            self._sender.leave()
             self._close()
             self._deliveries.stop(within_s=0)
         self.outcome = outcome

@@ -127,6 +127,11 @@ class MessageTrace:
         """The message is sent again; `reason` holds no credentials."""
         self._send.add_event("sent again", {"reason": reason})
 
+    def left(self) -> None:
+        """Nobody waits for its results here any more; who reads the stream next sends its frames again."""
+        self._send.set_status(Status(StatusCode.ERROR, "left under way"))
+        self.done()
+
     def done(self) -> None:
         """Its results are durable."""
         self._send.end()

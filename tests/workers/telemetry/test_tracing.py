@@ -56,15 +56,15 @@ class Service:
         self._thread.start()
         self._tracing = open_tracing(self.settings.trace, "Ingest", WHERE)
 
-    def read(self, source):
-        """Reads a file to its end."""
+    def read(self, source, end="ended"):
+        """Reads a file to that end."""
         spec = StreamSpec(id="cam", source=str(source), model="null", tokenizer="full")
         token = RedisLease(self.client, StreamKeys("cam")).acquire()
         around = Surroundings(self.settings, self.client, self._infer, self._describe, WHERE, self._tracing)
         run = StreamRun(spec, token, StreamStore(self.client).status("cam"), around)
         run.join(60)
         assert run.outcome is not None
-        assert run.outcome.kind == "ended"
+        assert run.outcome.kind == end
 
     def close(self):
         """Everything is told by the time this returns."""
@@ -164,6 +164,18 @@ def test_what_is_sent_again_stays_one_trace_and_says_so(service, collector, clip
     assert [(span.name, span.events) for span in again] == [("send", ["sent again"])]
     assert not any(b"secret" in raw for raw in collector.raw)
     assert len({span.trace for span in collector.spans}) == len(running.messages) - 1
+
+
+def test_a_message_left_under_way_is_a_whole_trace_that_failed(service, collector, clip):
+    running = service(endpoint=collector.url, ratio=1.0)
+    running.failures = [UsageError("these frames do not fit")]
+    running.read(clip, end="failed")
+    running.close()
+    assert {(span.name, span.failed) for span in collector.spans} == {
+        ("message", False),
+        ("decode", False),
+        ("send", True),
+    }
 
 
 def test_no_span_says_where_a_stream_comes_from(service, collector, clip):
