@@ -73,7 +73,7 @@ function layout(x, y) {
   const { ink, faint, line: rule, panel, field } = theme();
   const em = parseFloat(getComputedStyle(document.documentElement).fontSize);
   const font = { family: "system-ui, sans-serif", size: 0.75 * em, color: faint };
-  const axis = { fixedrange: true, zeroline: false, gridcolor: rule, automargin: false };
+  const axis = { fixedrange: true, zeroline: false, gridcolor: rule, automargin: false, ticklabelstandoff: 4 };
   return {
     font, showlegend: false, dragmode: false, hovermode: "x unified", paper_bgcolor: "transparent", plot_bgcolor: "transparent",
     margin: { l: 3.4 * em, r: 0.4 * em, t: 0.6 * em, b: 0.3 * em }, autosize: true,
