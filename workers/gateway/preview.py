@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import anyio
 from fastapi import APIRouter, Query, Response
+from pydantic import Base64Bytes, BaseModel, Field
 from starlette.responses import StreamingResponse
 
 from vocab.errors import StoreUnavailable
-from vocab.redis_errors import redis_errors
+from vocab.redis_errors import raise_first, redis_errors
 from workers.gateway.connections import Connections
 from workers.gateway.problems import Problem, responses
 from workers.service.keys import STREAMS, StreamKeys
@@ -22,13 +24,34 @@ _FIRST_WITHIN_S = 3.0
 _LOOK_EVERY_S = 0.1
 _BOUNDARY = "picture"
 
+_MOST_STREAMS = 64
+
 Map = Annotated[bool, Query(description="false: the plain picture, without the token map.")]
+Streams = Annotated[
+    list[str],
+    Query(alias="stream", max_length=_MOST_STREAMS, description="Id of a stream; may be repeated."),
+]
 _PICTURE: dict[int | str, dict[str, Any]] = {
     200: {"description": "A picture.", "content": {"image/jpeg": {}}}
 }
 _PICTURES: dict[int | str, dict[str, Any]] = {
     200: {"description": "Pictures as they come.", "content": {"multipart/x-mixed-replace": {}}}
 }
+
+
+class Picture(BaseModel):
+    """The newest picture of a stream."""
+
+    frame: int = Field(description="Number of the frame it shows.")
+    jpeg: Base64Bytes
+
+
+class Pictures(BaseModel):
+    """The newest pictures of several streams."""
+
+    pictures: dict[str, Picture | None] = Field(
+        description="By id; null where there is none yet, and for a stream that is not there."
+    )
 
 
 class _Viewer:
@@ -89,14 +112,16 @@ class _Viewer:
 
 def preview_routes(connections: Connections) -> APIRouter:
     """The routes that show pictures."""
-    router = APIRouter(prefix="/v1/streams", tags=["preview"])
+    router = APIRouter(prefix="/v1", tags=["preview"])
 
     async def viewer(stream: str, with_map: bool) -> _Viewer:
         await connections.spec(stream)
         return _Viewer(connections, stream, with_map)
 
     @router.get(
-        "/{stream}/preview.jpg", response_class=Response, responses=_PICTURE | responses(401, 404, 503)
+        "/streams/{stream}/preview.jpg",
+        response_class=Response,
+        responses=_PICTURE | responses(401, 404, 503),
     )
     async def picture(stream: str, map: Map = True) -> Response:
         """The newest picture."""
@@ -104,7 +129,7 @@ def preview_routes(connections: Connections) -> APIRouter:
         return Response(found, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
     @router.get(
-        "/{stream}/preview.mjpeg",
+        "/streams/{stream}/preview.mjpeg",
         response_class=StreamingResponse,
         responses=_PICTURES | responses(401, 404, 503),
     )
@@ -116,6 +141,25 @@ def preview_routes(connections: Connections) -> APIRouter:
             media_type=f"multipart/x-mixed-replace; boundary={_BOUNDARY}",
             headers={"Cache-Control": "no-store"},
         )
+
+    @router.get("/previews", responses=responses(401, 503))
+    async def newest(streams: Streams, response: Response, map: Map = True) -> Pictures:
+        """The newest pictures of several streams at once, without waiting: what a wall shows."""
+        client: Any = await connections.asynchronous()
+        response.headers["Cache-Control"] = "no-store"
+        with redis_errors("look at streams", connections.where()):
+            there = await client.hmget(STREAMS, streams)
+            keys = {name: StreamKeys(name) for name, spec in zip(streams, there, strict=True) if spec}
+            pipeline = client.pipeline(transaction=False)
+            for one in keys.values():
+                pipeline.set(one.watched, 1, ex=_WATCHED_S)
+                pipeline.hmget(one.preview, "frame", "jpeg" if map else "plain")
+            found = raise_first(await pipeline.execute(raise_on_error=False))[1::2]
+        pictures = {
+            name: None if jpeg is None else Picture(frame=int(frame), jpeg=b64encode(jpeg))
+            for name, (frame, jpeg) in zip(keys, found, strict=True)
+        }
+        return Pictures(pictures=dict.fromkeys(streams) | pictures)
 
     return router
 

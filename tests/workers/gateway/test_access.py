@@ -53,6 +53,7 @@ def bearer(token: str) -> dict[str, str]:
         "/v1/streams/bikes",
         "/v1/streams/bikes/results",
         "/v1/streams/bikes/preview.jpg",
+        "/v1/previews?stream=bikes",
         "/nowhere",
         "//v1/streams",
     ],

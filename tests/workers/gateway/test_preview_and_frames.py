@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import threading
+from base64 import b64encode
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 from pipeline.defaults import DEFAULT_MODEL
 from tests.vocab.servers import eventually
 from tests.workers.gateway.serving import Api, Writer
+from workers.service.keys import StreamKeys
 
 
 def picture(kind: str = "JPEG", size: tuple[int, int] = (8, 8)) -> bytes:
@@ -56,6 +58,25 @@ def test_pictures_come_as_they_are_drawn_until_the_stream_is_removed(api: Api, w
         assert b"second" in next(parts)
         api.http.delete("/v1/streams/bikes")
         assert list(parts) == []
+
+
+def test_the_newest_pictures_of_many_streams_come_at_once(api: Api, writer: Writer) -> None:
+    streams = [("stream", "bikes"), ("stream", "none")]
+    answer = api.http.get("/v1/previews", params=streams)
+    assert (answer.status_code, answer.json()) == (200, {"pictures": {"bikes": None, "none": None}})
+    # Whoever looks has pictures drawn; of streams that are there.
+    assert 0 < writer.client.ttl(writer.keys.watched) <= 10
+    assert not writer.client.exists(StreamKeys("none").watched)
+    writer.client.hset(writer.keys.preview, mapping={"frame": 7, "jpeg": b"\xffmapped", "plain": b"plain"})
+    for query, jpeg in (("true", b"\xffmapped"), ("false", b"plain")):
+        found = api.http.get("/v1/previews", params=[*streams, ("map", query)]).json()["pictures"]
+        assert found == {"bikes": {"frame": 7, "jpeg": b64encode(jpeg).decode()}, "none": None}
+
+
+@pytest.mark.parametrize("streams", [[], ["bikes"] * 65])
+def test_pictures_of_no_stream_or_too_many_are_refused(api: Api, streams: list[str]) -> None:
+    answer = api.http.get("/v1/previews", params={"stream": streams})
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP"])

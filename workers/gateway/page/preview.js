@@ -1,15 +1,17 @@
-// Pictures of streams: few at a time, only of what is on the screen, each at most twice a second.
+// Pictures of streams: of what is on the screen, all in one request, at most twice a second.
 
-import { address, streamPath } from "./api.js";
+import { ask } from "./api.js";
 import { el } from "./dom.js";
 
-const AT_A_TIME = 3;
 const EVERY_MS = 500;
-// A picture that could not be had is asked for less and less often.
+// While the service does not answer it is asked less and less often.
 const LONGEST_MS = 16_000;
+const MOST = 64;
 
 const wanted = new Set();
-let loading = 0;
+let waitMs = EVERY_MS;
+let timer = null;
+let asking = false;
 
 const onScreen = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) target.dispatchEvent(new CustomEvent("seen", { detail: isIntersecting }));
@@ -18,29 +20,32 @@ const onScreen = new IntersectionObserver((entries) => {
 export class Preview {
   #visible = false;
   #picture = null;
-  #nextAt = 0;
-  #waitMs = EVERY_MS;
+  #shown = null;
 
   constructor(id) {
     this.id = id;
     this.map = true;
     this.live = false;
     this.box = el("div", { class: "picture", "aria-hidden": "true" }, el("span", { class: "none" }, "no picture yet"));
-    this.box.addEventListener("seen", ({ detail }) => { this.#visible = detail; });
+    this.box.addEventListener("seen", ({ detail }) => {
+      this.#visible = detail;
+      if (detail) soon();
+    });
     onScreen.observe(this.box);
     wanted.add(this);
   }
 
   /** Whether pictures are to be had now: only a stream that runs has new ones. */
   show(live) {
-    if (live && !this.live) this.again();
+    if (live && !this.live) soon();
     this.live = live;
     this.box.classList.toggle("old", !live);
   }
 
   /** Asks for a picture as soon as may be. */
   again() {
-    [this.#nextAt, this.#waitMs] = [0, EVERY_MS];
+    this.#shown = null;
+    soon();
   }
 
   close() {
@@ -48,43 +53,58 @@ export class Preview {
     onScreen.unobserve(this.box);
   }
 
-  due(now) {
-    return this.live && this.#visible && now >= this.#nextAt;
+  get due() {
+    return this.live && this.#visible;
   }
 
-  async load() {
-    this.#nextAt = Infinity;
-    const began = performance.now();
-    const map = this.map;
-    const fresh = el("img", { alt: "", src: address(streamPath(this.id, "/preview.jpg"), { map, at: Date.now() }) });
-    try {
-      await fresh.decode();
-      if (map === this.map) this.#put(fresh);
-      this.#waitMs = EVERY_MS;
-    } catch {
-      this.#waitMs = Math.min(LONGEST_MS, this.#waitMs * 2);
-    }
-    // Whoever asked anew meanwhile is not made to wait.
-    if (this.#nextAt === Infinity) this.#nextAt = began + this.#waitMs;
-  }
-
-  #put(fresh) {
-    if (this.#picture) this.#picture.replaceWith(fresh);
-    else this.box.replaceChildren(fresh);
-    this.#picture = fresh;
+  /** Decodes a picture that is not on the screen yet; gives what puts it there. */
+  async prepared({ frame, jpeg }, map) {
+    if (frame === this.#shown || map !== this.map) return null;
+    const fresh = el("img", { alt: "", src: `data:image/jpeg;base64,${jpeg}` });
+    await fresh.decode();
+    return () => {
+      if (map !== this.map) return;
+      if (this.#picture) this.#picture.replaceWith(fresh);
+      else this.box.replaceChildren(fresh);
+      [this.#picture, this.#shown] = [fresh, frame];
+    };
   }
 }
 
-setInterval(() => {
-  if (document.hidden) return;
-  const now = performance.now();
-  for (const preview of wanted) {
-    if (loading >= AT_A_TIME) return;
-    if (!preview.due(now)) continue;
-    // Those that were served last come last.
-    wanted.delete(preview);
-    wanted.add(preview);
-    loading += 1;
-    preview.load().finally(() => { loading -= 1; });
+/** Looks again at once, unless the service is known to be away. */
+function soon() {
+  if (waitMs === EVERY_MS && !asking) next(0);
+}
+
+function next(afterMs) {
+  clearTimeout(timer);
+  timer = setTimeout(look, afterMs);
+}
+
+async function look() {
+  const began = performance.now();
+  const due = document.hidden ? [] : [...wanted].filter((preview) => preview.due);
+  asking = true;
+  try {
+    for (const map of [true, false]) await load(due.filter((preview) => preview.map === map), map);
+    waitMs = EVERY_MS;
+  } catch {
+    waitMs = Math.min(LONGEST_MS, waitMs * 2);
   }
-}, 50);
+  asking = false;
+  next(Math.max(0, waitMs - (performance.now() - began)));
+}
+
+async function load(previews, map) {
+  for (let first = 0; first < previews.length; first += MOST) {
+    const some = previews.slice(first, first + MOST);
+    const query = new URLSearchParams([...some.map(({ id }) => ["stream", id]), ["map", map]]);
+    const { pictures } = await ask("GET", `v1/previews?${query}`);
+    const found = some.filter(({ id }) => pictures[id]).map((preview) => preview.prepared(pictures[preview.id], map));
+    const ready = await Promise.allSettled(found);
+    // All at once: the browser paints once.
+    for (const { value } of ready) value?.();
+  }
+}
+
+look();
