@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +13,10 @@ import pytest
 
 from tests import make_clips
 from tests.processes import Breakable
+
+# Where tests run in the background SIGINT is ignored, and every process they start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SCRIPT = Path(__file__).with_name("rtsp_server.py")
 _PACKAGES = "gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"

@@ -26,7 +26,10 @@ TINY = "vit_tiny_patch16_224"
         (["--fps", "-1"], "--fps"),
         (["--threshold", "2.5"], "--threshold 2.5 is out of range"),
         (["--vocab", "nowhere.safetensors"], "no vocabulary at nowhere.safetensors"),
-        (["--model", "resnet18", "--weights", "random"], "does not take --tokenizer inter"),
+        (
+            ["--model", "resnet18", "--weights", "random", "--tokenizer", "inter"],
+            "does not take --tokenizer inter",
+        ),
     ],
     ids=lambda value: "" if isinstance(value, str) else " ".join(value),
 )
