@@ -58,7 +58,7 @@ def measure(folder: Path) -> dict[str, Any]:
             page = browser.new_page(viewport=_SIZE)
             empty = _cores(page)
             page.goto(url)
-            expect(page.locator(".tile img")).to_have_count(STREAMS, timeout=60_000)
+            expect(page.locator(".tile canvas")).to_have_count(STREAMS, timeout=60_000)
             wall = _cores(page)
             browser.close()
     finally:

@@ -61,7 +61,7 @@ def test_it_fits_from_phone_to_wall(
 ) -> None:
     page = open_page(url, width, height, color_scheme=scheme).page
     expect(page.locator(".tile")).to_have_count(len(street))
-    expect(page.locator(".tile img").first).to_be_visible()
+    expect(page.locator(".tile canvas").first).to_be_visible()
     expect(page.locator(".tile").first).to_contain_text(" J")
     assert fits(page)
     assert faint(page) == []
@@ -70,7 +70,7 @@ def test_it_fits_from_phone_to_wall(
 
     page.get_by_role("link", name="gate").click()
     expect(page.locator("tbody tr").first).to_be_visible()
-    expect(page.locator(".picture img")).to_be_visible()
+    expect(page.locator(".picture canvas")).to_be_visible()
     expect(page.get_by_alt_text("All 40 words")).to_be_visible()
     expect(page.locator(".words path.js-line")).to_be_attached()
     assert fits(page)

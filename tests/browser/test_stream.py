@@ -141,7 +141,7 @@ def test_the_picture_is_shown_with_and_without_the_token_map(url: str, act: Act,
     page = open_page(f"{url}#/streams/yard").page
     for checked, size in ((True, MAP_SIZE), (False, PLAIN_SIZE)):
         page.get_by_label("token map").set_checked(checked)
-        expect(page.locator(".picture img")).to_have_js_property("naturalWidth", size[0])
+        expect(page.locator(".picture canvas")).to_have_js_property("width", size[0])
 
 
 def test_figures_name_workers_words_and_drops(url: str, act: Act, open_page: Open) -> None:

@@ -49,7 +49,7 @@ def test_a_token_is_asked_for_once_and_opens_all_views(
     expect(asked.get_by_role("alert")).to_contain_text("wants a bearer token that it knows")
     page.locator("#login input").fill(add_token(tokens, "operator", "manage"))
     page.keyboard.press("Enter")
-    expect(tile(page, "yard").locator("img")).to_be_visible()
+    expect(tile(page, "yard").locator("canvas")).to_be_visible()
     page.get_by_role("link", name="yard").click()
     expect(page.locator("tbody tr").first).to_be_visible()
     page.reload()

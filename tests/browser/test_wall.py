@@ -92,8 +92,8 @@ def test_a_tile_shows_what_the_stream_does(
     expect(figure(shown, "Per frame")).to_have_text(re.compile(r"^0\.[3-6]\d* J$"))
     expect(figure(shown, "Latency")).to_have_text("63 ms")
     expect(figure(shown, "Worker")).to_have_text("pid 4200")
-    first = shown.locator("img").get_attribute("src")
-    expect(shown.locator("img")).not_to_have_attribute("src", first or "")
+    first = shown.locator("canvas").get_attribute("data-frame")
+    expect(shown.locator("canvas")).not_to_have_attribute("data-frame", first or "")
 
 
 def test_the_wall_sums_up_all_streams_and_never_adds_measured_to_estimated_joules(

@@ -20,9 +20,9 @@ _HEADERS = {
     # A new version of the service brings its own files.
     "Cache-Control": "no-cache",
     # Plotly writes styles into the page, and only styles: lines in SVG need no code made of text, so scripts
-    # stay those of our own files. Pictures of streams come as data, many in one answer.
-    "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'",
+    # stay those of our own files.
+    "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'; object-src 'none'",
     # A token may be in the address of a picture.
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",

@@ -19,7 +19,7 @@ const onScreen = new IntersectionObserver((entries) => {
 
 export class Preview {
   #visible = false;
-  #picture = null;
+  #canvas = null;
   #shown = null;
 
   constructor(id) {
@@ -60,15 +60,27 @@ export class Preview {
   /** Decodes a picture that is not on the screen yet; gives what puts it there. */
   async prepared({ frame, jpeg }, map) {
     if (frame === this.#shown || map !== this.map) return null;
-    const fresh = el("img", { alt: "", src: `data:image/jpeg;base64,${jpeg}` });
-    await fresh.decode();
+    const picture = await createImageBitmap(new Blob([bytes(jpeg)], { type: "image/jpeg" }));
     return () => {
-      if (map !== this.map) return;
-      if (this.#picture) this.#picture.replaceWith(fresh);
-      else this.box.replaceChildren(fresh);
-      [this.#picture, this.#shown] = [fresh, frame];
+      if (map === this.map) this.#put(picture, frame);
     };
   }
+
+  // Into a canvas: a new picture there needs no layout, and the page around it is not painted again.
+  #put(picture, frame) {
+    this.#canvas ??= el("canvas");
+    const canvas = this.#canvas;
+    if (canvas.width !== picture.width) canvas.width = picture.width;
+    if (canvas.height !== picture.height) canvas.height = picture.height;
+    canvas.getContext("bitmaprenderer").transferFromImageBitmap(picture);
+    canvas.dataset.frame = frame;
+    if (!canvas.isConnected) this.box.replaceChildren(canvas);
+    this.#shown = frame;
+  }
+}
+
+function bytes(base64) {
+  return Uint8Array.from(atob(base64), (one) => one.charCodeAt(0));
 }
 
 /** Looks again at once, unless the service is known to be away. */
