@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from pipeline.results import Energy, FrameResult
@@ -38,16 +38,8 @@ class Sums:
     @classmethod
     def of(cls, status: StreamStatus) -> Sums:
         """Goes on where whoever ran the stream before left off."""
-        return cls(
-            status.next_frame,
-            status.tokens_full,
-            status.tokens_kept,
-            status.joules,
-            status.above_idle_joules,
-            status.metered_frames,
-            status.energy_method,
-            Counter(status.dropped),
-        )
+        known = {one.name: getattr(status, one.name) for one in fields(cls)}
+        return cls(**known | {"dropped": Counter(status.dropped)})
 
     def plus(self, results: Sequence[FrameResult]) -> Sums:
         """The sums with results that are not durable yet; those that are already do not count again."""
