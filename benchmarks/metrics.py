@@ -34,14 +34,14 @@ from pipeline.models import load_model
 from pipeline.tokenizers import FullTokenizer
 from vocab.connection import connect
 from vocab.embedded import EmbeddedRedis
-from workers.metrics.ingest import IngestMetrics
-from workers.metrics.replica import PassMetrics, WriteMetrics
-from workers.metrics.service import ServiceCollector, look
-from workers.service.keys import StreamKeys
-from workers.service.messages import TokenSettings
-from workers.service.spec import StreamSpec
-from workers.service.status import to_fields
-from workers.service.streams import StreamStore
+from workers.contract.keys import StreamKeys
+from workers.contract.messages import TokenSettings
+from workers.contract.stream_spec import StreamSpec
+from workers.contract.stream_status import to_fields
+from workers.contract.stream_store import StreamStore
+from workers.gateway.metrics import ServiceCollector, look
+from workers.inference.metrics import PassMetrics, WriteMetrics
+from workers.ingest.metrics import IngestMetrics
 from workers.telemetry.tracing import Tracing
 
 MOST_SHARE = 0.01

@@ -7,11 +7,11 @@ from typing import Any
 from ray import serve
 
 from pipeline.errors import UsageError
-from workers.configuration import settings_of
 from workers.gateway.deployment import gateway_deployment
 from workers.inference.deployment import inference_deployment
 from workers.ingest.deployment import ingest_deployment
-from workers.keeping.deployment import keeper_deployment
+from workers.keeper.deployment import keeper_deployment
+from workers.settings.loading import settings_of
 
 
 def build(args: dict[str, Any]) -> serve.Application:

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
+from typing import Protocol
 
 from rich.console import Console
 from rich.text import Text
 
-from workers.progress import Progress
+
+class Display(Protocol):
+    """What is shown while something runs, such as a progress bar."""
+
+    def __enter__(self) -> object: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+    def notice(self, text: str) -> None:
+        """Says something above it."""
+        ...
 
 
 class Notices:
@@ -25,13 +38,13 @@ class Notices:
     def __init__(self, console: Console, quiet: bool) -> None:
         self.console = console
         self._quiet = quiet
-        self._progress: Progress | None = None
+        self._display: Display | None = None
 
     def say(self, text: str) -> None:
         """Says something once: a warning, a reconnect, that words were learned."""
-        progress = self._progress
-        if progress is not None:
-            progress.notice(text)
+        display = self._display
+        if display is not None:
+            display.notice(text)
         elif not self._quiet:
             # Messages may hold what a remote peer sent.
             self.console.print(Text("".join(c if c.isprintable() else " " for c in text)), soft_wrap=True)
@@ -46,11 +59,11 @@ class Notices:
             yield
 
     @contextmanager
-    def above(self, progress: Progress) -> Iterator[Progress]:
-        """Puts up a progress display; what is said meanwhile appears above it."""
-        with progress:
-            self._progress = progress
+    def above(self, display: Display) -> Iterator[None]:
+        """Puts up a display; what is said meanwhile appears above it."""
+        with display:
+            self._display = display
             try:
-                yield progress
+                yield
             finally:
-                self._progress = None
+                self._display = None

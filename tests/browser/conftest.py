@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 from tests.browser.actor import Actor
 from tests.vocab.servers import Server
 from tests.workers.gateway.serving import Api
-from workers.settings import AccessSettings, ServiceSettings
+from workers.settings.schema import AccessSettings, ServiceSettings
 
 # Far beyond what anything takes; only a fault comes this far.
 _PATIENCE_MS = 30_000

@@ -12,9 +12,9 @@ from tests.browser.test_wall import tile
 from tests.vocab.servers import Server
 from tests.workers.gateway.serving import Api
 from workers.access.tokens import add_token
-from workers.service.spec import StreamSpec
-from workers.service.streams import StreamStore
-from workers.settings import AccessSettings, ServiceSettings
+from workers.contract.stream_spec import StreamSpec
+from workers.contract.stream_store import StreamStore
+from workers.settings.schema import AccessSettings, ServiceSettings
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from compose_spec import PyCompose, PyOptions
 
 from pipeline.sources import parse_source
 from tests.deploy.files import DEPLOY, document
-from workers.configuration import load_settings
+from workers.settings.loading import load_settings
 
 COMPOSE = DEPLOY / "compose.yaml"
 CUDA = DEPLOY / "compose.cuda.yaml"
@@ -153,13 +153,13 @@ def test_grafana_finds_prometheus_and_the_dashboard():
 
 
 def test_shared_memory_holds_the_objects_of_ray():
-    from workers.serving.ray import _OBJECTS_BYTES
+    from workers.serve.ray import _OBJECTS_BYTES
 
     assert int(services()["vwt"]["shm_size"].removesuffix("gb")) * 2**30 > _OBJECTS_BYTES
 
 
 def test_the_service_stops_before_it_is_killed():
-    from workers.serving.ray import _DRAIN_S
+    from workers.serve.ray import _DRAIN_S
 
     assert float(services()["vwt"]["stop_grace_period"].removesuffix("s")) > _DRAIN_S
 

@@ -15,7 +15,7 @@ from ray.serve.schema import ServeDeploySchema
 
 from tests.deploy.files import DEPLOY, KUBERAY, document, documents, pinned
 from workers.app import build
-from workers.settings import ServiceSettings
+from workers.settings.schema import ServiceSettings
 
 KUBERNETES = "1.30"
 PART_OF = {"app.kubernetes.io/part-of": "vwt"}

@@ -1,6 +1,6 @@
 from pipeline.results import Energy
 from pipeline.settling import Settling
-from tests.pipeline.sinks.examples import a_result
+from tests.pipeline.outputs.examples import a_result
 
 PROVISIONAL = Energy(1.0, 0.5, "nvml", settled=False)
 SETTLED = Energy(2.0, 1.5, "nvml", settled=True)

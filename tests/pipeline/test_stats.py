@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.results import Energy, Prediction
 from pipeline.stats import RunStats
-from tests.pipeline.sinks.examples import a_result
+from tests.pipeline.outputs.examples import a_result
 
 
 class Clock:

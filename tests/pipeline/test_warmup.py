@@ -8,7 +8,7 @@ from pipeline import warmup
 from pipeline.frame import Frame, Geometry
 from pipeline.input_spec import InputSpec
 from pipeline.warmup import WordLearner, learn_words
-from tests.pipeline.sinks.examples import clip_frames
+from tests.pipeline.outputs.examples import clip_frames
 from vocab.errors import VocabularyError
 from vocab.patches import patchify
 from vocab.words import Normalisation, Vocabulary

@@ -14,7 +14,7 @@ from tests.survival.proxy import LateProxy
 from tests.survival.service import Service, until
 from tests.vocab.servers import Server
 from vocab.connection import connect
-from workers.service.keys import StreamKeys
+from workers.contract.keys import StreamKeys
 
 pytestmark = pytest.mark.survival
 

@@ -9,7 +9,7 @@ from ray.serve.schema import ServeDeploySchema
 
 from pipeline.errors import UsageError
 from workers.app import build
-from workers.configuration import settings_of
+from workers.settings.loading import settings_of
 
 DEPLOYED = Path(__file__).parents[2] / "deploy" / "serve.yaml"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.errors import UsageError
-from workers.settings import AccessSettings
+from workers.settings.schema import AccessSettings
 
 
 def allowed_file(path: Path, access: AccessSettings, refusal: str) -> Path:

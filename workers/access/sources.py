@@ -9,7 +9,7 @@ from pipeline.errors import UsageError
 from pipeline.sources import SourceSpec, parse_source
 from workers.access.addresses import AllowedHosts
 from workers.access.files import allowed_file
-from workers.settings import AccessSettings
+from workers.settings.schema import AccessSettings
 
 
 def check_source(text: str, access: AccessSettings) -> SourceSpec:

@@ -184,7 +184,7 @@ def run(**given: Any) -> None:
 
     from pipeline.sources import open_source, parse_source
     from workers.notices import Notices
-    from workers.options import run_options
+    from workers.run.options import run_options
 
     options = run_options(given)
     spec = parse_source(options.source)
@@ -194,7 +194,7 @@ def run(**given: Any) -> None:
     with closing(source):
         # torch takes seconds to import: what is wrong with the source is said before.
         with notices.waiting("loading torch"):
-            from workers.runner import StreamRun
+            from workers.run.loop import StreamRun
         stop = threading.Event()
         StreamRun(options, source, notices, stop).run(lambda: _stop_on_signals(stop))
 

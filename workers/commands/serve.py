@@ -75,7 +75,7 @@ def serve(
     Files and samples given here are played again and again at their own pace, as cameras would come. More
     streams are added with `vwt streams add` or over HTTP.
     """
-    from workers.configuration import load_settings, print_settings
+    from workers.settings.loading import load_settings, print_settings
 
     access = {name: given.pop(name) for name in ("allow_folders", "allow_hosts", "token_file")}
     flags: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
@@ -93,5 +93,5 @@ def serve(
     json_lines = settings.log_format == "json"
     notices = JsonNotices(quiet) if json_lines else Notices(Console(stderr=True, quiet=quiet), quiet)
     with notices.waiting("starting"):
-        from workers.serving.service import serve_until_stopped
+        from workers.serve.launch import serve_until_stopped
     serve_until_stopped(settings, sources, notices)

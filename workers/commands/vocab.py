@@ -56,9 +56,9 @@ def learn(
     """Learn visual words from SOURCES for `vwt run --vocab`."""
     from rich.console import Console
 
-    from pipeline.sinks.output import check_output
+    from pipeline.outputs.files import check_output
     from workers.notices import Notices
-    from workers.vocabulary import learn_from_sources
+    from workers.words.learn import learn_from_sources
 
     check_output(out, "--out")
     notices = Notices(Console(stderr=True), quiet=False)
@@ -93,7 +93,7 @@ def show(
 ) -> None:
     """Say what the vocabulary in PATH holds, or the one that a scope has in Redis, and how it is used."""
     from pipeline.errors import UsageError
-    from pipeline.sinks.output import STDOUT, check_output
+    from pipeline.outputs.files import STDOUT, check_output
 
     if path is not None and context.get_parameter_source("redis") is ParameterSource.ENVIRONMENT:
         redis = None  # what is set for every command gives way to what was typed for this one
@@ -107,8 +107,8 @@ def show(
 
     from rich.console import Console
 
-    from workers.vocab_report import read_file, read_scope, to_json, write_sheet
-    from workers.vocab_text import print_report
+    from workers.words.report import read_file, read_scope, to_json, write_sheet
+    from workers.words.text import print_report
 
     if path is not None:
         report = read_file(path)

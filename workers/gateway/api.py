@@ -22,7 +22,7 @@ from workers.gateway.problems import answer_with_problems
 from workers.gateway.results import result_routes
 from workers.gateway.streams import stream_routes
 from workers.gateway.words import word_routes
-from workers.settings import ServiceSettings
+from workers.settings.schema import ServiceSettings
 
 
 def build_api(settings: ServiceSettings, backend: Backend) -> FastAPI:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from workers.service.messages import TokenSettings
+from workers.contract.messages import TokenSettings
 
 
 class Backend(Protocol):

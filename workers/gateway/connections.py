@@ -9,9 +9,9 @@ from typing import TypeVar
 from anyio import to_thread
 
 from vocab.connection import RedisClient, connect, ping, place
+from workers.contract.stream_spec import StreamSpec
+from workers.contract.stream_store import StreamStore
 from workers.gateway.async_redis import AsyncRedis, asynchronous
-from workers.service.spec import StreamSpec
-from workers.service.streams import StreamStore
 
 # How long a tail waits in Redis; within it a client learns that its stream was removed.
 BLOCK_S = 1.0

@@ -13,9 +13,9 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from pipeline.errors import ServiceError
+from workers.contract.messages import TokenSettings
 from workers.gateway.api import build_api
-from workers.service.messages import TokenSettings
-from workers.settings import ServiceSettings
+from workers.settings.schema import ServiceSettings
 from workers.telemetry.logs import log_from_replica, serve_logging
 
 _READY_WITHIN_S = 3.0

@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.datastructures import UploadFile
 
 from pipeline.defaults import DEFAULT_DROP, DEFAULT_THRESHOLD, DEFAULT_WORDS
+from workers.contract.messages import TokenSettings
 from workers.gateway.backend import Backend
 from workers.gateway.problems import Problem, responses
-from workers.service.messages import TokenSettings
-from workers.settings import ServiceSettings
+from workers.settings.schema import ServiceSettings
 
 _FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "BMP": "image/bmp"}
 _BINARY = {"schema": {"type": "string", "format": "binary"}}

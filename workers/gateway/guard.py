@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from workers.access.tokens import Role, Tokens
 from workers.gateway.problems import Problem
-from workers.settings import GatewaySettings
+from workers.settings.schema import GatewaySettings
 
 # Without a token: nothing about any stream is told there.
 _OPEN = ("/", "/healthz", "/readyz", "/docs", "/openapi.json")

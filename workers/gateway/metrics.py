@@ -1,15 +1,138 @@
-"""What Prometheus reads of the service."""
+"""What Redis knows of all streams, as Prometheus reads it. Every gateway gives the same."""
 
 from __future__ import annotations
 
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
 from anyio import to_thread
 from fastapi import APIRouter, Request, Response
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 
+from vocab.connection import RedisClient, place
 from vocab.errors import StoreUnavailable
+from vocab.redis_errors import redis_errors
+from workers.contract.keys import StreamKeys
+from workers.contract.stream_spec import StreamSpec
+from workers.contract.stream_status import STATES, StreamStatus
+from workers.contract.stream_store import StreamStore
 from workers.gateway.connections import Connections
 from workers.gateway.problems import responses
-from workers.metrics.service import ServiceCollector, look
+from workers.sinks.place import Place
+from workers.telemetry.metrics import (
+    ABOVE_IDLE,
+    DROPPED,
+    FRAMES,
+    GAP,
+    GAPS,
+    INFO,
+    JOULES,
+    LATENCY,
+    REDIS_UP,
+    RESTARTS,
+    RESULT_AGE,
+    SERVICE,
+    SINK_LAG,
+    SINK_LOST,
+    STATE,
+    STREAMS,
+    TOKENS_FULL,
+    TOKENS_KEPT,
+    VOCABULARY,
+    Described,
+    by_reason,
+)
+
+Family = CounterMetricFamily | GaugeMetricFamily
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A stream as one look found it.
+
+    Attributes:
+        spec: what it is asked to be.
+        status: what it is doing.
+        sinks: how far each sink has come that was tried, by name.
+    """
+
+    spec: StreamSpec
+    status: StreamStatus
+    sinks: Mapping[str, Place] = field(default_factory=dict)
+
+
+def look(client: RedisClient) -> list[Seen]:
+    """Looks at all streams, in as many round trips for two hundred as for two.
+
+    Raises:
+        StoreUnavailable: Redis cannot do it now.
+    """
+    store = StreamStore(client)
+    specs = list(store.all().values())
+    statuses = store.statuses([spec.id for spec in specs])
+    places = _places(client, [spec for spec in specs if spec.sinks])
+    pairs = zip(specs, statuses, strict=True)
+    return [Seen(spec, status, places.get(spec.id, {})) for spec, status in pairs]
+
+
+class ServiceCollector(Collector):
+    """One look as metrics.
+
+    Args:
+        seen: all streams; None when Redis did not answer.
+        now: Unix seconds of the look; None for the present.
+    """
+
+    def __init__(self, seen: Sequence[Seen] | None, now: float | None = None) -> None:
+        self._seen = seen
+        self._now = time.time() if now is None else now
+
+    def collect(self) -> Iterator[Family]:
+        """The families of `metrics.SERVICE`."""
+        self._families = {metric: _family(metric) for metric in SERVICE}
+        self._add(REDIS_UP, self._seen is not None)
+        if self._seen is not None:
+            states = Counter(seen.status.state for seen in self._seen)
+            for state in STATES:
+                self._add(STREAMS, states[state], state)
+            for seen in self._seen:
+                self._add_stream(seen)
+        yield from self._families.values()
+
+    def _add(self, metric: Described, value: float | None, *labels: str) -> None:
+        """Adds a sample; what is unknown has none."""
+        if value is not None:
+            self._families[metric].add_metric(labels, value)
+
+    def _add_stream(self, seen: Seen) -> None:
+        spec, status, stream = seen.spec, seen.status, seen.spec.id
+        self._add(INFO, 1, stream, spec.model, spec.tokenizer or status.tokenizer or "")
+        for state in STATES:
+            self._add(STATE, status.state == state, stream, state)
+        self._add(FRAMES, status.next_frame, stream)
+        for reason, count in by_reason(status.dropped).items():
+            self._add(DROPPED, count, stream, reason)
+        self._add(GAPS, status.dropped.get(GAP, 0), stream)
+        self._add(TOKENS_FULL, status.tokens_full, stream)
+        self._add(TOKENS_KEPT, status.tokens_kept, stream)
+        method = status.energy_method or "none"
+        self._add(JOULES, status.joules, stream, method)
+        self._add(ABOVE_IDLE, status.above_idle_joules, stream, method)
+        self._add(RESTARTS, status.restarts, stream)
+        self._add(VOCABULARY, status.vocab_version, stream)
+        if status.results_at is not None:
+            # Clocks of two machines may differ.
+            self._add(RESULT_AGE, max(self._now - status.results_at, 0.0), stream)
+        if status.state == "running" and status.latency_ms is not None:
+            self._add(LATENCY, status.latency_ms / 1000, stream)
+        for name, reached in seen.sinks.items():
+            self._add(SINK_LAG, max(status.next_frame - reached.frames, 0), stream, name)
+            self._add(SINK_LOST, reached.lost, stream, name)
 
 
 def metric_routes(connections: Connections) -> APIRouter:
@@ -28,3 +151,28 @@ def metric_routes(connections: Connections) -> APIRouter:
         return Response(await to_thread.run_sync(encode, ServiceCollector(seen)), media_type=content_type)
 
     return router
+
+
+def _family(metric: Described) -> Family:
+    kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+    return kind(metric.name, metric.help, labels=metric.labels)
+
+
+def _places(client: RedisClient, specs: Sequence[StreamSpec]) -> dict[str, dict[str, Place]]:
+    if not specs:
+        return {}
+    pipeline: Any = client.pipeline(transaction=False)
+    with redis_errors("look up the sinks of the streams", place(client)):
+        for spec in specs:
+            pipeline.hgetall(StreamKeys(spec.id).sinks)
+        answers = pipeline.execute()
+    return {spec.id: _asked_for(spec, stored) for spec, stored in zip(specs, answers, strict=True)}
+
+
+def _asked_for(spec: StreamSpec, stored: Mapping[bytes, bytes]) -> dict[str, Place]:
+    found = {}
+    for sink in spec.sinks:
+        text = stored.get(sink.key.encode())
+        if text is not None:
+            found[sink.key] = Place.parse(text)
+    return found

@@ -14,9 +14,9 @@ from starlette.responses import StreamingResponse
 
 from vocab.errors import StoreUnavailable
 from vocab.redis_errors import raise_first, redis_errors
+from workers.contract.keys import STREAMS, StreamKeys
 from workers.gateway.connections import Connections
 from workers.gateway.problems import Problem, responses
-from workers.service.keys import STREAMS, StreamKeys
 
 # Pictures are drawn only while somebody looks.
 _WATCHED_S = 10

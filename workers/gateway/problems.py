@@ -16,7 +16,7 @@ from starlette.responses import Response
 from pipeline.errors import ServiceError, VwtError
 from pipeline.redact import redact
 from vocab.errors import StoreUnavailable
-from workers.service.streams import NoStreamError, StreamExistsError
+from workers.contract.stream_store import NoStreamError, StreamExistsError
 
 MEDIA_TYPE = "application/problem+json"
 _RETRY_AFTER_S = "1"

@@ -11,10 +11,10 @@ from fastapi import APIRouter, Header, Query, WebSocket
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 
+from workers.contract.cursor import Cursor
 from workers.gateway.connections import BLOCK_S, Connections
 from workers.gateway.problems import Problem, responses
 from workers.gateway.tail import Event, Tail
-from workers.service.cursor import Cursor
 
 _KEEP_ALIVE_S = 15
 # A client that takes nothing for so long is let go; it resumes where it was.

@@ -10,12 +10,12 @@ from pydantic import BaseModel, Field
 
 from vocab.connection import RedisClient
 from workers.access.sources import check_source
+from workers.contract.stream_spec import StreamId, StreamSettings, StreamSpec
+from workers.contract.stream_status import StreamStatus
+from workers.contract.stream_store import StreamExistsError, StreamStore
 from workers.gateway.connections import Connections
 from workers.gateway.problems import responses
-from workers.service.spec import StreamId, StreamSettings, StreamSpec
-from workers.service.status import StreamStatus
-from workers.service.streams import StreamExistsError, StreamStore
-from workers.settings import ServiceSettings
+from workers.settings.schema import ServiceSettings
 from workers.sinks import check_sinks, sink_status
 
 _LONGEST_ID = 64

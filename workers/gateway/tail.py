@@ -13,11 +13,11 @@ import anyio
 
 from vocab.errors import StoreUnavailable
 from vocab.redis_errors import redis_errors
+from workers.contract.cursor import Cursor
+from workers.contract.keys import EPOCH, STREAMS, StreamKeys
+from workers.contract.stream_spec import StreamSpec
+from workers.contract.stream_status import StreamStatus
 from workers.gateway.async_redis import AsyncRedis
-from workers.service.cursor import Cursor
-from workers.service.keys import EPOCH, STREAMS, StreamKeys
-from workers.service.spec import StreamSpec
-from workers.service.status import StreamStatus
 
 _COUNT = 100
 _LONGEST_PAUSE_S = 2.0

@@ -16,10 +16,10 @@ from vocab.connection import RedisClient, place
 from vocab.errors import VocabularyError
 from vocab.keys import ScopeKeys
 from vocab.redis_errors import redis_errors
+from workers.contract.stream_store import StreamStore
 from workers.gateway.connections import Connections
 from workers.gateway.problems import Problem, responses, unavailable
-from workers.service.streams import StreamStore
-from workers.settings import ServiceSettings
+from workers.settings.schema import ServiceSettings
 
 # Of so many versions the pictures are kept; each is about a megabyte.
 _KEPT_SHEETS = 8
@@ -95,7 +95,7 @@ def _why_none(stream: str, tokenizer: str | None) -> str:
 
 
 def _described(url: str, scope: str) -> dict[str, Any]:
-    from workers.vocab_report import read_scope, to_json
+    from workers.words.report import read_scope, to_json
 
     fields: dict[str, Any] = json.loads(to_json(read_scope(url, scope), time.time()))
     # Clients of the API have no use for where Redis is.
@@ -105,7 +105,7 @@ def _described(url: str, scope: str) -> dict[str, Any]:
 
 def _drawn(url: str, scope: str) -> tuple[int, bool, bytes]:
     """Version, whether the picture stays as it is (how words are used is known only later), and PNG."""
-    from workers.vocab_report import read_scope, sheet_png
+    from workers.words.report import read_scope, sheet_png
 
     report = read_scope(url, scope)
     return report.vocabulary.version, report.newest_record is not None, sheet_png(report)

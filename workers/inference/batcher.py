@@ -16,8 +16,8 @@ from pipeline.results import Energy
 from pipeline.stream import Timing
 from workers.inference.failures import first_line, plain_error
 from workers.inference.load import Load, LoadMeter
+from workers.inference.metrics import PassMetrics
 from workers.inference.queue import FairQueue, Ran, Request, Slice
-from workers.metrics.replica import PassMetrics
 
 # Says what a batch cost: start, end (`time.monotonic()` seconds), FLOPs and key of each frame.
 Record = Callable[[float, float, Sequence[float], Sequence[Hashable]], Sequence[Energy]]

@@ -21,6 +21,8 @@ from pipeline.frame import Frame, Geometry, Pixels
 from pipeline.models import resolve_device
 from vocab.connection import RedisClient, connect
 from vocab.window import WindowOptions
+from workers.contract.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings
+from workers.contract.result_log import ResultLog
 from workers.inference.batcher import Batcher
 from workers.inference.load import Load
 from workers.inference.metering import LATER, Figures, MeteredSpan, Metering, OwnMetering, SharedMetering
@@ -29,9 +31,7 @@ from workers.inference.queue import Request
 from workers.inference.streams import Streams
 from workers.inference.turns import Turns
 from workers.inference.writer import ResultWriter, results_of
-from workers.service.log import ResultLog
-from workers.service.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings
-from workers.settings import ServiceSettings
+from workers.settings.schema import ServiceSettings
 from workers.telemetry.opening import open_tracing
 
 P = ParamSpec("P")

@@ -8,10 +8,10 @@ from ray import serve
 from ray.serve.config import RequestRouterConfig
 
 from pipeline.frame import Geometry, Pixels
+from workers.contract.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings
+from workers.deployment import scaled, where
 from workers.inference.scaling import BACKLOG_S, BUSY, STREAMS, BacklogPolicy
-from workers.replica import scaled, where
-from workers.service.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings
-from workers.settings import ServiceSettings
+from workers.settings.schema import ServiceSettings
 from workers.telemetry.logs import log_from_replica, serve_logging
 from workers.threads import share_cores
 

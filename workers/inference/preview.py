@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.frame import Frame, Geometry, Pixels
+from pipeline.outputs.drawing import Painter
 from pipeline.results import FrameResult, Prediction, Region
-from pipeline.sinks.drawing import Painter
 from vocab.connection import RedisClient, place
 from vocab.redis_errors import raise_first, redis_errors
-from workers.service.keys import StreamKeys
+from workers.contract.keys import StreamKeys
 
 _LOOK_EVERY_S = 1.0
 _PAINT_EVERY_S = 0.5

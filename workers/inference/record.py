@@ -12,10 +12,10 @@ from typing import Any
 
 from pipeline.results import Energy, FrameResult
 from vocab.connection import RedisClient
+from workers.contract.messages import FrameBatch
+from workers.contract.result_log import ResultLog
+from workers.contract.stream_store import StreamStore
 from workers.inference.sums import Sums
-from workers.service.log import ResultLog
-from workers.service.messages import FrameBatch
-from workers.service.streams import StreamStore
 
 # What "of late" means.
 _LATE_S = 10.0

@@ -20,7 +20,7 @@ from vocab.redis_store import RedisStore
 from vocab.redis_window import RedisWindow
 from vocab.window import Patches, PatchSampler, WindowOptions
 from vocab.words import Normalisation, Vocabulary
-from workers.service.messages import TokenSettings
+from workers.contract.messages import TokenSettings
 
 # Seconds without a frame after which a stream's or scope's state goes.
 _UNUSED_S = 60.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from pipeline.results import Energy, FrameResult
-from workers.service.status import StreamStatus
+from workers.contract.stream_status import StreamStatus
 
 
 @dataclass(slots=True)

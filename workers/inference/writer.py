@@ -6,22 +6,22 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import count
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
 from pipeline.results import Energy, FrameResult
 from pipeline.stream import frame_result
 from vocab.connection import RedisClient
 from vocab.errors import StoreUnavailable
+from workers.contract.messages import BatchDone, FrameBatch
+from workers.contract.result_log import FencedError
 from workers.inference.failures import plain_error
 from workers.inference.lanes import Lanes
 from workers.inference.metering import Figures
+from workers.inference.metrics import WriteMetrics
 from workers.inference.preview import Preview
 from workers.inference.queue import Request
 from workers.inference.record import StreamRecord
-from workers.metrics.replica import WriteMetrics
-from workers.service.log import FencedError
-from workers.service.messages import BatchDone, FrameBatch
 from workers.telemetry.logs import telling, trace_id
 
 if TYPE_CHECKING:
@@ -111,7 +111,9 @@ class ResultWriter:
         failure: Exception | None = None,
     ) -> None:
         if self._tracing is not None:
-            self._tracing.inferred(batch, request, results, failure)
+            left = iter(results)
+            passes = [(ran.timing, list(islice(left, len(ran.frames)))) for ran in request.ran]
+            self._tracing.inferred(batch.trace, request.arrived_at, passes, failure)
 
     def _settle(self, stream: str, figures: Sequence[tuple[int, Energy]]) -> None:
         record = self._records.get(stream)

@@ -11,14 +11,14 @@ from ray.serve.handle import DeploymentHandle
 
 from pipeline.errors import ServiceError
 from vocab.connection import connect
+from workers.contract.messages import FrameBatch, ModelFacts, TokenSettings
+from workers.deployment import scaled, where
 from workers.ingest.image import prepare
 from workers.ingest.scaling import STREAMS, StreamPolicy
 from workers.ingest.sender import Answer
 from workers.ingest.supervisor import Supervisor
 from workers.ingest.surroundings import Surroundings
-from workers.replica import scaled, where
-from workers.service.messages import FrameBatch, ModelFacts, TokenSettings
-from workers.settings import ServiceSettings
+from workers.settings.schema import ServiceSettings
 from workers.telemetry.logs import log_from_replica, serve_logging
 from workers.telemetry.opening import open_tracing
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from workers.service.spec import StreamSpec
-from workers.service.status import StreamStatus
+from workers.contract.stream_spec import StreamSpec
+from workers.contract.stream_status import StreamStatus
 
 
 @dataclass(frozen=True, slots=True)

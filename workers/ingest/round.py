@@ -13,11 +13,11 @@ from pipeline.input_spec import InputSpec
 from pipeline.preprocess import Preprocessor
 from pipeline.reader import FrameReader
 from pipeline.sources import Source
+from workers.contract.messages import FrameFacts
+from workers.contract.stream_spec import StreamSpec
 from workers.ingest.message_size import MessageSize
 from workers.ingest.position import Position
 from workers.ingest.sender import LOOK_UP_S
-from workers.service.messages import FrameFacts
-from workers.service.spec import StreamSpec
 
 # Where a file states no rate, a picture is taken to be shown for so long.
 _PICTURE_S = 0.04

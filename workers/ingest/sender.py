@@ -15,8 +15,8 @@ from pipeline.errors import ModelError, ServiceError, UsageError, VwtError
 from pipeline.redact import redact
 from pipeline.sources.backoff import Backoff
 from vocab.errors import StoreUnavailable
-from workers.service.log import FencedError, OutOfOrderError, ResultLog
-from workers.service.messages import BatchDone, FrameBatch
+from workers.contract.messages import BatchDone, FrameBatch
+from workers.contract.result_log import FencedError, OutOfOrderError, ResultLog
 
 if TYPE_CHECKING:
     from workers.telemetry.tracing import MessageTrace

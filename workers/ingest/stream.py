@@ -18,16 +18,16 @@ from pipeline.redact import redact
 from pipeline.sources import Notice, Source, SourceOptions, open_source
 from vocab.errors import StoreUnavailable
 from workers.access.sources import check_source
+from workers.contract.messages import FrameBatch, ModelFacts, TokenSettings
+from workers.contract.result_log import FencedError, ResultLog
+from workers.contract.stream_spec import StreamSpec
+from workers.contract.stream_status import StreamStatus
+from workers.contract.stream_store import StreamStore
 from workers.ingest.position import Position, resume
 from workers.ingest.round import Round
 from workers.ingest.sender import LOOK_UP_S, Answer, RewindError, Sender, Stopped, one_line, pending
 from workers.ingest.surroundings import Surroundings
 from workers.ingest.telling import Teller
-from workers.service.log import FencedError, ResultLog
-from workers.service.messages import FrameBatch, ModelFacts, TokenSettings
-from workers.service.spec import StreamSpec
-from workers.service.status import StreamStatus
-from workers.service.streams import StreamStore
 from workers.sinks import StreamDeliveries
 from workers.telemetry.logs import telling
 

@@ -14,14 +14,14 @@ from vocab.connection import place
 from vocab.errors import StoreUnavailable
 from vocab.redis_errors import redis_errors
 from vocab.redis_lease import RedisLease
+from workers.contract.keys import ROOM, StreamKeys
+from workers.contract.result_log import ResultLog
+from workers.contract.stream_spec import StreamSpec
+from workers.contract.stream_store import StreamExistsError, StreamStore
 from workers.ingest.stream import StreamRun
 from workers.ingest.surroundings import Surroundings
 from workers.ingest.telling import Teller
 from workers.ingest.unread import Unread, look
-from workers.service.keys import ROOM, StreamKeys
-from workers.service.log import ResultLog
-from workers.service.spec import StreamSpec
-from workers.service.streams import StreamExistsError, StreamStore
 
 _log = logging.getLogger(__name__)
 

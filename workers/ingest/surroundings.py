@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vocab.connection import RedisClient
+from workers.contract.messages import FrameBatch
+from workers.ingest.metrics import IngestMetrics
 from workers.ingest.sender import Answer
-from workers.metrics.ingest import IngestMetrics
-from workers.service.messages import FrameBatch
-from workers.settings import ServiceSettings
+from workers.settings.schema import ServiceSettings
 
 if TYPE_CHECKING:
     from workers.telemetry.tracing import Tracing

@@ -9,8 +9,8 @@ import time
 from typing import Any
 
 from vocab.errors import StoreUnavailable
-from workers.service.log import FencedError, ResultLog
-from workers.service.status import State
+from workers.contract.result_log import FencedError, ResultLog
+from workers.contract.stream_status import State
 
 _logger = logging.getLogger(__name__)
 

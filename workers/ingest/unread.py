@@ -9,9 +9,9 @@ from typing import Any
 
 from vocab.connection import RedisClient, place
 from vocab.redis_errors import raise_first, redis_errors
-from workers.service.keys import StreamKeys
-from workers.service.spec import StreamSpec
-from workers.service.status import StreamStatus
+from workers.contract.keys import StreamKeys
+from workers.contract.stream_spec import StreamSpec
+from workers.contract.stream_status import StreamStatus
 
 _FIELDS = ("state", "revision", "ingest")
 

@@ -10,8 +10,14 @@ from urllib.parse import urlsplit
 from pipeline.errors import UsageError
 from workers.access.addresses import AllowedHosts
 from workers.access.files import allowed_file
-from workers.service.sinks import JsonlSettings, KafkaSettings, MqttSettings, SinkSettings, WebhookSettings
-from workers.settings import AccessSettings
+from workers.contract.sink_specs import (
+    JsonlSettings,
+    KafkaSettings,
+    MqttSettings,
+    SinkSettings,
+    WebhookSettings,
+)
+from workers.settings.schema import AccessSettings
 
 _MODULES = {"mqtt": "paho.mqtt", "kafka": "confluent_kafka"}
 

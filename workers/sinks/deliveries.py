@@ -15,11 +15,11 @@ from pipeline.sources.backoff import Backoff
 from vocab.connection import RedisClient, place
 from vocab.errors import StoreUnavailable
 from vocab.redis_errors import redis_errors
-from workers.service.keys import StreamKeys
-from workers.service.log import FencedError
-from workers.service.sinks import SinkSettings
-from workers.service.spec import StreamSpec
-from workers.settings import ServiceSettings
+from workers.contract.keys import StreamKeys
+from workers.contract.result_log import FencedError
+from workers.contract.sink_specs import SinkSettings
+from workers.contract.stream_spec import StreamSpec
+from workers.settings.schema import ServiceSettings
 from workers.sinks.opening import open_sink
 from workers.sinks.place import Place, Places, sink_status
 from workers.sinks.sink import Sink

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.sinks.output import write_all
+from pipeline.outputs.files import write_all
 from workers.sinks.sink import SinkError
 
 _START = b'{"stream":'

@@ -8,7 +8,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
-from workers.service.sinks import KafkaSettings, address_of, topic_of
+from workers.contract.sink_specs import KafkaSettings, address_of, topic_of
 from workers.sinks.sink import SinkError
 
 _TIMEOUT_S = 10.0

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from paho.mqtt.client import MQTT_ERR_SUCCESS, Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
-from workers.service.sinks import MqttSettings, address_of, topic_of
+from workers.contract.sink_specs import MqttSettings, address_of, topic_of
 from workers.sinks.sink import SinkError
 
 _TIMEOUT_S = 10.0

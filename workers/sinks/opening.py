@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from workers.service.sinks import JsonlSettings, KafkaSettings, MqttSettings, SinkSettings, WebhookSettings
-from workers.settings import AccessSettings
+from workers.contract.sink_specs import (
+    JsonlSettings,
+    KafkaSettings,
+    MqttSettings,
+    SinkSettings,
+    WebhookSettings,
+)
+from workers.settings.schema import AccessSettings
 from workers.sinks.access import check_sink
 from workers.sinks.sink import Sink
 

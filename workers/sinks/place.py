@@ -9,9 +9,9 @@ from typing import Any
 
 from vocab.connection import RedisClient, place
 from vocab.redis_errors import redis_errors
-from workers.service.keys import StreamKeys
-from workers.service.log import FENCE, FencedError
-from workers.service.spec import StreamSpec
+from workers.contract.keys import StreamKeys
+from workers.contract.result_log import FENCE, FencedError
+from workers.contract.stream_spec import StreamSpec
 
 # A new sink begins with the oldest result that is kept. What we know may be newer than what Redis has, when
 # it was away or lost its data; and older, when somebody else delivered meanwhile.

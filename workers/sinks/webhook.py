@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import httpx
 
-from workers.service.sinks import WebhookSettings
+from workers.contract.sink_specs import WebhookSettings
 from workers.sinks.sink import SinkError
 
 _TIMEOUT_S = 10.0

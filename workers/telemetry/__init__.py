@@ -1,1 +1,1 @@
-"""What the service says of its own work: logs, and traces from decoding to the result."""
+"""What the service says of its own work: logs, traces, and the metrics there are."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from workers.settings import TraceSettings
+from workers.settings.schema import TraceSettings
 
 if TYPE_CHECKING:
     from workers.telemetry.tracing import Tracing

@@ -15,7 +15,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
 
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -31,8 +30,8 @@ from pipeline.frame import Frame
 from pipeline.redact import redact
 from pipeline.results import FrameResult
 from pipeline.sources.deadline import within
-from workers.inference.queue import Request
-from workers.service.messages import FrameBatch, TokenSettings
+from pipeline.stream import Timing
+from workers.contract.messages import TokenSettings
 
 # A collector that does not answer loses spans; nothing waits for it.
 _EXPORT_S = 2.0
@@ -80,29 +79,27 @@ class Tracing:
 
     def inferred(
         self,
-        batch: FrameBatch,
-        request: Request,
-        results: Sequence[FrameResult],
+        carrier: Mapping[str, str] | None,
+        arrived_at: float,
+        passes: Sequence[tuple[Timing, Sequence[FrameResult]]],
         failure: Exception | None = None,
     ) -> None:
         """Adds what became of a message in Inference, up to now.
 
         Args:
-            batch: the message; nothing is done for one that is not traced.
-            request: the same, all of whose frames ran.
-            results: one per frame.
+            carrier: that the message brought; nothing is done for one that is not traced.
+            arrived_at: `time.monotonic()` when the message came.
+            passes: at least one: when each ran, and its results as far as there are any.
             failure: why the results could not be written, if so.
         """
-        if batch.trace is None:
+        if carrier is None:
             return
-        above = _W3C.extract(batch.trace, Context())
-        ran = request.ran
-        _span(self._tracer, above, "queue", request.arrived_at, ran[0].timing.taken_at)
-        left = iter(results)
-        for part in ran:
-            facts = _facts(list(islice(left, len(part.frames)))) | {"vwt.infer_ms": part.timing.infer_ms}
-            _span(self._tracer, above, "pass", part.timing.taken_at, part.timing.done_at, facts)
-        _span(self._tracer, above, "write", ran[-1].timing.done_at, time.monotonic(), failure=failure)
+        above = _W3C.extract(carrier, Context())
+        _span(self._tracer, above, "queue", arrived_at, passes[0][0].taken_at)
+        for timing, results in passes:
+            facts = _facts(results) | {"vwt.infer_ms": timing.infer_ms}
+            _span(self._tracer, above, "pass", timing.taken_at, timing.done_at, facts)
+        _span(self._tracer, above, "write", passes[-1][0].done_at, time.monotonic(), failure=failure)
 
     def close(self) -> None:
         """Gives the collector what it has not got yet, but does not wait for one that does not answer."""

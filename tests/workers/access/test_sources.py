@@ -6,7 +6,7 @@ import pytest
 import workers.access.addresses
 from pipeline.errors import UsageError
 from workers.access.sources import check_source
-from workers.settings import AccessSettings
+from workers.settings.schema import AccessSettings
 
 
 def access(**given) -> AccessSettings:

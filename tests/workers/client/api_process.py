@@ -8,7 +8,7 @@ import uvicorn
 
 from tests.workers.gateway.serving import Edge
 from workers.gateway.api import build_api
-from workers.settings import ServiceSettings
+from workers.settings.schema import ServiceSettings
 
 if __name__ == "__main__":
     port, redis, folder = sys.argv[1:]

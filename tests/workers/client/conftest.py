@@ -14,8 +14,8 @@ import pytest
 from tests.vocab.servers import Server, eventually, unused_port
 from vocab.connection import connect
 from vocab.redis_lease import RedisLease
-from workers.service.keys import StreamKeys
-from workers.service.log import ResultLog
+from workers.contract.keys import StreamKeys
+from workers.contract.result_log import ResultLog
 
 _API = "tests.workers.client.api_process"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.e2e.command import refused, succeeds
 from tests.workers.client.conftest import Frames, Service
-from workers.service.streams import StreamStore
+from workers.contract.stream_store import StreamStore
 
 
 def test_a_stream_is_added_shown_paused_resumed_and_removed(service: Service) -> None:

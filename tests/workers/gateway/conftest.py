@@ -7,7 +7,7 @@ import pytest
 
 from tests.vocab.servers import Server
 from tests.workers.gateway.serving import Api, Writer
-from workers.settings import ServiceSettings
+from workers.settings.schema import ServiceSettings
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ import uvicorn
 from pipeline.errors import ServiceError
 from vocab.connection import RedisClient, connect
 from vocab.redis_lease import RedisLease
+from workers.contract.keys import StreamKeys
+from workers.contract.messages import TokenSettings
+from workers.contract.result_log import ResultLog
 from workers.gateway.api import build_api
-from workers.service.keys import StreamKeys
-from workers.service.log import ResultLog
-from workers.service.messages import TokenSettings
-from workers.settings import ServiceSettings
+from workers.settings.schema import ServiceSettings
 
 
 class Edge:

@@ -12,8 +12,8 @@ from websockets.sync.client import connect as websocket
 from tests.vocab.servers import Server
 from tests.workers.gateway.serving import Api, Writer
 from workers.access.tokens import add_token
-from workers.service.spec import StreamSpec
-from workers.service.streams import StreamStore
+from workers.contract.stream_spec import StreamSpec
+from workers.contract.stream_store import StreamStore
 
 
 @pytest.fixture

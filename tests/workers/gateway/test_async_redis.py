@@ -9,11 +9,11 @@ from tests.vocab.servers import Server, unused_port
 from tests.vocab.test_connection import certificate, watched
 from tests.workers.gateway.serving import Writer
 from vocab.connection import connect
+from workers.contract.cursor import Cursor
+from workers.contract.stream_spec import StreamSpec
+from workers.contract.stream_store import StreamStore
 from workers.gateway.async_redis import asynchronous
 from workers.gateway.tail import Tail
-from workers.service.cursor import Cursor
-from workers.service.spec import StreamSpec
-from workers.service.streams import StreamStore
 
 __all__ = ["certificate", "cluster", "watched"]
 

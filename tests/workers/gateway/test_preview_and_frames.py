@@ -11,7 +11,7 @@ from PIL import Image
 from pipeline.defaults import DEFAULT_MODEL
 from tests.vocab.servers import eventually
 from tests.workers.gateway.serving import Api, Writer
-from workers.service.keys import StreamKeys
+from workers.contract.keys import StreamKeys
 
 
 def picture(kind: str = "JPEG", size: tuple[int, int] = (8, 8)) -> bytes:

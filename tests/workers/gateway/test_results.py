@@ -12,7 +12,7 @@ from websockets.sync.client import connect as websocket
 
 from tests.vocab.servers import Server, eventually
 from tests.workers.gateway.serving import Api, Writer, events_of
-from workers.service.log import ResultLog
+from workers.contract.result_log import ResultLog
 
 
 def test_a_client_that_resumes_after_each_break_gets_every_frame_once(api: Api, writer: Writer) -> None:

@@ -20,9 +20,9 @@ from tests.vocab.servers import Server, eventually, unused_port
 from tests.workers.gateway.serving import Writer, events_of
 from tests.workers.gateway.test_preview_and_frames import picture
 from workers.access.tokens import add_token
+from workers.contract.messages import TokenSettings
 from workers.gateway.deployment import gateway_deployment
-from workers.service.messages import TokenSettings
-from workers.settings import AccessSettings, ServiceSettings
+from workers.settings.schema import AccessSettings, ServiceSettings
 
 
 class _Inference:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from tests.vocab.servers import Server
 from tests.workers.gateway.serving import Api, Writer
 from vocab.connection import connect
-from workers.service.streams import StreamStore
+from workers.contract.stream_store import StreamStore
 
 SECRET = "h4ll0secret"
 

@@ -16,7 +16,7 @@ from pipeline.input_spec import InputSpec
 from pipeline.models import model_input
 from pipeline.preprocess import Preprocessor
 from pipeline.sources import SourceOptions, open_source, parse_source
-from workers.service.messages import FrameBatch, FrameFacts, TokenSettings
+from workers.contract.messages import FrameBatch, FrameFacts, TokenSettings
 
 FULL = TokenSettings("null", "full", 0.1, 0.5, 100, "gate/null")
 INTER = TokenSettings(DEFAULT_MODEL, "inter", 0.05, 0.5, 100, f"gate/{DEFAULT_MODEL}")

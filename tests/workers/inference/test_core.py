@@ -24,14 +24,14 @@ from vocab.errors import StoreUnavailable
 from vocab.redis_lease import RedisLease
 from vocab.redis_store import RedisStore
 from vocab.words import Normalisation
+from workers.contract.cursor import Cursor
+from workers.contract.keys import StreamKeys
+from workers.contract.result_log import FencedError, OutOfOrderError
+from workers.contract.stream_status import StreamStatus
+from workers.contract.stream_store import StreamStore
 from workers.inference.core import InferenceCore
 from workers.inference.metering import Figures, MeteredSpan
-from workers.service.cursor import Cursor
-from workers.service.keys import StreamKeys
-from workers.service.log import FencedError, OutOfOrderError
-from workers.service.status import StreamStatus
-from workers.service.streams import StreamStore
-from workers.settings import InferenceSettings, ServiceSettings
+from workers.settings.schema import InferenceSettings, ServiceSettings
 
 WHERE = {"replica": "r1", "node": "n1", "pid": 1}
 T = TypeVar("T")

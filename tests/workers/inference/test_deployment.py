@@ -25,14 +25,14 @@ from tests.small_ray import small_ray
 from tests.vocab.servers import Server
 from tests.workers.inference.examples import FULL, batch, clip
 from vocab.connection import connect
+from workers.contract.keys import StreamKeys
+from workers.contract.messages import BatchDone, FrameBatch
+from workers.contract.result_log import OutOfOrderError
+from workers.contract.stream_store import StreamStore
 from workers.inference.deployment import inference_deployment
 from workers.inference.device_ledger import shared_exchange
 from workers.inference.metering import Figures, MeteredSpan
-from workers.service.keys import StreamKeys
-from workers.service.log import OutOfOrderError
-from workers.service.messages import BatchDone, FrameBatch
-from workers.service.streams import StreamStore
-from workers.settings import InferenceSettings, Scaling, ServiceSettings
+from workers.settings.schema import InferenceSettings, Scaling, ServiceSettings
 
 WAIT_S = 120
 

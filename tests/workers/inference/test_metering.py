@@ -18,11 +18,11 @@ from tests.pipeline.energy.fake_nvml import FakeNvml
 from tests.vocab.servers import Server
 from tests.workers.inference.examples import batch
 from vocab.connection import connect
+from workers.contract.keys import StreamKeys
+from workers.contract.stream_store import StreamStore
 from workers.inference.device_ledger import ReplicasAreOurs
 from workers.inference.metering import LATER, DeviceLedger, Figures, MeteredSpan, OwnMetering, SharedMetering
 from workers.inference.record import StreamRecord
-from workers.service.keys import StreamKeys
-from workers.service.streams import StreamStore
 
 WAIT_S = 20
 

@@ -1,8 +1,8 @@
 from dataclasses import replace
 
 from pipeline.results import Energy
+from workers.contract.stream_status import StreamStatus
 from workers.inference.sums import Sums
-from workers.service.status import StreamStatus
 
 HALF = Energy(0.5, 0.25, "nvml", settled=True)
 

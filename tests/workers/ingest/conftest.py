@@ -11,9 +11,9 @@ import pytest
 from tests import make_clips
 from tests.vocab.servers import Server
 from tests.workers.ingest.inference import Inference
-from tests.workers.metrics.telling import told
+from tests.workers.telemetry.recorded import told
 from vocab.connection import RedisClient, connect
-from workers.service.keys import StreamKeys
+from workers.contract.keys import StreamKeys
 
 __all__ = ["told"]
 

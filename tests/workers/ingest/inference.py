@@ -10,10 +10,10 @@ from typing import Any
 
 from pipeline.input_spec import InputSpec
 from vocab.connection import RedisClient
+from workers.contract.messages import BatchDone, FrameBatch, ModelFacts
+from workers.contract.result_log import ResultLog
 from workers.ingest.surroundings import Surroundings
-from workers.service.log import ResultLog
-from workers.service.messages import BatchDone, FrameBatch, ModelFacts
-from workers.settings import ServiceSettings
+from workers.settings.schema import ServiceSettings
 
 
 class Answer:

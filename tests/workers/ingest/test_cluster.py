@@ -7,10 +7,10 @@ import pytest
 from tests.vocab.servers import Server, eventually, unused_port
 from vocab.connection import RedisClient, connect
 from vocab.redis_lease import RedisLease
+from workers.contract.keys import StreamKeys
+from workers.contract.stream_spec import StreamSpec
+from workers.contract.stream_store import StreamStore
 from workers.ingest.unread import Unread, look
-from workers.service.keys import StreamKeys
-from workers.service.spec import StreamSpec
-from workers.service.streams import StreamStore
 
 
 @pytest.fixture

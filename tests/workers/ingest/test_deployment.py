@@ -13,13 +13,13 @@ from tests import make_clips
 from tests.small_ray import small_ray
 from tests.vocab.servers import Server, eventually, unused_port
 from vocab.connection import connect
+from workers.contract.keys import StreamKeys
+from workers.contract.messages import BatchDone, ModelFacts, TokenSettings
+from workers.contract.result_log import ResultLog
+from workers.contract.stream_spec import StreamSpec
+from workers.contract.stream_store import StreamStore
 from workers.ingest.deployment import ingest_deployment
-from workers.service.keys import StreamKeys
-from workers.service.log import ResultLog
-from workers.service.messages import BatchDone, ModelFacts, TokenSettings
-from workers.service.spec import StreamSpec
-from workers.service.streams import StreamStore
-from workers.settings import ServiceSettings
+from workers.settings.schema import ServiceSettings
 
 
 class Inference:

@@ -1,10 +1,10 @@
 """What reading real streams tells of itself."""
 
 from tests.vocab.servers import eventually
+from workers.contract.stream_spec import StreamSpec
+from workers.contract.stream_store import StreamStore
 from workers.ingest.supervisor import Supervisor
-from workers.metrics.catalog import DECODE, HELD, LEASES, RECONNECTS, ROUND_TRIP, UNDER_WAY
-from workers.service.spec import StreamSpec
-from workers.service.streams import StreamStore
+from workers.telemetry.metrics import DECODE, HELD, LEASES, RECONNECTS, ROUND_TRIP, UNDER_WAY
 
 
 def values(told, metric):

@@ -8,9 +8,9 @@ from pipeline.errors import ServiceError, UsageError
 from pipeline.frame import Geometry
 from tests.vocab.servers import eventually
 from vocab.errors import StoreUnavailable
+from workers.contract.messages import FrameBatch, FrameFacts, TokenSettings
+from workers.contract.result_log import FencedError, OutOfOrderError, ResultLog
 from workers.ingest.sender import RewindError, Sender, Stopped
-from workers.service.log import FencedError, OutOfOrderError, ResultLog
-from workers.service.messages import FrameBatch, FrameFacts, TokenSettings
 
 GEOMETRY = Geometry(2, 2, 2, 2, 1.0, 1.0, 0.0, 0.0)
 SETTINGS = TokenSettings("any", "full", 0.1, 0.5, 512, "cam/any")

@@ -5,10 +5,10 @@ import pytest
 
 from tests import make_clips
 from vocab.redis_lease import RedisLease
+from workers.contract.keys import StreamKeys
+from workers.contract.stream_spec import StreamSpec
+from workers.contract.stream_store import StreamStore
 from workers.ingest.stream import StreamRun
-from workers.service.keys import StreamKeys
-from workers.service.spec import StreamSpec
-from workers.service.streams import StreamStore
 
 
 def spec_of(source, **settings) -> StreamSpec:

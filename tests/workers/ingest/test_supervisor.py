@@ -10,11 +10,11 @@ import pytest
 from tests import make_clips
 from tests.vocab.servers import eventually
 from vocab.connection import connect
+from workers.contract.keys import StreamKeys
+from workers.contract.result_log import ResultLog
+from workers.contract.stream_spec import StreamSpec
+from workers.contract.stream_store import StreamStore
 from workers.ingest.supervisor import Supervisor
-from workers.service.keys import StreamKeys
-from workers.service.log import ResultLog
-from workers.service.spec import StreamSpec
-from workers.service.streams import StreamStore
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from tests.vocab.conftest import client
 from tests.vocab.servers import Server, eventually
 from tests.workers.sinks.receiver import Receiver
 from vocab.connection import RedisClient
-from workers.service.log import ResultLog
-from workers.service.spec import StreamSpec
-from workers.settings import ServiceSettings
+from workers.contract.result_log import ResultLog
+from workers.contract.stream_spec import StreamSpec
+from workers.settings.schema import ServiceSettings
 from workers.sinks import StreamDeliveries, sink_status
 
 __all__ = ["client"]

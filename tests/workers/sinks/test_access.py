@@ -8,9 +8,9 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import UsageError
-from workers.service.sinks import SinkSettings
-from workers.service.spec import StreamSettings, StreamSpec
-from workers.settings import AccessSettings
+from workers.contract.sink_specs import SinkSettings
+from workers.contract.stream_spec import StreamSettings, StreamSpec
+from workers.settings.schema import AccessSettings
 from workers.sinks import check_sinks
 
 SINK: TypeAdapter[Any] = TypeAdapter(SinkSettings)

@@ -9,8 +9,8 @@ from tests.vocab.servers import Server, eventually, unused_port
 from tests.workers.sinks.conftest import Bench
 from tests.workers.sinks.receiver import Receiver
 from vocab.connection import connect
-from workers.service.keys import StreamKeys
-from workers.service.streams import StreamStore
+from workers.contract.keys import StreamKeys
+from workers.contract.stream_store import StreamStore
 
 
 def _jsonl(tmp_path: Path, name: str = "out") -> dict[str, Any]:

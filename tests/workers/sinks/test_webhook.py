@@ -5,7 +5,7 @@ import pytest
 from tests.vocab.servers import eventually
 from tests.workers.sinks.conftest import Bench
 from tests.workers.sinks.receiver import Receiver
-from workers.service.sinks import WebhookSettings
+from workers.contract.sink_specs import WebhookSettings
 from workers.sinks.sink import SinkError
 from workers.sinks.webhook import Webhook
 

@@ -14,15 +14,15 @@ from tests.vocab.servers import Server, unused_port
 from tests.workers.telemetry.collector import collecting
 from vocab.connection import connect
 from vocab.redis_lease import RedisLease
-from workers.configuration import load_settings
+from workers.contract.keys import StreamKeys
+from workers.contract.messages import FrameBatch
+from workers.contract.stream_spec import StreamSpec
+from workers.contract.stream_store import StreamStore
 from workers.inference.core import InferenceCore
 from workers.ingest.stream import StreamRun
 from workers.ingest.surroundings import Surroundings
-from workers.service.keys import StreamKeys
-from workers.service.messages import FrameBatch
-from workers.service.spec import StreamSpec
-from workers.service.streams import StreamStore
-from workers.settings import ServiceSettings, TraceSettings
+from workers.settings.loading import load_settings
+from workers.settings.schema import ServiceSettings, TraceSettings
 from workers.telemetry.opening import open_tracing
 
 WHERE = {"replica": "r1", "node": "n1", "pid": 1}
@@ -204,7 +204,7 @@ def test_without_a_collector_messages_carry_nothing(service, clip):
 def test_without_a_collector_nothing_of_it_is_imported():
     code = (
         "import sys, workers.inference.core, workers.ingest.stream, workers.telemetry.opening as opening\n"
-        "from workers.settings import TraceSettings\n"
+        "from workers.settings.schema import TraceSettings\n"
         "assert opening.open_tracing(TraceSettings(), 'Ingest', {}) is None\n"
         "print([name for name in sys.modules if name.startswith('opentelemetry.exporter.otlp')])"
     )

@@ -1,0 +1,216 @@
+"""Draws on a picture what the tokenizer did with it and what the model said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.frame import Geometry, Pixels
+from pipeline.outputs.token_map import NOT_SEEN, TokenMapLayer, draw_sample
+from pipeline.results import Energy, FrameResult, Prediction, Region
+from pipeline.tokenizers.plan import DROPPED, INTACT, MERGED
+
+# Small pictures are enlarged until patches and text can be read, large ones reduced to what fits a screen.
+_MIN_HEIGHT, _MAX_SIDE = 480, 1280
+_MIN_WIDTH = 480
+
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_FONT_SCALE = 0.5
+_LINE = 24
+_MARGIN = 10
+_GAP = 22
+_SWATCH = 14
+_STRIP = (24, 24, 27)
+_TEXT = (236, 236, 236)
+_FRAME = (170, 170, 170)
+_BOX = (255, 196, 0)
+_MAX_LABELS = 3
+
+_Entry = tuple[int | None, str]
+_LEGEND: tuple[_Entry, ...] = (
+    (INTACT, "intact"),
+    (MERGED, "merged"),
+    (DROPPED, "dropped"),
+    (NOT_SEEN, "not seen"),
+)
+# Room is kept for figures as wide as these, so that the picture does not change its size during a run.
+_WIDEST_FIGURES = (
+    "tokens 1024/1024 (100 %)",
+    "0.0123 J estimate, provisional",
+    "1234.5 ms",
+    "t=1234.56 s",
+    "frame 123456",
+)
+
+
+class Painter:
+    """Draws annotated frames of one size: the picture, the token map over it, and a strip of figures below.
+
+    The picture is scaled to at least 480 pixels high and at most 1280 on its longer side.
+
+    Attributes:
+        width, height: of the frames it draws, both even as video needs it.
+    """
+
+    def __init__(self, picture_width: int, picture_height: int) -> None:
+        """Chooses the sizes for pictures of this size; pictures of another size are stretched to it."""
+        longest = max(picture_width, picture_height)
+        scale = min(max(_MIN_HEIGHT / picture_height, 1.0), _MAX_SIDE / longest)
+        self._panel = (_even(picture_width * scale), _even(picture_height * scale))
+        self.width = max(self._panel[0], _MIN_WIDTH)
+        self._legend_lines = _flow(_LEGEND, self.width)[-1].line + 1
+        figure_lines = _flow([(None, text) for text in _WIDEST_FIGURES], self.width)[-1].line + 1
+        self.height = self._panel[1] + _even((self._legend_lines + figure_lines) * _LINE + _MARGIN)
+        self._blank = np.full((self.height, self.width, 3), _STRIP, np.uint8)
+        self._layer: TokenMapLayer | None = None
+
+    def paint(
+        self,
+        picture: Pixels,
+        geometry: Geometry,
+        token_map: npt.NDArray[np.uint8] | None,
+        result: FrameResult,
+    ) -> Pixels:
+        """Draws one frame.
+
+        Args:
+            picture: (H, W, 3) uint8 RGB, the upright source picture; not changed.
+            geometry: where that picture lies in the model's input.
+            token_map: (grid rows, grid columns) of INTACT, MERGED, DROPPED; None for a model without patches.
+            result: of the same frame.
+
+        Returns:
+            (height, width, 3) uint8 RGB.
+        """
+        width, height = self._panel
+        shrinks = picture.shape[1] > width
+        panel = cv2.resize(picture, self._panel, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+        canvas = self._blank.copy()
+        if token_map is not None:
+            layer = self._layer_for(geometry, token_map.shape)
+            panel = layer.draw(panel, token_map)
+            self._draw_legend(canvas, layer.everything_seen)
+        _draw_prediction(panel, result.prediction)
+        left = (self.width - width) // 2
+        canvas[:height, left : left + width] = panel
+        top = self._first_line + self._legend_lines * _LINE
+        for item in _flow([(None, text) for text in _figures(result)], self.width):
+            _text(canvas, item.text, item.x, top + item.line * _LINE)
+        return canvas
+
+    @property
+    def _first_line(self) -> int:
+        """Baseline of the first line of the strip, in pixels from the top."""
+        return self._panel[1] + _MARGIN // 2 + _LINE - 8
+
+    def _layer_for(self, geometry: Geometry, grid: tuple[int, ...]) -> TokenMapLayer:
+        if self._layer is None or not self._layer.fits(geometry, grid):
+            self._layer = TokenMapLayer(geometry, (grid[0], grid[1]), *self._panel)
+        return self._layer
+
+    def _draw_legend(self, canvas: Pixels, everything_seen: bool) -> None:
+        legend = [x for x in _LEGEND if x[0] != NOT_SEEN or not everything_seen]
+        for item in _flow(legend, self.width):
+            x, y = item.x, self._first_line + item.line * _LINE
+            if item.swatch is not None:
+                top = y + 1 - _SWATCH
+                canvas[top : top + _SWATCH, x : x + _SWATCH] = draw_sample(item.swatch, _SWATCH)
+                cv2.rectangle(canvas, (x - 1, top - 1), (x + _SWATCH, top + _SWATCH), _FRAME, 1)
+            _text(canvas, item.text, x + _SWATCH + 6, y)
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A piece of text in the strip, with the state whose sample stands before it."""
+
+    swatch: int | None
+    text: str
+    x: int
+    line: int
+
+
+def _flow(entries: Sequence[_Entry], width: int) -> list[_Item]:
+    """Puts entries side by side, and on a new line where one does not fit."""
+    placed: list[_Item] = []
+    x, line = _MARGIN, 0
+    for swatch, text in entries:
+        wide = _text_width(text) + (0 if swatch is None else _SWATCH + 6)
+        if x > _MARGIN and x + wide > width - _MARGIN:
+            x, line = _MARGIN, line + 1
+        placed.append(_Item(swatch, text, x, line))
+        x += wide + _GAP
+    return placed
+
+
+def _figures(result: FrameResult) -> tuple[str, ...]:
+    return (
+        _tokens_text(result.tokens_kept, result.tokens_full),
+        _energy_text(result.energy),
+        f"{result.total_ms:.1f} ms",
+        "t unknown" if result.pts_s is None else f"t={result.pts_s:.2f} s",
+        f"frame {result.frame}",
+    )
+
+
+def _tokens_text(kept: int | None, full: int | None) -> str:
+    if kept is None or not full:
+        return "no tokens"
+    return f"tokens {kept}/{full} ({100 * kept / full:.0f} %)"
+
+
+def _energy_text(energy: Energy) -> str:
+    if energy.joules is None:
+        return "energy unknown"
+    return f"{energy.joules:.3g} J {energy.method}" + ("" if energy.settled else ", provisional")
+
+
+def _draw_prediction(panel: Pixels, prediction: Prediction) -> None:
+    # The best last, so that it lies on top; scores after all boxes, so that no line crosses one out.
+    for draw in (_draw_box, _draw_score):
+        for region in reversed(prediction.regions):
+            draw(panel, region)
+    lines = [f"{x.score:.2f}  {x.label}" for x in prediction.labels[:_MAX_LABELS]]
+    if lines:
+        wide = max(_text_width(x) for x in lines) + 2 * _MARGIN
+        plate = panel[: len(lines) * _LINE + 6, :wide]
+        plate[:] = plate // 4
+        for index, line in enumerate(lines):
+            _text(panel, line, _MARGIN, (index + 1) * _LINE - 4)
+
+
+def _draw_box(panel: Pixels, region: Region) -> None:
+    left, top = _on(panel, region.x, region.y)
+    corner = _on(panel, region.x + region.w, region.y + region.h)
+    # A dark halo keeps the box visible on bright ground.
+    cv2.rectangle(panel, (left, top), corner, (0, 0, 0), 5, cv2.LINE_AA)
+    cv2.rectangle(panel, (left, top), corner, _BOX, 2, cv2.LINE_AA)
+
+
+def _draw_score(panel: Pixels, region: Region) -> None:
+    left, top = _on(panel, region.x, region.y)
+    text = f"{region.score:.2f}"
+    wide = _text_width(text) + 10
+    x = max(min(left, panel.shape[1] - wide), 0)
+    y = top - 20 if top >= 20 else top
+    cv2.rectangle(panel, (x, y), (x + wide, y + 20), _BOX, cv2.FILLED)
+    _text(panel, text, x + 5, y + 15, (0, 0, 0))
+
+
+def _on(panel: Pixels, x: float, y: float) -> tuple[int, int]:
+    return round(x * panel.shape[1]), round(y * panel.shape[0])
+
+
+def _text(canvas: Pixels, text: str, x: int, y: int, colour: tuple[int, int, int] = _TEXT) -> None:
+    cv2.putText(canvas, text, (x, y), _FONT, _FONT_SCALE, colour, 1, cv2.LINE_AA)
+
+
+def _text_width(text: str) -> int:
+    return int(cv2.getTextSize(text, _FONT, _FONT_SCALE, 1)[0][0])
+
+
+def _even(value: float) -> int:
+    return max(2 * round(value / 2), 2)

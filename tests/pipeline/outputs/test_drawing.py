@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+
+from pipeline.outputs import drawing
+from pipeline.outputs.drawing import Painter
+from pipeline.results import Energy, Label, Prediction, Region
+from pipeline.tokenizers.plan import INTACT
+from tests.pipeline.outputs.examples import a_result, letterboxed
+
+ALL_INTACT = np.full((16, 16), INTACT, np.uint8)
+
+
+def painted(prediction: Prediction, width: int = 640, height: int = 480) -> np.ndarray:
+    picture = np.full((height, width, 3), 90, np.uint8)
+    result = a_result(prediction=prediction)
+    return Painter(width, height).paint(picture, letterboxed(width, height), None, result)
+
+
+def test_a_small_picture_is_enlarged_until_it_can_be_read() -> None:
+    painter = Painter(176, 144)
+    assert painter.height > 480
+    assert painter.width == 586
+
+
+def test_a_4k_picture_is_reduced_to_1280_wide() -> None:
+    assert Painter(3840, 2160).width == 1280
+
+
+@pytest.mark.parametrize("size", [(177, 145), (641, 273), (1, 1), (50, 2000), (4000, 30)])
+def test_every_size_gives_even_sides_as_wide_as_its_figures_need(size: tuple[int, int]) -> None:
+    width, height = size
+    painter = Painter(width, height)
+    canvas = painter.paint(
+        np.zeros((height, width, 3), np.uint8), letterboxed(width, height), ALL_INTACT, a_result()
+    )
+    assert canvas.shape == (painter.height, painter.width, 3)
+    assert painter.width % 2 == painter.height % 2 == 0
+    assert painter.width >= 480
+
+
+def test_a_region_is_framed_where_it_lies() -> None:
+    canvas = painted(Prediction("regions", regions=[Region(0.25, 0.25, 0.5, 0.5, 0.9)]))
+    assert tuple(canvas[240, 160]) == (255, 196, 0)
+    assert tuple(canvas[360, 320]) == (255, 196, 0)
+    assert tuple(canvas[240, 320]) == (90, 90, 90)
+
+
+def test_labels_are_written_at_the_top_and_the_rest_of_the_picture_stays() -> None:
+    canvas = painted(Prediction("labels", labels=[Label("bicycle", 0.9), Label("tricycle", 0.1)]))
+    assert canvas[:50, :100].max() > 200
+    assert (canvas[100:480, :640] == 90).all()
+
+
+def test_the_picture_given_is_left_as_it_was() -> None:
+    picture = np.full((480, 640, 3), 90, np.uint8)
+    result = a_result(prediction=Prediction("regions", regions=[Region(0.1, 0.1, 0.5, 0.5, 0.9)]))
+    Painter(640, 480).paint(picture, letterboxed(640, 480), ALL_INTACT, result)
+    assert (picture == 90).all()
+
+
+def test_a_picture_of_another_size_is_fitted_to_the_first() -> None:
+    painter = Painter(640, 480)
+    other = np.full((720, 1280, 3), 90, np.uint8)
+    canvas = painter.paint(other, letterboxed(1280, 720), ALL_INTACT, a_result())
+    assert canvas.shape == (painter.height, painter.width, 3)
+
+
+def test_the_strip_tells_tokens_energy_with_its_method_latency_time_and_frame() -> None:
+    energy = Energy(0.4123, 0.3, "estimate", settled=True)
+    texts = drawing._figures(a_result(123, tokens_kept=131, energy=energy, pts_s=4.92, total_ms=12.34))
+    assert texts == ("tokens 131/256 (51 %)", "0.412 J estimate", "12.3 ms", "t=4.92 s", "frame 123")
+
+
+def test_what_is_unknown_is_called_unknown() -> None:
+    texts = drawing._figures(a_result(pts_s=None, tokens_full=None, tokens_kept=None))
+    assert texts[:2] == ("no tokens", "energy unknown")
+    assert texts[3] == "t unknown"
+
+
+def test_a_provisional_figure_is_called_provisional() -> None:
+    texts = drawing._figures(a_result(energy=Energy(0.5, None, "nvml", settled=False)))
+    assert texts[1] == "0.5 J nvml, provisional"

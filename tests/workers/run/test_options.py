@@ -1,0 +1,67 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from pipeline.sources import SourceOptions
+from workers.commands.run import run
+from workers.run.options import RunOptions, run_options
+
+
+def given(*arguments: str) -> dict[str, Any]:
+    """What click hands to the command for a command line."""
+    context = run.make_context("run", list(arguments))
+    return context.params
+
+
+def test_the_defaults_of_the_command_line_are_those_of_the_options() -> None:
+    options = run_options(given("clip.mp4"))
+    assert options == RunOptions("clip.mp4", opening=SourceOptions(open_timeout_s=8.0))
+
+
+def test_every_option_reaches_its_field() -> None:
+    options = run_options(
+        given(
+            *("rtsp://camera/1", "--tokenizer", "intra", "--threshold", "0.5", "--drop", "0.25"),
+            *("--vocab", "words.safetensors", "--words", "7", "--warmup-frames", "9"),
+            *("--open-timeout", "3", "--stall-timeout", "4", "--decoder", "cpu", "--rtsp-transport", "udp"),
+            *("--fps", "2.5", "--max-frames", "11", "--policy", "block", "--name", "gate", "--quiet"),
+        )
+    )
+    assert options.tokenizer.name == "intra"
+    assert (options.tokenizer.threshold, options.tokenizer.drop) == (0.5, 0.25)
+    assert options.tokenizer.vocab == Path("words.safetensors")
+    assert (options.tokenizer.words, options.tokenizer.warmup_frames) == (7, 9)
+    assert options.opening == SourceOptions(3.0, 4.0, "cpu", "udp")
+    assert (options.fps, options.max_frames, options.policy) == (2.5, 11, "block")
+    assert (options.name, options.quiet) == ("gate", True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--batch", "0"],
+        ["--fps", "0"],
+        ["--fps", "fast"],
+        ["--max-frames", "0"],
+        ["--words", "0"],
+        ["--warmup-frames", "0"],
+        ["--open-timeout", "0"],
+        ["--stall-timeout", "-1"],
+        ["--watts-per-core", "0"],
+        ["--policy", "drop-newest"],
+        ["--decoder", "vulkan"],
+        ["--meter", "guess"],
+        ["second-source.mp4"],
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_right_is_refused_by_its_name(arguments: list[str]) -> None:
+    done = CliRunner().invoke(run, ["clip.mp4", *arguments])
+    assert done.exit_code == 2
+    assert arguments[0] in done.output
+
+
+def test_every_option_says_what_it_is_for() -> None:
+    assert all(getattr(option, "help", "") for option in run.params if option.name != "source")

@@ -1,0 +1,102 @@
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from pipeline.errors import UsageError, VwtError
+from pipeline.results import Energy
+from pipeline.stats import RunStats
+from tests.pipeline.outputs.examples import a_result
+from workers.run.summary import print_summary, write_json_summary
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def a_run(frames: int = 100, **facts: object) -> RunStats:
+    clock = Clock()
+    stats = RunStats(clock)
+    for frame in range(frames):
+        clock.now += 0.04
+        stats.add(a_result(frame, **facts))
+    return stats
+
+
+def printed(stats: RunStats, *arguments: object) -> str:
+    console = Console(file=io.StringIO(), width=60)
+    print_summary(stats, console, *arguments)
+    return console.file.getvalue()
+
+
+def test_the_summary_tells_frames_rate_tokens_energy_and_latency() -> None:
+    stats = a_run(energy=Energy(0.4123, 0.28, "estimate", settled=True), dropped={"late": 1})
+    text = printed(stats, "estimate: CPU time x 5 W per core")
+    assert "100 in 4.0 s, 25.0 frames/s" in text
+    assert "50.0 %" in text
+    assert "0.412 J/frame, 0.28 J above idle (estimate: CPU time x 5 W per core)" in text
+    assert "p50 12.0 ms, p99 12.0 ms" in text
+    assert "p50 10.0 ms, p99 10.0 ms" in text
+    assert "100 late" in text
+
+
+def test_without_a_description_the_method_of_the_energy_is_named() -> None:
+    assert "2 J/frame (nvml)" in printed(a_run(energy=Energy(2.0, None, "nvml", settled=True)))
+
+
+def test_unknown_energy_is_given_with_its_reason() -> None:
+    assert "unknown: no counter" in printed(a_run(energy=Energy(reason="no counter")))
+
+
+def test_figures_for_some_frames_only_or_not_settled_are_marked() -> None:
+    stats = a_run(3, energy=Energy(2.0, None, "nvml", settled=True))
+    stats.add(a_result(3, energy=Energy(None, None, "nvml", settled=False)))
+    text = printed(stats)
+    assert "known for 3 of 4 frames" in text
+    assert "75 % settled" in text
+
+
+def test_warm_up_and_vocabulary_versions_are_told() -> None:
+    stats = a_run(64)
+    stats.add(a_result(64, vocab_version=1))
+    stats.add(a_result(65, vocab_version=2))
+    text = printed(stats)
+    assert "64 warm-up frames" in text
+    assert "versions 1 to 2" in text
+
+
+def test_paths_written_are_never_wrapped() -> None:
+    path = "a/" * 60 + "results.jsonl"
+    assert path in printed(a_run(), None, [path])
+
+
+def test_a_run_without_frames_says_zero_and_nothing_else() -> None:
+    assert printed(RunStats()).split() == ["frames", "0"]
+
+
+def test_the_json_summary_holds_the_statistics_and_what_is_added(tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    stats = a_run()
+    write_json_summary(stats, path, {"source": "sample:bikes", "outputs": ["a.mp4"]})
+    assert json.loads(path.read_text()) == {
+        "source": "sample:bikes",
+        "outputs": ["a.mp4"],
+        **stats.to_dict(),
+    }
+
+
+def test_a_json_summary_that_cannot_be_written_names_the_option(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--json-summary .*: Is a directory"):
+        write_json_summary(a_run(), tmp_path, {})
+
+
+def test_a_full_disk_is_one_clear_error() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    with pytest.raises(VwtError, match="No space left on device"):
+        write_json_summary(a_run(), "/dev/full", {})

@@ -1,0 +1,83 @@
+import pytest
+
+from pipeline.errors import UsageError
+from vocab.connection import connect
+from vocab.embedded import EmbeddedRedis
+from workers.access.sources import check_source
+from workers.contract.stream_store import StreamStore
+from workers.serve.first_streams import add_given, given_sources
+from workers.settings.schema import AccessSettings
+
+
+@pytest.fixture
+def store():
+    with EmbeddedRedis() as server:
+        yield StreamStore(connect(server.url))
+
+
+@pytest.fixture
+def clip(tmp_path):
+    path = tmp_path / "lobby.mp4"
+    path.touch()
+    return path
+
+
+def given(*texts: str):
+    return given_sources(texts, AccessSettings())[0]
+
+
+def test_a_file_that_is_given_is_allowed_and_its_neighbours_are_not(clip):
+    _, access = given_sources([str(clip)], AccessSettings())
+
+    assert check_source(str(clip), access).location == str(clip)
+    with pytest.raises(UsageError, match="none of the folders allowed"):
+        check_source(str(clip.with_name("other.mp4")), access)
+
+
+def test_a_private_host_that_is_given_is_allowed_and_its_neighbours_are_not():
+    _, access = given_sources(["rtsp://192.168.1.20/stream"], AccessSettings())
+
+    assert check_source("rtsp://192.168.1.20/other", access).kind == "rtsp"
+    with pytest.raises(UsageError, match="private address"):
+        check_source("rtsp://192.168.1.21/stream", access)
+
+
+def test_a_relative_path_is_kept_in_full(clip, monkeypatch):
+    monkeypatch.chdir(clip.parent)
+
+    assert [one.text for one in given("lobby.mp4")] == [str(clip)]
+
+
+def test_a_file_that_is_not_there_is_reported():
+    with pytest.raises(UsageError, match=r"there is no file none\.mp4"):
+        given("none.mp4")
+
+
+def test_a_scheme_that_is_not_allowed_is_refused_here_too():
+    with pytest.raises(UsageError, match="schemes allowed here"):
+        given_sources(["camera:0"], AccessSettings(allow_schemes=["https"]))
+
+
+def test_a_clip_is_played_as_a_camera_would_come_and_a_camera_as_it_is(store):
+    clip, camera = add_given(store, given("sample:bikes", "camera:0"), "m")
+
+    spec = store.get(clip)
+    assert (spec.loop, spec.realtime, spec.policy, spec.model) == (True, True, "drop-oldest", "m")
+    # The model takes what suits it.
+    assert spec.tokenizer is None
+    spec = store.get(camera)
+    assert (spec.loop, spec.realtime, spec.policy) == (False, False, None)
+
+
+def test_a_source_given_twice_is_two_streams(store):
+    assert add_given(store, given("sample:bikes", "sample:bikes"), "m") == ["bikes", "bikes-2"]
+
+
+def test_a_stream_of_an_earlier_run_goes_on_under_its_name(store):
+    add_given(store, given("sample:bikes"), "m")
+    store.change("bikes", {"paused": True})
+
+    assert add_given(store, given("sample:bikes", "sample:bunny"), "m") == ["bikes", "bunny"]
+    assert not store.get("bikes").paused
+    assert store.get("bikes").revision == 2
+    assert len(store.all()) == 2

@@ -1,0 +1,1 @@
+"""What crosses processes: streams and their status, messages, sinks, results, and their keys in Redis."""

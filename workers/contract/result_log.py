@@ -1,0 +1,140 @@
+"""What a stream gives: results, late energies and changes of state, appended under its lease."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.errors import VwtError
+from vocab.connection import RedisClient, place
+from vocab.redis_errors import raise_first, redis_errors
+from workers.contract.keys import StreamKeys
+from workers.contract.stream_status import to_fields
+
+# A Redis that lost its data knows no token: the first that writes becomes the one to beat.
+FENCE = """
+local last = redis.call('HGET', KEYS[1], 'token')
+if last and tonumber(last) > tonumber(ARGV[1]) then return {err = 'FENCED'} end
+if not last then redis.call('HSET', KEYS[1], 'token', ARGV[1]) end
+"""
+_APPEND = (
+    FENCE
+    + """
+local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
+local next_frame = newest[1] and tonumber(string.match(newest[1][1], '^(%d+)')) or 0
+local first, count = tonumber(ARGV[3]), tonumber(ARGV[4])
+if newest[1] and first > next_frame then return {err = 'GAP'} end
+for i = 0, count - 1 do
+    if first + i >= next_frame then
+        redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], string.format('%d-0', first + i + 1),
+            'result', ARGV[5 + i])
+    end
+end
+if first + count >= next_frame then
+    next_frame = first + count
+    for i = 5 + count, #ARGV, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
+    redis.call('HSET', KEYS[3], 'next_frame', string.format('%d', next_frame))
+end
+return next_frame
+"""
+)
+_TELL = (
+    FENCE
+    + """
+for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+if ARGV[3] ~= '' then redis.call('XADD', KEYS[3], 'MAXLEN', ARGV[2], '*', 'state', ARGV[3]) end
+"""
+)
+_KEPT_EVENTS = 256
+
+
+class FencedError(VwtError):
+    """Somebody else runs the stream now, or it was removed; nothing was written."""
+
+
+class OutOfOrderError(VwtError):
+    """Frames before these have no durable result yet; nothing was written. Send those first."""
+
+
+class ResultLog:
+    """Writes what one stream gives. Every method raises StoreUnavailable when Redis cannot do it now.
+
+    Args:
+        client: as `vocab.connection.connect` gives it; used from any thread.
+        stream: id of the stream.
+        kept: how many results, and energies, Redis keeps, give or take a few.
+
+    Attributes:
+        stream: as given.
+    """
+
+    def __init__(self, client: RedisClient, stream: str, kept: int) -> None:
+        self.stream = stream
+        self._client: Any = client
+        self._where = place(client)
+        self._keys = StreamKeys(stream)
+        self._kept = kept
+
+    def append(self, token: int, first: int, results: Sequence[str], status: Mapping[str, Any]) -> int:
+        """Appends results in one step, each once however often it is tried.
+
+        Args:
+            token: fencing token of the stream's lease.
+            first: number of the first frame; the entry of frame N gets the id (N+1)-0.
+            results: JSON of each.
+            status: fields of `StreamStatus` that become true with them.
+
+        Returns:
+            The number of the frame after the last durable result.
+
+        Raises:
+            FencedError: a newer token was given out.
+            OutOfOrderError: results before the first are missing.
+        """
+        fields = [part for item in to_fields(status).items() for part in item]
+        keys = (self._keys.last, self._keys.results, self._keys.state)
+        arguments = (token, self._kept, first, len(results), *results, *fields)
+        return int(self._run(f"write results of {self._keys.stream}", _APPEND, keys, arguments))
+
+    def tell(self, token: int, status: Mapping[str, Any], event: str | None = None) -> None:
+        """Changes fields of the stream's status; with `event` (JSON) clients are told.
+
+        Raises:
+            FencedError: a newer token was given out.
+        """
+        fields = [part for item in to_fields(status).items() for part in item]
+        keys = (self._keys.last, self._keys.state, self._keys.events)
+        self._run(
+            f"write the state of {self._keys.stream}",
+            _TELL,
+            keys,
+            (token, _KEPT_EVENTS, event or "", *fields),
+        )
+
+    def settle(self, energies: Sequence[str]) -> None:
+        """Appends energies (JSON with `frame`) that became known after their results were written."""
+        with redis_errors(f"write energies of {self._keys.stream}", self._where):
+            pipeline = self._client.pipeline(transaction=False)
+            for energy in energies:
+                pipeline.xadd(self._keys.energy, {"energy": energy}, maxlen=self._kept, approximate=True)
+            raise_first(pipeline.execute(raise_on_error=False))
+
+    def next_frame(self) -> int:
+        """The number of the frame after the last durable result; 0 before the first."""
+        with redis_errors(f"read results of {self._keys.stream}", self._where):
+            newest = self._client.xrevrange(self._keys.results, count=1)
+        return int(newest[0][0].partition(b"-")[0]) if newest else 0
+
+    def _run(self, doing: str, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        with redis_errors(doing, self._where):
+            try:
+                return self._client.eval(script, len(keys), *keys, *arguments)
+            except Exception as error:
+                stream = self._keys.stream
+                if "FENCED" in str(error):
+                    raise FencedError(f"{stream} is run by somebody else now, or was removed") from None
+                if "GAP" in str(error):
+                    raise OutOfOrderError(
+                        f"results of {stream} before these are missing; send them first"
+                    ) from None
+                raise

@@ -1,0 +1,88 @@
+"""What a stream is asked to be."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+from pipeline.defaults import DEFAULT_DROP, DEFAULT_MODEL, DEFAULT_THRESHOLD, DEFAULT_WORDS
+from pipeline.redact import redact
+from workers.contract.sink_specs import SinkSettings, different_names
+
+StreamId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$")]
+_LABEL_KEY = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
+
+
+class StreamSettings(BaseModel):
+    """How a stream is read and tokenized; every field may be changed while it runs.
+
+    Attributes:
+        model: name as `vwt models` lists it.
+        tokenizer: "full", "intra" or "inter"; None for inter, or full where the model takes no other.
+        threshold: of inter: cosine distance up to which a patch counts as a visual word.
+        drop: of intra: share of patches dropped.
+        words: of inter: how many visual words.
+        scope: of inter: streams of one scope share window and words; None for the stream's own.
+        fps: frames per second of presentation time to sample; None for every frame.
+        policy: when inference is slower than the source; None for block (files) or drop-oldest (live).
+        loop: play a file again and again; its frames go on counting.
+        realtime: read a file at the pace of its presentation times, not as fast as can be.
+        labels: names and values of the caller's own, returned with the stream.
+        paused: keep the stream, but do not read it.
+        sinks: where results are delivered to, beside the API.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = DEFAULT_MODEL
+    tokenizer: Literal["full", "intra", "inter"] | None = None
+    threshold: Annotated[float, Field(ge=0, le=2)] = DEFAULT_THRESHOLD
+    drop: Annotated[float, Field(ge=0, lt=1)] = DEFAULT_DROP
+    words: Annotated[int, Field(ge=1, le=65536)] = DEFAULT_WORDS
+    scope: Annotated[str, StringConstraints(pattern=r"^[^{}\s]{1,150}$")] | None = None
+    fps: Annotated[float, Field(gt=0, le=1000)] | None = None
+    policy: Literal["block", "drop-oldest"] | None = None
+    loop: bool = False
+    realtime: bool = False
+    labels: Annotated[dict[str, str], Field(max_length=32)] = Field(default_factory=dict)
+    paused: bool = False
+    sinks: Annotated[list[SinkSettings], Field(max_length=8), AfterValidator(different_names)] = Field(
+        default_factory=list
+    )
+
+    @field_validator("labels")
+    @classmethod
+    def _check_labels(cls, labels: dict[str, str]) -> dict[str, str]:
+        for key, value in labels.items():
+            if not _LABEL_KEY.fullmatch(key) or len(value) > 256:
+                raise ValueError("a label has a key of 1 to 64 of A-Z a-z 0-9 _ . - and up to 256 characters")
+        return labels
+
+
+class StreamSpec(StreamSettings):
+    """A stream as the service keeps it.
+
+    Attributes:
+        id: names the stream in URLs, results and keys.
+        source: as `pipeline.sources.parse_source` takes it; may hold credentials, so it is not in the repr.
+        created_at: Unix seconds.
+        revision: counts changes; whoever runs the stream starts it anew when it grows.
+    """
+
+    id: StreamId
+    source: str = Field(repr=False, max_length=4096)
+    created_at: float = Field(default_factory=time.time)
+    revision: int = 0
+
+    @property
+    def display(self) -> str:
+        """The source without credentials."""
+        return redact(self.source)
+
+    @property
+    def word_scope(self) -> str:
+        """The scope of its window and words; words of one model are no use to another."""
+        return self.scope or f"{self.id}/{self.model}"

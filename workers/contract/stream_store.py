@@ -1,0 +1,149 @@
+"""The streams that the service was given, in Redis."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline.errors import UsageError
+from vocab.connection import RedisClient, place
+from vocab.redis_errors import redis_errors
+from workers.contract.keys import EPOCH, STREAMS, StreamKeys
+from workers.contract.stream_spec import StreamSpec
+from workers.contract.stream_status import StreamStatus, to_fields
+
+# Compare and set on the spec's text.
+_REPLACE = """
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+return 1
+"""
+# The token grows, so whoever still runs the stream can write nothing more.
+_FORGET = """
+local lease, last, state, results, energy, events, preview, sinks = unpack(KEYS)
+redis.call('HINCRBY', last, 'token', 1)
+redis.call('PEXPIRE', last, ARGV[1])
+redis.call('DEL', lease, state, results, energy, events, preview, sinks)
+"""
+# Longer than any batch of the stream can be under way.
+_FENCED_MS = 24 * 3600 * 1000
+
+
+class NoStreamError(UsageError):
+    """There is no stream of that id."""
+
+
+class StreamExistsError(UsageError):
+    """A stream of that id is there already."""
+
+
+class StreamStore:
+    """Specs and states of all streams. Every method raises StoreUnavailable when Redis cannot do it now.
+
+    Args:
+        client: as `vocab.connection.connect` gives it; used from any thread.
+    """
+
+    def __init__(self, client: RedisClient) -> None:
+        self._client: Any = client
+        self._where = place(client)
+
+    def all(self) -> dict[str, StreamSpec]:
+        """Every stream by id; what is no spec is left out."""
+        with redis_errors("list the streams", self._where):
+            values = self._client.hgetall(STREAMS)
+        specs = (_read(value) for value in values.values())
+        return {spec.id: spec for spec in specs if spec is not None}
+
+    def get(self, stream: str) -> StreamSpec:
+        """One stream.
+
+        Raises:
+            NoStreamError: there is none of that id.
+        """
+        return self._look_up(stream)[0]
+
+    def add(self, spec: StreamSpec) -> None:
+        """Adds a stream.
+
+        Raises:
+            StreamExistsError: one of that id is there.
+        """
+        with redis_errors(f"add the stream {spec.id}", self._where):
+            if not self._client.hsetnx(STREAMS, spec.id, spec.model_dump_json()):
+                raise StreamExistsError(
+                    f"there is a stream {spec.id!r} already; remove it or give another name"
+                )
+            self._client.hset(
+                StreamKeys(spec.id).state, mapping=to_fields({"state": "starting", "since": spec.created_at})
+            )
+
+    def change(self, stream: str, changes: dict[str, Any]) -> StreamSpec:
+        """Changes fields of a stream and counts its revision up.
+
+        Raises:
+            NoStreamError: there is none of that id.
+            pydantic.ValidationError: a value that cannot be right.
+        """
+        while True:
+            before, text = self._look_up(stream)
+            merged = before.model_dump() | changes | {"revision": before.revision + 1}
+            after = StreamSpec.model_validate(merged)
+            with redis_errors(f"change the stream {stream}", self._where):
+                if self._client.eval(_REPLACE, 1, STREAMS, stream, text, after.model_dump_json()):
+                    return after
+
+    def remove(self, stream: str) -> None:
+        """Removes a stream with all it wrote; whoever runs it can write nothing more.
+
+        Raises:
+            NoStreamError: there is none of that id.
+        """
+        with redis_errors(f"remove the stream {stream}", self._where):
+            removed = self._client.hdel(STREAMS, stream)
+            keys = StreamKeys(stream)
+            written = (keys.state, keys.results, keys.energy, keys.events, keys.preview, keys.sinks)
+            names = (keys.lease, keys.last, *written)
+            self._client.eval(_FORGET, len(names), *names, _FENCED_MS)
+        if not removed:
+            raise NoStreamError(f"there is no stream {stream!r}; `vwt streams list` shows those there are")
+
+    def status(self, stream: str) -> StreamStatus:
+        """What a stream is doing."""
+        with redis_errors(f"look up the state of {stream}", self._where):
+            return StreamStatus.from_hash(self._client.hgetall(StreamKeys(stream).state))
+
+    def statuses(self, streams: list[str]) -> list[StreamStatus]:
+        """What many streams are doing, in the order asked."""
+        with redis_errors("look up the states of the streams", self._where):
+            pipeline = self._client.pipeline(transaction=False)
+            for stream in streams:
+                pipeline.hgetall(StreamKeys(stream).state)
+            return [StreamStatus.from_hash(values) for values in pipeline.execute()]
+
+    def epoch(self) -> tuple[str, bool]:
+        """Names the data set Redis holds.
+
+        Returns:
+            The name, and whether it is new: Redis was empty, or has lost its data.
+        """
+        with redis_errors("look at the data", self._where):
+            fresh = bool(self._client.set(EPOCH, secrets.token_hex(8), nx=True))
+            return self._client.get(EPOCH).decode(), fresh
+
+    def _look_up(self, stream: str) -> tuple[StreamSpec, bytes]:
+        with redis_errors(f"look up the stream {stream}", self._where):
+            value = self._client.hget(STREAMS, stream)
+        spec = None if value is None else _read(value)
+        if spec is None:
+            raise NoStreamError(f"there is no stream {stream!r}; `vwt streams list` shows those there are")
+        return spec, value
+
+
+def _read(value: bytes) -> StreamSpec | None:
+    try:
+        return StreamSpec.model_validate_json(value)
+    except ValidationError:
+        return None

@@ -1,0 +1,51 @@
+"""What the deployments that scale have in common."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import ray
+from ray import serve
+from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
+
+from workers.settings.schema import Scaling
+
+# Serve's own intervals (10 s to tell, 30 s to look back on) are long against what is to be followed here.
+_TELL_EVERY_S = 1.0
+
+
+def where() -> dict[str, Any]:
+    """{"replica", "node", "pid"} of the replica this is called in."""
+    return {
+        "replica": serve.get_replica_context().replica_id.unique_id,
+        "node": ray.get_runtime_context().get_node_id(),
+        "pid": os.getpid(),
+    }
+
+
+def scaled(
+    scaling: Scaling, look_back_s: float, policy: Callable[..., Any], **options: Any
+) -> AutoscalingConfig:
+    """How many replicas a deployment has.
+
+    Args:
+        scaling: their bounds, and how long a change must last.
+        look_back_s: seconds of what replicas told that a decision rests on.
+        policy: class of the policy.
+        options: of the policy.
+    """
+    with warnings.catch_warnings():
+        # The interval is said to go, but nothing else sets it per deployment yet.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return AutoscalingConfig(
+            min_replicas=scaling.min_replicas,
+            max_replicas=max(scaling.max_replicas, scaling.min_replicas),
+            upscale_delay_s=scaling.upscale_delay_s,
+            downscale_delay_s=scaling.downscale_delay_s,
+            metrics_interval_s=_TELL_EVERY_S,
+            look_back_period_s=look_back_s,
+            policy=AutoscalingPolicy(policy_function=policy, policy_kwargs=options),
+        )

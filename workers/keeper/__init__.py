@@ -1,0 +1,1 @@
+"""The VocabularyKeeper deployment: learns the words of all scopes."""

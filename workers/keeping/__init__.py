@@ -1,1 +1,0 @@
-"""The deployment that learns the visual words of every scope in use."""

@@ -1,0 +1,1 @@
+"""`vwt run`: one stream in one process."""

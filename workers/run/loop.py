@@ -1,0 +1,201 @@
+"""`vwt run`: one stream, one process. Decoding in its own thread, inference here."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from pipeline.energy import Ledger, open_meter
+from pipeline.engine import Engine, PendingBatch
+from pipeline.errors import VwtError
+from pipeline.frame import Frame
+from pipeline.models import Model, load_model, resolve_device
+from pipeline.preprocess import Preprocessor
+from pipeline.reader import FrameReader
+from pipeline.sources import Source
+from pipeline.stream import StreamState
+from pipeline.tokenizers import Tokenizer
+from workers.notices import Notices
+from workers.run.delivery import Delivery
+from workers.run.options import RunOptions
+from workers.run.outputs import check_outputs
+from workers.run.progress import Progress
+from workers.run.summary import print_summary, write_json_summary
+from workers.run.tokenizer import check_tokenizer, load_vocabulary, stream_state
+
+if TYPE_CHECKING:
+    from workers.run.metrics import RunMetrics
+
+# How often a quiet stream looks up to see whether it should stop.
+_LOOK_UP_S = 0.25
+
+
+class StreamRun:
+    """Runs one source to its end, or until it is told to stop.
+
+    Args:
+        options: what to do.
+        source: to read; closed when the run is over.
+        notices: says what happens on the way.
+        stop: set to finish the batches under way and end.
+    """
+
+    def __init__(self, options: RunOptions, source: Source, notices: Notices, stop: threading.Event) -> None:
+        self._options = options
+        self._source = source
+        self._notices = notices
+        self._stop = stop
+
+    def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Runs; every result is written and the summary shown when this returns or raises.
+
+        Args:
+            on_ready: called once everything is loaded, before a file is written.
+
+        Raises:
+            VwtError: what failed, why, what to do.
+            VocabularyError: words that cannot be used.
+        """
+        options, info = self._options, self._source.info
+        check_outputs(options)
+        check_tokenizer(options.tokenizer)
+        vocabulary = load_vocabulary(options.tokenizer)
+        with ExitStack() as stack:
+            device = resolve_device(options.device)
+            with self._notices.waiting(f"loading {options.model}"):
+                model = load_model(options.model, options.weights, device, embedding=options.embedding)
+            name = options.name or info.name
+            state = stack.enter_context(
+                stream_state(name, options, model, vocabulary, info.live, self._notices.say)
+            )
+            meter = open_meter(options.meter, str(device), options.watts_per_core)
+            stack.callback(meter.close)
+            ledger = stack.enter_context(Ledger(meter))
+            metrics = self._metrics(name, stack)
+            on_ready()
+            delivery = Delivery(ledger, options.out, options.annotate, options.fps or info.rate, metrics)
+            reader = self._reader(model)
+            failure = None
+            progress = Progress(info, self._notices.console, options.quiet, options.max_frames)
+            with self._notices.above(progress):
+                try:
+                    self._loop(reader, Engine(model), state, delivery, ledger, progress)
+                except VwtError as error:
+                    failure = error
+                finally:
+                    reader.stop()
+                    delivery.stats.drop(reader.dropped_at_end())
+                    delivery.close()
+            self._summarise(delivery, meter.describe(), ledger, model)
+            if failure is not None:
+                raise failure
+
+    def _metrics(self, name: str, stack: ExitStack) -> RunMetrics | None:
+        if self._options.metrics_port is None:
+            return None
+        from workers.run.metrics import RunMetrics, served
+
+        metrics = RunMetrics(name)
+        served_at = served(metrics, self._options.metrics_host, self._options.metrics_port)
+        self._notices.say(f"metrics are at {stack.enter_context(served_at)}")
+        return metrics
+
+    def _reader(self, model: Model) -> FrameReader:
+        options, live = self._options, self._source.info.live
+        if live:
+            # Frames that came while the model was loading were never this run's to look at.
+            self._source.take_dropped()
+        return FrameReader(
+            self._source,
+            Preprocessor(model.input, keep_picture=options.annotate is not None),
+            fps=options.fps,
+            policy=options.policy or ("drop-oldest" if live else "block"),
+            # One batch under way, one being gathered: more would only make results older.
+            capacity=options.batch,
+            max_frames=options.max_frames,
+        )
+
+    def _loop(
+        self,
+        reader: FrameReader,
+        engine: Engine,
+        state: StreamState,
+        delivery: Delivery,
+        ledger: Ledger,
+        progress: Progress,
+    ) -> None:
+        batch = self._options.batch
+        flying: deque[tuple[PendingBatch, float]] = deque()
+        try:
+            while not self._stop.is_set():
+                frames = reader.batch(state.batch_limit(batch), wait_s=0.0, timeout=_LOOK_UP_S)
+                if frames is None:
+                    break
+                if frames:
+                    taken_at = time.monotonic()
+                    flying.append((engine.submit(frames, self._tokenizer(state, frames)), taken_at))
+                while flying and (len(flying) >= engine.depth or not frames):
+                    self._collect(*flying.popleft(), state, delivery, ledger)
+                delivery.deliver()
+                progress.update(delivery.stats, self._doing(state))
+            if state.learning and state.next_frame:
+                self._notices.say(
+                    "no words were learned before the end, so every frame ran in full; "
+                    "a smaller --warmup-frames or words of an earlier run (--vocab) help"
+                )
+        finally:
+            while flying:
+                self._collect(*flying.popleft(), state, delivery, ledger)
+
+    def _tokenizer(self, state: StreamState, frames: Sequence[Frame]) -> Tokenizer:
+        was_learning = state.learning
+        tokenizer = state.tokenizer_for(frames)
+        if was_learning and state.vocabulary is not None:
+            self._notices.say(f"{len(state.vocabulary)} words are there; frames are tokenized from here on")
+        return tokenizer
+
+    def _collect(
+        self,
+        pending: PendingBatch,
+        taken_at: float,
+        state: StreamState,
+        delivery: Delivery,
+        ledger: Ledger,
+    ) -> None:
+        batch = pending.result()
+        numbers = range(state.next_frame, state.next_frame + len(batch.frames))
+        costs = [output.flops for output in batch.frames]
+        energies = ledger.record(batch.start_s, batch.end_s, costs, numbers)
+        delivery.add(
+            state.results(pending, batch, taken_at, energies),
+            pending.frames,
+            [output.states for output in batch.frames],
+        )
+
+    def _doing(self, state: StreamState) -> str:
+        if self._source.state == "reconnecting":
+            return "reconnecting"
+        if state.learning:
+            return "learning words"
+        return "running" if state.vocabulary is None else f"words v{state.vocabulary.version}"
+
+    def _summarise(self, delivery: Delivery, energy: str, ledger: Ledger, model: Model) -> None:
+        options, info, stats = self._options, self._source.info, delivery.stats
+        paths = (options.out, options.annotate, options.json_summary)
+        written = [path for path in paths if path not in (None, "-")]
+        if options.json_summary is not None:
+            extra = {
+                "source": info.display,
+                "decoder": info.decoder,
+                "device": str(model.device),
+                "outputs": written,
+                "ledger": asdict(ledger.totals()),
+            }
+            write_json_summary(stats, options.json_summary, extra)
+        if not options.quiet:
+            print_summary(stats, self._notices.console, energy, written)

@@ -1,0 +1,32 @@
+"""Whether the files a run is to write can be written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.errors import UsageError
+from pipeline.outputs.files import check_output
+from pipeline.sources import parse_source
+from workers.run.options import RunOptions
+
+
+def check_outputs(options: RunOptions) -> None:
+    """Refuses output paths that cannot be right, before anything slow happens and anything is replaced.
+
+    Raises:
+        UsageError: a path that cannot be written, that two options name, or that is the source.
+    """
+    source = parse_source(options.source)
+    taken = {Path(source.location).resolve(): "SOURCE"} if source.kind in ("file", "sample") else {}
+    for option, path in (
+        ("--out", options.out),
+        ("--annotate", options.annotate),
+        ("--json-summary", options.json_summary),
+    ):
+        if path is None:
+            continue
+        check_output(path, option)
+        place = Path(path).resolve()
+        if place in taken:
+            raise UsageError(f"{option} {path} is {taken[place]} too; give each a file of its own")
+        taken[place] = option

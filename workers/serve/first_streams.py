@@ -1,0 +1,101 @@
+"""The sources named on the command line of `vwt serve`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pipeline.errors import UsageError
+from pipeline.sources import SourceSpec, parse_source
+from workers.access.sources import check_source
+from workers.contract.stream_spec import StreamSpec
+from workers.contract.stream_store import StreamExistsError, StreamStore
+from workers.settings.schema import AccessSettings
+
+_LONGEST_ID = 64
+_AS_A_CAMERA: dict[str, Any] = {"loop": True, "realtime": True, "policy": "drop-oldest"}
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A source to be a stream from the start.
+
+    Attributes:
+        text: as the service keeps it; a file by its full path.
+        spec: what it names.
+    """
+
+    text: str
+    spec: SourceSpec
+
+    @property
+    def looped(self) -> bool:
+        """Whether it is a clip, which stands for a camera: played at its pace, again and again."""
+        return self.spec.kind in ("file", "sample")
+
+
+def given_sources(texts: Sequence[str], access: AccessSettings) -> tuple[list[Given], AccessSettings]:
+    """Checks the sources; whoever starts the service need not allow what they name.
+
+    Returns:
+        The sources, and the access with their files and hosts allowed.
+
+    Raises:
+        UsageError: one is no source, no file, or of a scheme that is not allowed.
+        SourceError: a sample clip's package is not installed.
+    """
+    given, hosts, files = [], list(access.allow_hosts), list(access.allow_folders)
+    for text in texts:
+        spec = parse_source(text)
+        if spec.kind == "file":
+            path = Path(spec.location).resolve()
+            if not path.is_file():
+                raise UsageError(f"there is no file {spec.display}")
+            files.append(path)
+            text = str(path)
+        elif spec.kind in ("rtsp", "http"):
+            hosts.append(urlsplit(spec.location).hostname or "")
+        given.append(Given(text, spec))
+    wider = access.model_copy(update={"allow_hosts": hosts, "allow_folders": files})
+    for one in given:
+        check_source(one.text, wider)
+    return given, wider
+
+
+def add_given(store: StreamStore, given: Sequence[Given], model: str) -> list[str]:
+    """Makes streams of sources; one that the store has from an earlier run goes on.
+
+    Returns:
+        The ids of the streams, in order.
+
+    Raises:
+        StoreUnavailable: Redis does not answer.
+    """
+    before = sorted(store.all().values(), key=lambda spec: spec.created_at)
+    ids = []
+    for one in given:
+        known = next((spec for spec in before if spec.source == one.text), None)
+        if known is None:
+            ids.append(_add(store, one, model))
+        else:
+            before.remove(known)
+            # The new revision also starts one again that had failed.
+            ids.append(store.change(known.id, {"paused": False}).id)
+    return ids
+
+
+def _add(store: StreamStore, one: Given, model: str) -> str:
+    for number in itertools.count(1):
+        suffix = "" if number == 1 else f"-{number}"
+        name = one.spec.name[: _LONGEST_ID - len(suffix)].rstrip("-") + suffix
+        spec = StreamSpec(id=name, source=one.text, model=model, **(_AS_A_CAMERA if one.looped else {}))
+        try:
+            store.add(spec)
+        except StreamExistsError:
+            continue
+        return name
+    raise AssertionError("numbers do not end")

@@ -1,0 +1,110 @@
+"""Runs the service on this machine until it is told to stop."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext, redirect_stdout
+from pathlib import Path
+
+from rich.text import Text
+
+from pipeline.errors import ServiceError, UsageError
+from vocab.connection import connect
+from vocab.errors import StoreUnavailable
+from workers.access.tokens import Tokens
+from workers.contract.stream_store import StreamStore
+from workers.notices import Notices
+from workers.serve.address import base_url, free_port, is_loopback
+from workers.serve.first_streams import Given, add_given, given_sources
+from workers.serve.ray import gpus, running_app, running_ray
+from workers.serve.redis import Watch, running_redis
+from workers.serve.signals import Signals
+from workers.serve.status_line import StatusLine
+from workers.settings.schema import ServiceSettings
+
+_LOOK_EVERY_S = 1.0
+
+
+def serve_until_stopped(settings: ServiceSettings, sources: Sequence[str], notices: Notices) -> None:
+    """Starts everything, adds the sources as streams, and stays until Ctrl-C or SIGTERM.
+
+    Raises:
+        UsageError: the settings do not go together, or the port is taken.
+        ServiceError: Redis or Ray cannot be reached or started.
+    """
+    signals = Signals()
+    signals.listen()
+    # The stack is left inside, so that what was started is stopped before this returns.
+    with signals.quiet_end(), ExitStack() as stack:
+        _check(settings)
+        given, access = given_sources(sources, settings.access)
+        port = free_port(settings.host, settings.port)
+        settings = settings.model_copy(update={"access": access, "port": port})
+        # Ray prints what happens to its processes.
+        stack.enter_context(redirect_stdout(sys.stderr))
+        url, watch = stack.enter_context(running_redis(settings, notices.say))
+        settings = settings.model_copy(update={"redis": url})
+        with notices.waiting("starting Ray"):
+            logs = stack.enter_context(running_ray(settings))
+            signals.listen()
+        settings = _with_gpu(settings, notices)
+        stack.callback(lambda: notices.say("stopped"))
+        with notices.waiting("starting the service: it loads torch and the model"):
+            stack.enter_context(running_app(settings, logs))
+        stack.callback(lambda: notices.say("stopping; Ctrl-C again ends at once"))
+        try:
+            store = StreamStore(connect(url))
+            ids = add_given(store, given, settings.model)
+        except StoreUnavailable as error:
+            raise ServiceError(str(error)) from error
+        _say_where(settings, dict(zip(ids, given, strict=True)), logs, notices)
+        _stay(StatusLine(store, notices.say), watch, notices)
+
+
+def _check(settings: ServiceSettings) -> None:
+    if settings.access.token_file is not None:
+        Tokens.load(settings.access.token_file)
+    elif not is_loopback(settings.host):
+        raise UsageError(
+            f"on --host {settings.host} others reach the service: give --token-file FILE as well (make one "
+            "with `vwt token NAME --role manage --file FILE`), or stay on 127.0.0.1"
+        )
+    if settings.ray_address is not None and settings.redis is None:
+        raise UsageError("the machines of a cluster share a Redis: give --redis URL with --ray-address")
+
+
+def _with_gpu(settings: ServiceSettings, notices: Notices) -> ServiceSettings:
+    """Takes a GPU for each Inference where there is one and nothing else was asked for."""
+    if "num_gpus" in settings.inference.model_fields_set or gpus() < 1:
+        return settings
+    notices.say("predicting on a GPU; inference.num_gpus = 0 in --config for the CPU")
+    inference = settings.inference.model_copy(update={"num_gpus": 1.0})
+    return settings.model_copy(update={"inference": inference})
+
+
+def _say_where(
+    settings: ServiceSettings, streams: dict[str, Given], logs: Path | None, notices: Notices
+) -> None:
+    url = base_url(settings.host, settings.port)
+    login = "" if settings.access.token_file is None else ' -H "Authorization: Bearer $VWT_TOKEN"'
+    notices.say(f"page {url}/   API {url}/docs" + ("" if logs is None else f"   logs {logs / 'serve'}"))
+    for stream, one in streams.items():
+        looped = ", played again and again at its own pace, as a camera would" if one.looped else ""
+        notices.say(f"stream {stream}: {one.spec.display}{looped}")
+    stream = next(iter(streams), "NAME")
+    if not streams:
+        asked = '{"source": "sample:bikes", "loop": true, "realtime": true}'
+        notices.say(f"  curl{login} {url}/v1/streams --json '{asked}'")
+    notices.say(f"  vwt streams tail {stream}")
+    notices.say(f"  curl -N{login} {url}/v1/streams/{stream}/results")
+
+
+def _stay(status: StatusLine, watch: Watch, notices: Notices) -> None:
+    line = notices.console.status(Text(""))
+    with line if notices.console.is_interactive else nullcontext():
+        while True:
+            watch()
+            line.update(Text(status.look()))
+            time.sleep(_LOOK_EVERY_S)

@@ -1,0 +1,130 @@
+"""Ray and Serve, started here or joined."""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import ServiceError
+from pipeline.sources.deadline import within
+from workers.serve.signals import Stop
+from workers.settings.schema import ServiceSettings
+from workers.telemetry.logs import serve_logging
+
+APP = "vwt"
+_REACH_S = 3.0
+_DRAIN_S = 15.0
+_OBJECTS_BYTES = 2**30
+
+
+@contextmanager
+def running_ray(settings: ServiceSettings) -> Iterator[Path | None]:
+    """Starts Ray here, or joins the cluster that the settings name.
+
+    Yields:
+        The folder of Ray's logs; None on another machine's cluster.
+
+    Raises:
+        ServiceError: the cluster cannot be reached, or Ray does not start.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # What replicas write goes to files only.
+    os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
+    # By default Ray lets other work go before its own, and learning would not step back behind inference.
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    if settings.ray_address is not None:
+        _check_reachable(settings.ray_address)
+
+    import ray
+
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if settings.ray_address is None:
+        # "local": RAY_ADDRESS of some other work must not be joined.
+        options |= {"address": "local", "include_dashboard": False, "num_cpus": _cpus(settings)}
+        options |= {"object_store_memory": _OBJECTS_BYTES, "_metrics_export_port": settings.ray_metrics_port}
+    else:
+        options |= {"address": settings.ray_address}
+    try:
+        context = ray.init(namespace=APP, **options)
+    except SystemExit:  # Ray's own answer to SIGTERM
+        raise Stop from None
+    except Exception as error:
+        where = "start Ray here" if settings.ray_address is None else f"join Ray at {settings.ray_address}"
+        raise ServiceError(f"cannot {where}: {error}") from error
+    try:
+        info = getattr(context, "address_info", {})
+        folder = info.get("session_dir")
+        yield None if folder is None or settings.ray_address is not None else Path(folder, "logs")
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def running_app(settings: ServiceSettings, logs: Path | None) -> Iterator[None]:
+    """Runs the application until the block ends, then drains it.
+
+    Raises:
+        ServiceError: it does not come up.
+    """
+    from ray import serve
+
+    from workers.app import build
+
+    local = settings.ray_address is None
+    try:
+        try:
+            serve.start(
+                proxy_location="HeadOnly" if local else "EveryNode",
+                http_options={"host": settings.host, "port": settings.port, "request_timeout_s": None},
+                logging_config=serve_logging(settings.log_format),
+            )
+            serve.run(build(settings.model_dump(mode="json")), name=APP, route_prefix="/")
+        except (RuntimeError, TimeoutError) as error:
+            last = [line for line in str(error).splitlines() if line.strip()][-1:]
+            see = "" if logs is None else f"; see {logs / 'serve'}"
+            raise ServiceError(f"the service does not start: {''.join(last)}{see}") from error
+        yield
+    finally:
+        # Others may have applications on a cluster that was joined.
+        leave = serve.shutdown if local else partial(serve.delete, APP)
+        # Ray prints that a controller that was told to end has ended. What has not left in time ends with it.
+        with redirect_stdout(io.StringIO()), suppress(TimeoutError):
+            within(_DRAIN_S, leave, lambda _: None)
+
+
+def gpus() -> float:
+    """How many GPUs the cluster has."""
+    import ray
+
+    return float(ray.cluster_resources().get("GPU", 0.0))
+
+
+def _cpus(settings: ServiceSettings) -> int:
+    """What Ray is told this machine has: never less than one replica of each needs, or none would start."""
+    least = (
+        settings.gateway.replicas * settings.gateway.num_cpus
+        + settings.keeper.replicas * settings.keeper.num_cpus
+        + settings.ingest.scaling.min_replicas * settings.ingest.num_cpus
+        + settings.inference.scaling.min_replicas * settings.inference.num_cpus
+    )
+    return max(os.cpu_count() or 1, math.ceil(least))
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself takes a minute or more to find out."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _REACH_S).close()
+    except OSError as error:
+        why = error.strerror or f"no answer within {_REACH_S:.0f} s"
+        raise ServiceError(f"cannot join Ray at {address}: {why}; is it running? (--ray-address)") from error

@@ -1,0 +1,64 @@
+"""How the streams of a service are doing, for the person who started it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from vocab.errors import StoreUnavailable
+from workers.contract.stream_status import StreamStatus
+from workers.contract.stream_store import StreamStore
+
+
+class StatusLine:
+    """Sums up all streams, and says when the state of one changes.
+
+    Args:
+        store: of the streams.
+        say: told of each change, once.
+    """
+
+    def __init__(self, store: StreamStore, say: Callable[[str], None]) -> None:
+        self._store = store
+        self._say = say
+        self._states: dict[str, tuple[str, str | None]] = {}
+        self._away = False
+
+    def look(self) -> str:
+        """The status in one line. Never raises for a Redis that is away."""
+        try:
+            ids = sorted(self._store.all())
+            statuses = dict(zip(ids, self._store.statuses(ids), strict=True))
+        except StoreUnavailable as error:
+            if not self._away:
+                self._say(f"{error}; trying again")
+            self._away = True
+            return "Redis is away"
+        if self._away:
+            self._say("Redis answers again")
+        self._away = False
+        self._tell(statuses)
+        return _line(statuses)
+
+    def _tell(self, statuses: dict[str, StreamStatus]) -> None:
+        for stream, status in statuses.items():
+            state = (status.state, status.reason)
+            if self._states.get(stream) != state:
+                self._say(f"{stream}: {status.state}{'' if status.reason is None else f' ({status.reason})'}")
+            self._states[stream] = state
+        for stream in set(self._states) - set(statuses):
+            self._say(f"{stream}: removed")
+            del self._states[stream]
+
+
+def _line(statuses: dict[str, StreamStatus]) -> str:
+    if not statuses:
+        return "no streams yet"
+    counts = Counter(status.state for status in statuses.values())
+    running = [status for status in statuses.values() if status.state == "running"]
+    states = ", ".join(f"{count} {state}" for state, count in counts.most_common())
+    known = [status.fps for status in running if status.fps is not None]
+    latencies = [status.latency_ms for status in running if status.latency_ms is not None]
+    fps = f"  {sum(known):.1f} fps" if known else ""
+    latency = f"  {max(latencies):.0f} ms" if latencies else ""
+    return f"{len(statuses)} stream{'s' if len(statuses) > 1 else ''}: {states}{fps}{latency}"

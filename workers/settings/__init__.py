@@ -1,0 +1,1 @@
+"""What the service is configured with, and where the values come from."""

@@ -1,0 +1,238 @@
+"""What the service is configured with. Where the values come from: `workers.settings.loading`."""
+
+from __future__ import annotations
+
+import importlib
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from pipeline.defaults import (
+    DEFAULT_MODEL,
+    DEFAULT_RELEARN_AFTER_S,
+    DEFAULT_WATTS_PER_CORE,
+    DEFAULT_WINDOW_FPS,
+    DEFAULT_WINDOW_PATCHES,
+)
+
+RANDOM_WEIGHTS = "random"
+
+
+def _full_path(path: Path) -> Path:
+    # Replicas run in folders of their own.
+    return path.expanduser().absolute()
+
+
+def _split(value: Any) -> Any:
+    # As an environment variable gives it.
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _check_host(host: str) -> str:
+    if "/" in host:
+        ipaddress.ip_network(host, strict=False)
+    return host
+
+
+def _check_collector(endpoint: str) -> str:
+    url = urlsplit(endpoint)
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise ValueError("it must be a URL as http://localhost:4318")
+    if "@" in url.netloc:
+        raise ValueError("credentials of a collector go into OTEL_EXPORTER_OTLP_HEADERS")
+    try:
+        importlib.import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+    except ImportError:
+        raise ValueError("traces need more packages: pip install 'vwt-stream[trace]'") from None
+    return endpoint
+
+
+def _full_weights(weights: str) -> str:
+    return weights if weights == RANDOM_WEIGHTS else str(_full_path(Path(weights)))
+
+
+Positive = Annotated[float, Field(gt=0)]
+FullPath = Annotated[Path, AfterValidator(_full_path)]
+Host = Annotated[str, AfterValidator(_check_host)]
+Weights = Annotated[str, AfterValidator(_full_weights)]
+Scheme: TypeAlias = Literal["rtsp", "rtsps", "http", "https", "sample", "file", "camera"]
+
+
+class Scaling(BaseModel):
+    """How many replicas a deployment may have."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    min_replicas: Annotated[int, Field(ge=1)] = 1
+    max_replicas: Annotated[int, Field(ge=1)] = 1
+    upscale_delay_s: Annotated[float, Field(ge=0)] = 5.0
+    downscale_delay_s: Annotated[float, Field(ge=0)] = 60.0
+
+
+class GatewaySettings(BaseModel):
+    """The HTTP side.
+
+    Attributes:
+        max_connections: requests and streams of results that a replica serves at once; more are refused.
+        max_image_bytes, max_image_pixels: of an image to predict.
+        max_body_bytes: of any other body.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    replicas: Annotated[int, Field(ge=1)] = 1
+    num_cpus: Annotated[float, Field(ge=0)] = 0.1
+    max_connections: Annotated[int, Field(ge=1)] = 1000
+    max_image_bytes: Annotated[int, Field(ge=1024)] = 20 * 2**20
+    max_image_pixels: Annotated[int, Field(ge=1)] = 64_000_000
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024
+
+
+class IngestSettings(BaseModel):
+    """The side that reads sources.
+
+    Attributes:
+        streams_per_replica: what a replica takes at once; the scaling aims at it.
+        max_streams_per_replica: what it takes when nobody else has taken a stream for a while.
+        micro_batch: most frames in one message to Inference; files begin with 16, live streams send up to 4.
+        in_flight: messages of one stream under way at most; more wait in its reader, or are dropped there.
+        lease_s: a stream whose reader died is taken over after this long.
+        poll_s: seconds between looks at the list of streams.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    scaling: Scaling = Scaling(max_replicas=4)
+    num_cpus: Annotated[float, Field(ge=0)] = 0.5
+    streams_per_replica: Annotated[int, Field(ge=1)] = 8
+    max_streams_per_replica: Annotated[int, Field(ge=1)] = 256
+    micro_batch: Annotated[int, Field(ge=1, le=256)] = 64
+    in_flight: Annotated[int, Field(ge=1, le=16)] = 2
+    lease_s: Positive = 5.0
+    poll_s: Positive = 0.5
+    open_timeout_s: Positive = 8.0
+    stall_timeout_s: Positive = 10.0
+    decoder: Literal["auto", "cpu", "cuda"] = "auto"
+    rtsp_transport: Literal["tcp", "udp"] = "tcp"
+
+
+class InferenceSettings(BaseModel):
+    """The side that predicts.
+
+    Attributes:
+        num_gpus: share of a GPU per replica; 0 for the CPU.
+        batch: most frames of all streams in one pass.
+        batch_wait_s: how long a pass may wait for more frames, once it has one.
+        max_models: models a replica keeps loaded; the one not used for longest goes.
+        weights: file of weights by model name; "random" for none.
+        target_backlog_s: replicas are added when frames wait longer than this.
+    """
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    scaling: Scaling = Scaling(max_replicas=4)
+    num_cpus: Annotated[float, Field(ge=0)] = 1.0
+    num_gpus: Annotated[float, Field(ge=0)] = 0.0
+    batch: Annotated[int, Field(ge=1, le=1024)] = 16
+    batch_wait_s: Annotated[float, Field(ge=0, le=1)] = 0.002
+    max_models: Annotated[int, Field(ge=1)] = 2
+    weights: dict[str, Weights] = Field(default_factory=dict)
+    target_backlog_s: Positive = 0.5
+    meter: Literal["auto", "nvml", "rapl", "estimate", "none"] = "auto"
+    watts_per_core: Positive = DEFAULT_WATTS_PER_CORE
+
+
+class KeeperSettings(BaseModel):
+    """The side that learns words."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    replicas: Annotated[int, Field(ge=1)] = 1
+    num_cpus: Annotated[float, Field(ge=0)] = 0.1
+    check_every_s: Positive = 5.0
+    relearn_after_s: Positive = DEFAULT_RELEARN_AFTER_S
+    window_fps: Positive = DEFAULT_WINDOW_FPS
+    window_patches: Annotated[int, Field(ge=1)] = DEFAULT_WINDOW_PATCHES
+
+
+class AccessSettings(BaseModel):
+    """Who may do what, and what may be read. A list may also be given as text with commas.
+
+    Attributes:
+        token_file: hashed bearer tokens; None for none, then only loopback may be bound.
+        allow_schemes: schemes of sources.
+        allow_hosts: hosts, or networks as 192.168.1.0/24, that may be read though their address is private;
+            "*" for any.
+        allow_folders: folders whose files may be read.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    token_file: FullPath | None = None
+    allow_schemes: Annotated[list[Scheme], BeforeValidator(_split)] = [
+        "rtsp",
+        "rtsps",
+        "http",
+        "https",
+        "sample",
+        "file",
+        "camera",
+    ]
+    allow_hosts: Annotated[list[Host], BeforeValidator(_split)] = Field(default_factory=list)
+    allow_folders: Annotated[list[FullPath], BeforeValidator(_split)] = Field(default_factory=list)
+
+
+class TraceSettings(BaseModel):
+    """Traces of messages from decoding to results, for whoever runs an OpenTelemetry collector.
+
+    Needs `pip install 'vwt-stream[trace]'`. Headers that the collector asks for, such as a token, come from
+    OTEL_EXPORTER_OTLP_HEADERS in the environment of the replicas.
+
+    Attributes:
+        endpoint: base URL that takes OTLP over HTTP, as http://localhost:4318; None for no traces.
+        ratio: share of the messages that are traced.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    endpoint: Annotated[str, AfterValidator(_check_collector)] | None = None
+    ratio: Annotated[float, Field(ge=0, le=1)] = 0.05
+
+
+class ServiceSettings(BaseModel):
+    """All of the service.
+
+    Attributes:
+        host, port: what the HTTP side binds.
+        redis: URL of the server; None for an embedded one.
+        ray_address: of a running Ray cluster; None to start one here.
+        ray_metrics_port: of the Ray that is started here: where Prometheus finds the metrics of replicas, at
+            every address of this machine and without a token; None for a port that Ray picks.
+        data_folder: where the embedded server keeps its data; None for ~/.local/state/vwt.
+        redis_bytes: memory for data of the embedded server; beyond it nothing more is written.
+        model: of streams that name none.
+        kept_results: how many results of a stream Redis keeps, give or take a few.
+        log_format: of what the service and its replicas log; "json" for one object per line.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    redis: str | None = Field(default=None, repr=False)
+    ray_address: str | None = None
+    ray_metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    data_folder: FullPath | None = None
+    redis_bytes: Annotated[int, Field(ge=64 * 2**20)] = 2 * 2**30
+    model: str = DEFAULT_MODEL
+    kept_results: Annotated[int, Field(ge=100)] = 10_000
+    log_format: Literal["text", "json"] = "text"
+    gateway: GatewaySettings = GatewaySettings()
+    ingest: IngestSettings = IngestSettings()
+    inference: InferenceSettings = InferenceSettings()
+    keeper: KeeperSettings = KeeperSettings()
+    access: AccessSettings = AccessSettings()
+    trace: TraceSettings = TraceSettings()

@@ -1,0 +1,206 @@
+"""Every metric there is, named and explained once. Dashboards and alerts rely on these names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from ray.util.metrics import Histogram
+
+# Of drops; any other reason counts as "other", so that the label stays bounded.
+REASONS = ("late", "corrupt", "other")
+# Among what a stream dropped: no frame, but a break that lost an unknown number of them.
+GAP = "gap"
+# Boundaries of every histogram of seconds.
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A metric.
+
+    Attributes:
+        name: as it is exposed; a counter's ends in _total.
+        kind: what it is to Prometheus.
+        help: what it says, with its unit.
+        labels: names of its labels. None of them holds a source, or anything else without a bound.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+_STREAM = ("stream",)
+
+FRAMES = Described("vwt_frames_total", "counter", "Sampled frames of a stream that have a result.", _STREAM)
+DROPPED = Described(
+    "vwt_frames_dropped_total",
+    "counter",
+    "Frames dropped: late (inference was slower than the source), corrupt (could not be decoded), other.",
+    ("stream", "reason"),
+)
+GAPS = Described(
+    "vwt_stream_gaps_total",
+    "counter",
+    "Breaks of a source (reconnects, for instance); each lost an unknown number of frames.",
+    _STREAM,
+)
+TOKENS_FULL = Described(
+    "vwt_tokens_full_total", "counter", "Patch tokens of the full grid, before the tokenizer.", _STREAM
+)
+TOKENS_KEPT = Described(
+    "vwt_tokens_kept_total", "counter", "Patch tokens that entered the encoder, after the tokenizer.", _STREAM
+)
+JOULES = Described(
+    "vwt_joules_total",
+    "counter",
+    "Joules of the frames whose energy is known, by how it was metered; no sample while none is.",
+    ("stream", "method"),
+)
+VOCABULARY = Described(
+    "vwt_vocabulary_version",
+    "gauge",
+    "Version of the visual words of the last result; no sample without words.",
+    _STREAM,
+)
+RESULT_AGE = Described(
+    "vwt_result_age_seconds", "gauge", "Seconds since the last result; no sample before the first.", _STREAM
+)
+
+INFO = Described(
+    "vwt_stream_info", "gauge", "Always 1: how a stream is run.", ("stream", "model", "tokenizer")
+)
+STATE = Described(
+    "vwt_stream_state", "gauge", "1 for the state that a stream is in, 0 for the others.", ("stream", "state")
+)
+LATENCY = Described(
+    "vwt_stream_latency_seconds",
+    "gauge",
+    "Median time from the start of decoding to the end of inference, of late; while the stream is running.",
+    _STREAM,
+)
+RESTARTS = Described(
+    "vwt_stream_restarts_total",
+    "counter",
+    "How often another replica had to take the stream over.",
+    _STREAM,
+)
+SINK_LAG = Described(
+    "vwt_sink_lag_results",
+    "gauge",
+    "Results that wait for a sink; no sample before it was first tried.",
+    ("stream", "sink"),
+)
+SINK_LOST = Described(
+    "vwt_sink_lost_results_total",
+    "counter",
+    "Results a sink never got, because Redis kept them no longer.",
+    ("stream", "sink"),
+)
+STREAMS = Described("vwt_streams", "gauge", "Streams in a state.", ("state",))
+REDIS_UP = Described(
+    "vwt_redis_up", "gauge", "1 when Redis answered this look, else 0; then there is nothing else."
+)
+
+ABOVE_IDLE = Described(
+    "vwt_joules_above_idle_total",
+    "counter",
+    "The part of vwt_joules_total above the idle power of the device, of the frames where it is known.",
+    ("stream", "method"),
+)
+STAGE = Described(
+    "vwt_stage_seconds",
+    "histogram",
+    "Time of a frame in a stage: decode, queue, infer; total is from the start of decoding to the end of "
+    "inference.",
+    ("stream", "stage"),
+)
+
+PASS_FRAMES = Described(
+    "vwt_inference_frames_total", "counter", "Frames of all streams that passes began with."
+)
+PASS = Described("vwt_inference_pass_seconds", "histogram", "Time of a pass on the device.")
+WAITED = Described(
+    "vwt_inference_wait_seconds", "histogram", "How long the frames waited that had waited longest in a pass."
+)
+BACKLOG = Described(
+    "vwt_inference_backlog_frames",
+    "gauge",
+    "Frames that wait for a pass; Ray forgets it when nothing ran for some seconds.",
+)
+WRITE = Described(
+    "vwt_inference_write_seconds",
+    "histogram",
+    "From the end of a stream's frames until Redis has the results.",
+)
+SETTLE = Described(
+    "vwt_inference_settle_seconds",
+    "histogram",
+    "From results in Redis until the energy of the last is known.",
+)
+
+DECODE = Described(
+    "vwt_ingest_decode_seconds",
+    "histogram",
+    "Time to decode a frame and make it the model's input; the mean of a message.",
+)
+ROUND_TRIP = Described(
+    "vwt_ingest_round_trip_seconds", "histogram", "From sending a message until its results are durable."
+)
+UNDER_WAY = Described(
+    "vwt_ingest_under_way_frames", "gauge", "Frames that were sent and have no durable result yet."
+)
+RECONNECTS = Described(
+    "vwt_ingest_reconnects_total", "counter", "How often a source was lost and looked for again."
+)
+LEASES = Described(
+    "vwt_ingest_leases_total",
+    "counter",
+    "Streams taken, lost to another replica, and handed over to one.",
+    ("change",),
+)
+HELD = Described("vwt_ingest_streams", "gauge", "Streams that the replica holds.")
+
+LEARN = Described("vwt_keeper_learn_seconds", "histogram", "Time to learn the words of a scope.")
+PUBLISHED = Described("vwt_keeper_versions_total", "counter", "Versions of words that were published.")
+KEEPER_FAILED = Described(
+    "vwt_keeper_failures_total", "counter", "Looks at a scope that failed; its words stay as they are."
+)
+MATCHED = Described(
+    "vwt_keeper_matched_ratio",
+    "gauge",
+    "Share of a scope's window that lies near a word, at the last look; of the first 64 scopes.",
+    ("scope",),
+)
+
+_BOTH = (FRAMES, DROPPED, GAPS, TOKENS_FULL, TOKENS_KEPT, JOULES, ABOVE_IDLE, VOCABULARY, RESULT_AGE)
+# At `GET /metrics` of the service.
+SERVICE = (*_BOTH, INFO, STATE, LATENCY, RESTARTS, SINK_LAG, SINK_LOST, STREAMS, REDIS_UP)
+# Of `vwt run --metrics-port`.
+RUN = (*_BOTH, STAGE)
+# Of each replica, at the metrics port of its node's Ray, which puts "ray_" before the names. The sums of its
+# histograms are Ray's estimates, made of their buckets.
+INFERENCE = (PASS_FRAMES, PASS, WAITED, BACKLOG, WRITE, SETTLE)
+INGEST = (DECODE, ROUND_TRIP, UNDER_WAY, RECONNECTS, LEASES, HELD)
+KEEPER = (LEARN, PUBLISHED, KEEPER_FAILED, MATCHED)
+REPLICA = (*INFERENCE, *INGEST, *KEEPER)
+
+
+def by_reason(dropped: Mapping[str, int]) -> dict[str, int]:
+    """Counts of dropped frames under the reasons of `REASONS`, gaps left out."""
+    counts = dict.fromkeys(REASONS, 0)
+    for reason, count in dropped.items():
+        if reason != GAP:
+            counts[reason if reason in counts else "other"] += count
+    return counts
+
+
+def histogram(metric: Described) -> Histogram:
+    """A histogram of seconds that Ray exports."""
+    from ray.util.metrics import Histogram
+
+    return Histogram(metric.name, metric.help, boundaries=list(SECONDS))

@@ -1,0 +1,1 @@
+"""Visual words for people: learning them to a file, and looking at them."""
