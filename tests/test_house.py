@@ -1,4 +1,4 @@
-"""Imports go one way: workers, then pipeline, then vocab; and between the rooms of workers there is no circle."""
+"""Imports go one way, workers to pipeline to vocab; and the rooms of workers import in no circle."""
 
 from __future__ import annotations
 
