@@ -17,9 +17,13 @@ from pipeline.input_spec import InputSpec
 from pipeline.preprocess import Preprocessor
 from pipeline.sampling import RateSampler
 from pipeline.sources import SourceOptions, open_source, parse_source
+from pipeline.tokenizers.registry import TOKENIZERS
 
 RESULTS = Path(__file__).parent / "results"
 CLIPS = ("bikes", "bunny", "carphone")
+INTER = TOKENIZERS["inter"]
+# Cosine distance up to which a patch counts as a word, where nothing else is said.
+NEAR = INTER.value("threshold")
 
 
 def sample_frames(

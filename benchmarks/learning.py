@@ -31,8 +31,8 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 from threadpoolctl import threadpool_limits
 from torch.nn.functional import normalize
 
-from benchmarks.common import CLIPS, sample_frames, write_results
-from pipeline.defaults import DEFAULT_THRESHOLD, DEFAULT_WORDS
+from benchmarks.common import CLIPS, NEAR, sample_frames, write_results
+from pipeline.defaults import DEFAULT_WORDS
 from pipeline.engine import Engine
 from pipeline.frame import Frame
 from pipeline.input_spec import InputSpec
@@ -95,7 +95,7 @@ def judge(words: torch.Tensor, images: torch.Tensor) -> tuple[float, float]:
     """Mean distance of the patches, and the share of tokens that `inter` keeps."""
     vocabulary = Vocabulary(words)
     distance = vocabulary.match(patchify(images, PATCH_SIZE)).distance.mean()
-    kept = InterTokenizer(vocabulary, DEFAULT_THRESHOLD).plan(images, PATCH_SIZE).kept
+    kept = InterTokenizer(vocabulary).plan(images, PATCH_SIZE).kept
     return float(distance), float(kept.float().mean()) * PATCH_SIZE**2 / images[0, 0].numel()
 
 
@@ -211,7 +211,7 @@ def main() -> None:
     frames = {clip: sample_frames(clip, spec) for clip in clips}
     figures: dict[str, Any] = {
         "rounds": rounds,
-        "threshold": DEFAULT_THRESHOLD,
+        "threshold": NEAR,
         "quality": {clip: quality(frames[clip], spec, rounds) for clip in clips},
         "relearning": {clip: relearning(frames[clip], spec, max(rounds, 5)) for clip in clips},
         "matching": matching(frames[clips[0]], rounds),

@@ -83,7 +83,7 @@ def metrics_us() -> float:
 
 def traces_us(ratio: float, frames: list[Frame]) -> float:
     """Of a message that is sent with traces on."""
-    settings = TokenSettings("null", "full", 0.1, 0.5, 100, "gate/null")
+    settings = TokenSettings("null", "full", {}, "gate/null")
     tracing = Tracing(NO_COLLECTOR, ratio, "Ingest", "r1")
 
     def message() -> None:

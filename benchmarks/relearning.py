@@ -25,14 +25,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.common import sample_frames, write_results
-from pipeline.defaults import DEFAULT_THRESHOLD, DEFAULT_WORDS
+from benchmarks.common import INTER, NEAR, sample_frames, write_results
+from pipeline.defaults import DEFAULT_WORDS
 from pipeline.engine import Engine
 from pipeline.frame import Frame
 from pipeline.living import LivingWords
 from pipeline.models import load_model
 from pipeline.stream import StreamState
-from pipeline.tokenizers import FullTokenizer
+from pipeline.tokenizers.stream import StreamNeeds
 from pipeline.warmup import WordLearner, learn_words
 from vocab.follower import VocabularyFollower
 from vocab.keeper import KeeperOptions, VocabularyKeeper
@@ -94,7 +94,7 @@ class Camera:
             self._scale,
             KeeperOptions(
                 words=DEFAULT_WORDS,
-                threshold=DEFAULT_THRESHOLD,
+                near=NEAR,
                 check_every_s=0.05,
                 relearn_after_s=relearn_after_s,
                 rest_s=0.0,
@@ -119,7 +119,7 @@ class Camera:
         spans = []
         never = threading.Event()
         with living as words:
-            state = StreamState(CLIP, FullTokenizer(), words, DEFAULT_THRESHOLD)
+            state = StreamState(CLIP, INTER, INTER.open({}, StreamNeeds(words)))
             due = time.perf_counter()
             for number in range(count + _WARM_FRAMES):
                 never.wait(max(0.0, due - time.perf_counter()))

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch.nn.functional import cosine_similarity
 
-from benchmarks.common import CLIPS, sample_frames, write_results
-from pipeline.defaults import DEFAULT_THRESHOLD, DEFAULT_WORDS
+from benchmarks.common import CLIPS, NEAR, sample_frames, write_results
+from pipeline.defaults import DEFAULT_WORDS
 from pipeline.engine import Engine
 from pipeline.frame import Frame
 from pipeline.models import load_model
@@ -46,9 +46,7 @@ class Rolling:
         self._store = MemoryStore(patch_size)
         self._window = MemoryWindow(WINDOW, patch_size)
         self._sampler = PatchSampler(WINDOW, patch_size)
-        options = KeeperOptions(
-            words=DEFAULT_WORDS, threshold=DEFAULT_THRESHOLD, relearn_after_s=2.0, rest_s=0.5
-        )
+        options = KeeperOptions(near=NEAR, words=DEFAULT_WORDS, relearn_after_s=2.0, rest_s=0.5)
         self._keeper = VocabularyKeeper(
             self._window,
             self._store,
@@ -103,7 +101,7 @@ def compare(engine: Engine, frames: list[Frame], other: list[Frame]) -> dict[str
             words = {"other clip": foreign, "own start": first, "rolling": rolling.words()}
             versions.append(words["rolling"].version)
             for name, vocabulary in words.items():
-                cls, kept = run(engine, frame, InterTokenizer(vocabulary, DEFAULT_THRESHOLD))
+                cls, kept = run(engine, frame, InterTokenizer(vocabulary))
                 curves[name].append((kept, float(cosine_similarity(cls, full, dim=0))))
         rolling.see(frame.image, at_s)
     second = int(FPS)

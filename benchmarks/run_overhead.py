@@ -33,7 +33,7 @@ from rich.table import Table
 
 from benchmarks.clips import repeated
 from benchmarks.common import sample_frames, write_results
-from pipeline.defaults import DEFAULT_BATCH, DEFAULT_MODEL, DEFAULT_THRESHOLD, DEFAULT_WORDS
+from pipeline.defaults import DEFAULT_BATCH, DEFAULT_MODEL, DEFAULT_WORDS
 from pipeline.engine import Engine
 from pipeline.input_spec import InputSpec
 from pipeline.models import load_model
@@ -90,7 +90,7 @@ def against_model(folder: Path, frames: int, rounds: int) -> dict[str, Any]:
         chosen = ("--tokenizer", name) + (("--vocab", str(words)) if name == "inter" else ())
         return run_rate(folder, "sample:bikes", "--max-frames", str(len(decoded)), *chosen)
 
-    tokenizers = {"full": FullTokenizer(), "inter": InterTokenizer(vocabulary, DEFAULT_THRESHOLD)}
+    tokenizers = {"full": FullTokenizer(), "inter": InterTokenizer(vocabulary)}
     return {
         f"{DEFAULT_MODEL}, {name}, bikes": interleaved(
             lambda name=name: run(name), lambda tokenizer=tokenizer: alone(tokenizer), rounds

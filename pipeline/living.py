@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
-from queue import Full, Queue
 
-import numpy as np
-import numpy.typing as npt
-
+from pipeline.feeding import WindowFeeder
 from pipeline.frame import Frame
 from pipeline.warmup import WordLearner
-from vocab.errors import StoreUnavailable
 from vocab.follower import VocabularyFollower
 from vocab.keeper import VocabularyKeeper
 from vocab.window import PatchSampler, RollingWindow
 from vocab.words import Vocabulary
-
-_Patches = npt.NDArray[np.uint8]
-# Patches that wait for a slow store; beyond that the newest are left out, and counted.
-_WAITING_FRAMES = 64
 
 
 class LivingWords:
@@ -33,9 +24,6 @@ class LivingWords:
         keeper: relearns from the window.
         follower: fetches what any keeper of the scope published.
         learner: learns the first words.
-
-    Attributes:
-        left_out: sampled frames whose patches did not reach the window.
     """
 
     def __init__(
@@ -47,14 +35,12 @@ class LivingWords:
         learner: WordLearner,
     ) -> None:
         self.keeper = keeper
-        self.left_out = 0
         self._sampler = sampler
         self._window = window
         self._follower = follower
         self._learner = learner
         self._first: Vocabulary | None = None
-        self._waiting: Queue[_Patches | None] = Queue(_WAITING_FRAMES)
-        self._feeder = threading.Thread(target=self._feed, name="vwt-window", daemon=True)
+        self._feeder = WindowFeeder()
 
     def __enter__(self) -> LivingWords:
         # The first look is made here, so that words the scope has already are in use from the first frame.
@@ -65,10 +51,14 @@ class LivingWords:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._waiting.put(None)
-        self._feeder.join()
+        self._feeder.close()
         self.keeper.stop()
         self._follower.stop()
+
+    @property
+    def left_out(self) -> int:
+        """Sampled frames whose patches did not reach the window."""
+        return self._feeder.left_out
 
     @property
     def missing(self) -> int:
@@ -79,14 +69,7 @@ class LivingWords:
         """Takes in frames; never waits for the store."""
         if self._follower.latest() is None:
             self._learner.observe(frames)
-        for frame in frames:
-            at_s = frame.ready_at if frame.pts_s is None else frame.pts_s
-            patches = self._sampler.take(frame.image, at_s)
-            if patches is not None:
-                try:
-                    self._waiting.put_nowait(patches)
-                except Full:
-                    self.left_out += 1
+        self._feeder.sample(frames, self._sampler, self._window)
 
     def vocabulary(self) -> Vocabulary | None:
         """The newest words; None while there are none yet."""
@@ -98,11 +81,3 @@ class LivingWords:
             self._first = first
             self.keeper.seed(first)
         return first
-
-    def _feed(self) -> None:
-        while (patches := self._waiting.get()) is not None:
-            try:
-                self._window.add(patches)
-            except StoreUnavailable:
-                # The keeper says that the store is away; a window with a gap is still a window.
-                self.left_out += 1

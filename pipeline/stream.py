@@ -5,81 +5,50 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from pipeline.engine import BatchOutput, FrameOutput, PendingBatch
 from pipeline.frame import Frame
 from pipeline.results import Energy, FrameResult
-from pipeline.tokenizers import InterTokenizer, Tokenizer
+from pipeline.tokenizers.base import Tokenizer
+from pipeline.tokenizers.registry import Kind
+from pipeline.tokenizers.stream import StreamTokenizer
 from vocab.words import Vocabulary
 
 
-class WordSource(Protocol):
-    """Where the words of `inter` come from while a stream runs."""
-
-    @property
-    def missing(self) -> int:
-        """Frames it wants to see in full before it can give words."""
-        ...
-
-    def observe(self, frames: Sequence[Frame]) -> None:
-        """Takes in frames that are about to run."""
-        ...
-
-    def vocabulary(self) -> Vocabulary | None:
-        """The words to use from now on; None while there are none."""
-        ...
-
-
 class StreamState:
-    """All that a stream remembers: its numbering, its tokenizer, and where its words come from.
+    """All that a stream remembers: its numbering, and its tokenizer with what that keeps.
 
     It can be dropped at any time; a new one numbers from 0 and learns again.
 
     Args:
         name: the stream's id in results.
-        tokenizer: what plans its frames; with `words`, until there are any.
-        words: gives the words of `inter`; None where nothing is to be learned.
-        threshold: of the `inter` tokenizer that the words go to.
+        kind: the tokenizer that was asked for.
+        tokenizer: the same, opened for this stream.
     """
 
-    def __init__(
-        self,
-        name: str,
-        tokenizer: Tokenizer,
-        words: WordSource | None = None,
-        threshold: float = 0.1,
-    ) -> None:
+    def __init__(self, name: str, kind: Kind, tokenizer: StreamTokenizer) -> None:
         self.name = name
         self.next_frame = 0
+        self._kind = kind
         self._tokenizer = tokenizer
-        self._source = words
-        self._threshold = threshold
-        self._asked_for = tokenizer.name if words is None else InterTokenizer.name
 
     @property
     def learning(self) -> bool:
         """Whether frames run in full because there are no words yet."""
-        return self._source is not None and self._tokenizer.name != InterTokenizer.name
+        return self._kind.wants == "words" and self._tokenizer.vocabulary is None
 
     @property
     def vocabulary(self) -> Vocabulary | None:
         """The words in use; None where there are none."""
-        return self._tokenizer.vocabulary if isinstance(self._tokenizer, InterTokenizer) else None
+        return self._tokenizer.vocabulary
 
     def batch_limit(self, batch: int) -> int:
         """At most how many frames to take next, so that warm-up ends at the same frame for any batch size."""
-        missing = self._source.missing if self._source is not None and self.learning else 0
-        return min(batch, missing) if missing else batch
+        return min(batch, self._tokenizer.missing or batch)
 
     def tokenizer_for(self, frames: Sequence[Frame]) -> Tokenizer:
-        """The tokenizer for the next batch; changes over to new words between batches, never inside one."""
-        if self._source is not None:
-            vocabulary = self._source.vocabulary()
-            if vocabulary is not None and vocabulary is not self.vocabulary:
-                self._tokenizer = InterTokenizer(vocabulary, self._threshold)
-            self._source.observe(frames)
-        return self._tokenizer
+        """What plans the next batch; see `StreamTokenizer.next`."""
+        return self._tokenizer.next(frames)
 
     def results(
         self, pending: PendingBatch, batch: BatchOutput, taken_at: float, energies: Sequence[Energy]
@@ -95,7 +64,7 @@ class StreamState:
         self.next_frame += len(pending.frames)
         timing = Timing(taken_at, (batch.end_s - batch.start_s) * 1000, time.monotonic())
         return [
-            frame_result(self.name, first + offset, pending.model.name, self._asked_for, timing, *facts)
+            frame_result(self.name, first + offset, pending.model.name, self._kind.name, timing, *facts)
             for offset, facts in enumerate(zip(pending.frames, batch.frames, energies, strict=True))
         ]
 

@@ -16,7 +16,7 @@ class Coverage:
     """What a vocabulary does with some patches.
 
     Attributes:
-        matched: share of the patches that are within the threshold of a word.
+        matched: share of the patches that are near a word.
         distance: mean cosine distance of those; None where none matched.
         usage: (V,) int64, how many patches matched each word.
     """
@@ -26,13 +26,19 @@ class Coverage:
     usage: npt.NDArray[np.int64] = field(repr=False)
 
     @classmethod
-    def of(cls, vocabulary: Vocabulary, patches: torch.Tensor, threshold: float) -> Coverage:
-        """Measures normalised patches (M, 3*P*P), M > 0, on the device of the words."""
+    def of(cls, vocabulary: Vocabulary, patches: torch.Tensor, near: float) -> Coverage:
+        """Measures normalised patches (M, 3*P*P), M > 0, on the device of the words.
+
+        Args:
+            vocabulary: the words.
+            patches: see above.
+            near: cosine distance up to which a patch counts as matched.
+        """
         match = vocabulary.match(patches[None])
-        near = match.distance[0] <= threshold
-        usage = torch.bincount(match.word[0][near], minlength=len(vocabulary)).cpu().numpy()
-        count = int(near.sum())
-        distance = float(match.distance[0][near].clamp_min(0).mean()) if count else None
+        matched = match.distance[0] <= near
+        usage = torch.bincount(match.word[0][matched], minlength=len(vocabulary)).cpu().numpy()
+        count = int(matched.sum())
+        distance = float(match.distance[0][matched].clamp_min(0).mean()) if count else None
         return cls(count / len(patches), distance, usage)
 
 

@@ -28,17 +28,17 @@ class KeeperOptions:
     """When a vocabulary is learned again.
 
     Attributes:
+        near: cosine distance up to which a patch counts as matched; that of the tokenizer.
         words: how many words.
-        threshold: cosine distance up to which a patch counts as matched; that of the tokenizer.
         first_patches: patches the window must hold before words are first learned from it.
         check_every_s: seconds between looks at the window.
         relearn_after_s: age at which words are learned again without any drift.
-        rest_s: least time between two versions, however much drifts.
+        rest_s: least time between two versions, however much drifts; `relearn_after_s` where that is shorter.
         drift: what counts as drift.
     """
 
+    near: float
     words: int = 1000
-    threshold: float = 0.02
     first_patches: int = 2048
     check_every_s: float = 5.0
     relearn_after_s: float = 600.0
@@ -79,7 +79,7 @@ class VocabularyKeeper:
         store: VocabularyStore,
         lease: Lease,
         normalisation: Normalisation,
-        options: KeeperOptions | None = None,
+        options: KeeperOptions,
         on_event: Callable[[KeeperEvent], None] = lambda _event: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -90,7 +90,7 @@ class VocabularyKeeper:
         self._store = store
         self._lease = lease
         self._normalisation = normalisation
-        self._options = options or KeeperOptions()
+        self._options = options
         self._on_event = on_event
         self._clock = clock
         self._drift = DriftDetector(self._options.drift)
@@ -182,7 +182,8 @@ class VocabularyKeeper:
         self._store.record(self._current.version, coverage)
         drifted = self._drift.drifted(coverage)
         age = self._clock() - self._since
-        if age < self._options.rest_s or len(patches) < self._options.words:
+        rest_s = min(self._options.rest_s, self._options.relearn_after_s)
+        if age < rest_s or len(patches) < self._options.words:
             return
         if drifted:
             self._learn(patches, f"drift: {100 * coverage.matched:.0f} % of patches matched")
@@ -232,4 +233,4 @@ class VocabularyKeeper:
 
     def _cover(self, vocabulary: Vocabulary, patches: torch.Tensor) -> Coverage:
         step = max(1, len(patches) // _JUDGED_PATCHES)
-        return Coverage.of(vocabulary, patches[::step], self._options.threshold)
+        return Coverage.of(vocabulary, patches[::step], self._options.near)

@@ -17,6 +17,7 @@ from pipeline.models.heads import Arrays, Head, Outputs, read_embedding, read_la
 from pipeline.models.linear import fix_linears
 from pipeline.results import Prediction
 from pipeline.tokenizers.plan import TokenPlan
+from pipeline.tokenizers.registry import TOKENIZERS
 
 
 class Model(ABC):
@@ -75,7 +76,7 @@ class PackedModel(Model):
         head_flops: operations of the head per frame.
     """
 
-    tokenizers = ("full", "intra", "inter")
+    tokenizers = tuple(TOKENIZERS)
 
     def __init__(
         self, name: str, backbone: nn.Module, head: Head, spec: InputSpec, head_flops: int = 0

@@ -1,12 +1,18 @@
-"""Tokenizers: which tokens the patches of a frame become."""
+"""Tokenizers: which tokens a frame becomes. `registry` is free of torch; the rest loads on use."""
 
-from pipeline.tokenizers.base import Tokenizer
-from pipeline.tokenizers.full import FullTokenizer
-from pipeline.tokenizers.inter import InterTokenizer
-from pipeline.tokenizers.intra import IntraTokenizer
-from pipeline.tokenizers.plan import DROPPED, INTACT, MERGED, TokenPlan, patch_states
+from __future__ import annotations
 
-TOKENIZERS = ("full", "intra", "inter")
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from pipeline.tokenizers.registry import TOKENIZERS
+
+if TYPE_CHECKING:
+    from pipeline.tokenizers.base import Tokenizer
+    from pipeline.tokenizers.full import FullTokenizer
+    from pipeline.tokenizers.inter import InterTokenizer
+    from pipeline.tokenizers.intra import IntraTokenizer
+    from pipeline.tokenizers.plan import DROPPED, INTACT, MERGED, TokenPlan, patch_states
 
 __all__ = [
     "DROPPED",
@@ -20,3 +26,16 @@ __all__ = [
     "Tokenizer",
     "patch_states",
 ]
+
+_PLAN = ("DROPPED", "INTACT", "MERGED", "TokenPlan", "patch_states")
+
+
+def __getattr__(name: str) -> Any:
+    """Classes of the registry, and what plans are made of."""
+    module = dict.fromkeys(_PLAN, "plan") | {"Tokenizer": "base"}
+    for kind in TOKENIZERS.values():
+        file, _, class_name = kind.where.partition(":")
+        module[class_name] = file
+    if name not in module:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{module[name]}"), name)

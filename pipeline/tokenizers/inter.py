@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import torch
 
-from pipeline.errors import UsageError
 from pipeline.tokenizers.plan import TokenPlan
+from pipeline.tokenizers.registry import TOKENIZERS
 from vocab.patches import patchify
 from vocab.words import Vocabulary
 
@@ -20,7 +20,7 @@ class InterTokenizer:
 
     Args:
         vocabulary: the visual words.
-        threshold: cosine distance (0..2) above which a patch stays a token of its own.
+        threshold: cosine distance (0..2) above which a patch stays a token of its own; None for the default.
 
     Raises:
         UsageError: when `threshold` is out of range.
@@ -28,16 +28,9 @@ class InterTokenizer:
 
     name = "inter"
 
-    def __init__(self, vocabulary: Vocabulary, threshold: float = 0.1) -> None:
-        self.check(threshold)
+    def __init__(self, vocabulary: Vocabulary, threshold: float | None = None) -> None:
         self.vocabulary = vocabulary
-        self.threshold = threshold
-
-    @staticmethod
-    def check(threshold: float) -> None:
-        """Raises UsageError when `threshold` is no cosine distance."""
-        if not 0 <= threshold <= 2:
-            raise UsageError(f"--threshold {threshold} is out of range: give a cosine distance from 0 to 2")
+        self.threshold = TOKENIZERS[self.name].value("threshold", threshold)
 
     @property
     def vocab_version(self) -> int | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from pipeline.errors import UsageError
 from pipeline.tokenizers.plan import TokenPlan
+from pipeline.tokenizers.registry import TOKENIZERS
 from vocab.patches import patchify
 
 
@@ -14,6 +14,7 @@ class IntraTokenizer:
 
     Args:
         drop: share of patches to drop, 0 <= drop < 1; of N patches N - int(N * drop) stay.
+            None for the default.
 
     Raises:
         UsageError: when `drop` is out of range.
@@ -22,12 +23,8 @@ class IntraTokenizer:
     name = "intra"
     vocab_version = None
 
-    def __init__(self, drop: float = 0.5) -> None:
-        if not 0 <= drop < 1:
-            raise UsageError(
-                f"--drop {drop} is out of range: give a share of patches from 0 up to 1, 1 excluded"
-            )
-        self.drop = drop
+    def __init__(self, drop: float | None = None) -> None:
+        self.drop = TOKENIZERS[self.name].value("drop", drop)
 
     def plan(self, images: torch.Tensor, patch_size: int, prefix: int = 1) -> TokenPlan:
         """Plans a batch by the unbiased variance over all 3*P*P values of a patch."""

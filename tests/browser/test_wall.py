@@ -26,7 +26,7 @@ def test_a_stream_is_added_by_form_and_opened(url: str, api: Api, open_page: Cal
     page.get_by_label("Name").fill("gate")
     page.get_by_label("Frames per second").fill("2.5")
     page.get_by_label("Tokenizer").select_option("intra")
-    page.get_by_label("Share dropped").fill("0.4")
+    page.get_by_label("share of patches dropped").fill("0.4")
     page.get_by_label("Labels").fill("site=north\ndoor = 2")
     page.get_by_label("Deliver results to").fill("http://127.0.0.1:9/results")
     page.get_by_label("play it again").check()

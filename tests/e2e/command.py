@@ -29,21 +29,23 @@ _ENVIRONMENT = {
 }
 
 
-def vwt(*arguments: str | Path, patience_s: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
-    """Runs the command to its end."""
+def vwt(
+    *arguments: str | Path, patience_s: float = PATIENCE_S, tree: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs the command to its end; see `start` for `tree`."""
     return subprocess.run(
         [VWT, *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=patience_s,
         check=False,
-        env=_ENVIRONMENT,
+        env=_environment(tree),
     )
 
 
-def succeeds(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Runs the command, which must exit with 0."""
-    done = vwt(*arguments)
+def succeeds(*arguments: str | Path, tree: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs the command, which must exit with 0; see `start` for `tree`."""
+    done = vwt(*arguments, tree=tree)
     assert done.returncode == 0, done.stderr
     return done
 
@@ -60,9 +62,22 @@ def refused(*arguments: str | Path, code: int) -> str:
     return done.stderr
 
 
-def start(*arguments: str | Path, **settings: Any) -> subprocess.Popen[str]:
-    """Starts the command; what it writes goes where `settings` (of Popen) say."""
-    return subprocess.Popen([VWT, *map(str, arguments)], text=True, env=_ENVIRONMENT, **settings)
+def start(*arguments: str | Path, tree: Path | None = None, **settings: Any) -> subprocess.Popen[str]:
+    """Starts the command; what it writes goes where `settings` (of Popen) say.
+
+    Args:
+        arguments: of the command.
+        tree: a folder with another copy of our packages, which then run; None for those installed.
+        settings: of Popen.
+    """
+    # Ray's workers look in the folder that they were started in first.
+    return subprocess.Popen(
+        [VWT, *map(str, arguments)], text=True, env=_environment(tree), cwd=tree, **settings
+    )
+
+
+def _environment(tree: Path | None) -> dict[str, str]:
+    return _ENVIRONMENT if tree is None else _ENVIRONMENT | {"PYTHONPATH": str(tree)}
 
 
 def small_pipe(fd: int) -> None:

@@ -10,7 +10,8 @@ from pipeline.frame import Frame, Geometry
 from pipeline.input_spec import InputSpec
 from pipeline.living import LivingWords
 from pipeline.stream import StreamState
-from pipeline.tokenizers import FullTokenizer
+from pipeline.tokenizers.registry import TOKENIZERS
+from pipeline.tokenizers.stream import StreamNeeds
 from pipeline.warmup import WordLearner
 from vocab.errors import StoreUnavailable
 from vocab.follower import VocabularyFollower
@@ -21,6 +22,7 @@ from vocab.window import MemoryWindow, PatchSampler, WindowOptions
 from vocab.words import Normalisation, Vocabulary
 
 P = 4
+INTER = TOKENIZERS["inter"]
 SPEC = InputSpec(16, 16, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 SCALE = Normalisation(SPEC.mean, SPEC.std)
 WINDOW = WindowOptions(frames_per_s=10, patches_per_frame=16, max_patches=64)
@@ -44,7 +46,7 @@ class Scene:
         self.store = store or MemoryStore(P, SCALE)
         self.published = threading.Event()
         self.added = threading.Event()
-        options = KeeperOptions(words=4, first_patches=10**6, check_every_s=0.01)
+        options = KeeperOptions(near=0.02, words=4, first_patches=10**6, check_every_s=0.01)
         self.keeper = VocabularyKeeper(
             self.window, self.store, MemoryLease(), SCALE, options, lambda _event: self.published.set()
         )
@@ -75,7 +77,7 @@ def test_a_second_stream_of_the_scope_starts_with_its_words():
     store.publish(Vocabulary(torch.randn(4, 3 * P * P), normalisation=SCALE), token=1)
 
     with Scene(store=store).words as words:
-        state = StreamState("s", FullTokenizer(), words)
+        state = StreamState("s", INTER, INTER.open({}, StreamNeeds(words)))
         tokenizer = state.tokenizer_for(frames(1))
 
     assert (tokenizer.name, tokenizer.vocab_version) == ("inter", 1)
@@ -86,7 +88,7 @@ def test_the_stream_changes_over_to_new_words_between_batches():
     store.publish(Vocabulary(torch.randn(4, 3 * P * P), normalisation=SCALE), token=1)
     scene = Scene(store=store)
     with scene.words as words:
-        state = StreamState("s", FullTokenizer(), words)
+        state = StreamState("s", INTER, INTER.open({}, StreamNeeds(words)))
         before = state.tokenizer_for(frames(1))
         store.publish(Vocabulary(torch.randn(5, 3 * P * P), normalisation=SCALE), token=1)
         scene.follower.step()

@@ -10,7 +10,9 @@ from pipeline.frame import Frame, Geometry
 from pipeline.models.base import NullModel
 from pipeline.results import Energy, FrameResult, Prediction
 from pipeline.stream import StreamState
-from pipeline.tokenizers import FullTokenizer, InterTokenizer, IntraTokenizer
+from pipeline.tokenizers import FullTokenizer, InterTokenizer, IntraTokenizer, Tokenizer
+from pipeline.tokenizers.registry import TOKENIZERS
+from pipeline.tokenizers.stream import GivenWords, StreamNeeds
 from vocab.words import Vocabulary
 
 GEOMETRY = Geometry(28, 28, 28, 28, 1, 1, 0, 0)
@@ -42,22 +44,36 @@ class Given:
         return self.current
 
 
+def opened(name: str, source: Given | GivenWords | None = None, **options: float) -> StreamState:
+    """The state of a stream called gate, with a tokenizer of the registry."""
+    kind = TOKENIZERS[name]
+    return StreamState("gate", kind, kind.open(options, StreamNeeds(source)))
+
+
 def results(state: StreamState, batch: list[Frame]) -> list[FrameResult]:
     """What comes of a batch that a real engine ran with the null model."""
     pending = Engine(NullModel(CPU)).submit(batch, state.tokenizer_for(batch))
     return state.results(pending, pending.result(), time.monotonic(), [Energy()] * len(batch))
 
 
-@pytest.mark.parametrize("tokenizer", [FullTokenizer(), IntraTokenizer(0.5), InterTokenizer(words(), 0.1)])
-def test_without_words_to_come_the_tokenizer_stays(tokenizer: FullTokenizer) -> None:
-    state = StreamState("gate", tokenizer)
+@pytest.mark.parametrize(
+    ("state", "what"),
+    [
+        (opened("full"), FullTokenizer),
+        (opened("intra", drop=0.5), IntraTokenizer),
+        (opened("inter", GivenWords(words()), threshold=0.1), InterTokenizer),
+    ],
+)
+def test_without_words_to_come_the_tokenizer_stays(state: StreamState, what: type[Tokenizer]) -> None:
     assert not state.learning
     assert state.batch_limit(8) == 8
-    assert [state.tokenizer_for(frames(2)) for _ in range(3)] == [tokenizer] * 3
+    first, *others = [state.tokenizer_for(frames(2)) for _ in range(3)]
+    assert isinstance(first, what)
+    assert others == [first] * 2
 
 
 def test_frames_are_numbered_without_gaps_over_batches() -> None:
-    state = StreamState("gate", FullTokenizer())
+    state = opened("full")
     numbered = [result.frame for size in (3, 1, 5) for result in results(state, frames(size))]
     assert numbered == list(range(9))
     assert state.next_frame == 9
@@ -65,20 +81,21 @@ def test_frames_are_numbered_without_gaps_over_batches() -> None:
 
 def test_frames_run_in_full_until_there_are_words_and_with_them_from_then_on() -> None:
     source = Given()
-    state = StreamState("gate", FullTokenizer(), source, threshold=0.3)
+    state = opened("inter", source, threshold=0.3)
     assert state.learning
     assert state.tokenizer_for(frames(2)).name == "full"
     source.current = words()
     tokenizer = state.tokenizer_for(frames(2))
     assert isinstance(tokenizer, InterTokenizer)
     assert tokenizer.vocabulary is source.current is state.vocabulary
+    assert tokenizer.threshold == 0.3
     assert not state.learning
     assert source.seen == 4
 
 
 def test_newer_words_replace_older_ones_between_batches() -> None:
     source = Given()
-    state = StreamState("gate", FullTokenizer(), source)
+    state = opened("inter", source)
     source.current = words(1)
     first = state.tokenizer_for(frames(1))
     assert state.tokenizer_for(frames(1)) is first
@@ -89,7 +106,7 @@ def test_newer_words_replace_older_ones_between_batches() -> None:
 @pytest.mark.parametrize("batch", [1, 4, 8, 16])
 def test_the_warm_up_ends_at_the_same_frame_for_any_size_of_batch(batch: int) -> None:
     source = Given(wanted=10)
-    state = StreamState("gate", FullTokenizer(), source)
+    state = opened("inter", source)
     while source.missing:
         taken = frames(state.batch_limit(batch))
         assert 1 <= len(taken) <= batch
@@ -99,7 +116,7 @@ def test_the_warm_up_ends_at_the_same_frame_for_any_size_of_batch(batch: int) ->
 
 
 def test_a_result_carries_the_facts_of_its_frame() -> None:
-    state = StreamState("gate", FullTokenizer())
+    state = opened("full")
     frame = Frame(1.5, np.zeros((28, 28, 3), np.uint8), GEOMETRY, None, 1700000000.0, 4.0, 100.0, {"late": 2})
     pending = Engine(NullModel(CPU)).submit([frame], FullTokenizer())
     output = FrameOutput(Prediction("none"), 256, 130, None, 1)
@@ -114,7 +131,7 @@ def test_a_result_carries_the_facts_of_its_frame() -> None:
 
 def test_a_warming_up_stream_says_what_was_asked_for_and_that_no_words_were_used() -> None:
     source = Given()
-    state = StreamState("gate", FullTokenizer(), source)
+    state = opened("inter", source)
     (before,) = results(state, frames(1))
     source.current = words(3)
     (after,) = results(state, frames(1))

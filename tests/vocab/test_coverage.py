@@ -16,7 +16,7 @@ def test_coverage_counts_matched_patches_their_distance_and_the_use_of_each_word
     near = WORDS[[0, 0, 2]] + 0.05
     far = torch.ones(1, 48)
 
-    measured = Coverage.of(Vocabulary(WORDS), torch.cat([near, far]), threshold=0.2)
+    measured = Coverage.of(Vocabulary(WORDS), torch.cat([near, far]), near=0.2)
 
     assert measured.matched == 0.75
     assert measured.usage.tolist() == [2, 0, 1, 0]
@@ -25,7 +25,7 @@ def test_coverage_counts_matched_patches_their_distance_and_the_use_of_each_word
 
 
 def test_where_nothing_matches_there_is_no_distance():
-    measured = Coverage.of(Vocabulary(WORDS), torch.ones(3, 48), threshold=0.01)
+    measured = Coverage.of(Vocabulary(WORDS), torch.ones(3, 48), near=0.01)
 
     assert (measured.matched, measured.distance) == (0, None)
 

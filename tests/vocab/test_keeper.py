@@ -18,7 +18,7 @@ P = 4
 SIZE = 3 * P * P
 PLAIN = Normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 OPTIONS = KeeperOptions(
-    words=8, threshold=0.02, first_patches=64, relearn_after_s=100, rest_s=10, drift=DriftLimits(checks=2)
+    words=8, near=0.02, first_patches=64, relearn_after_s=100, rest_s=10, drift=DriftLimits(checks=2)
 )
 
 

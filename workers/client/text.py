@@ -10,6 +10,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.tokenizers.registry import TOKENIZERS
+
 _UNKNOWN = "-"
 _STYLES = {"running": "green", "failed": "red", "reconnecting": "yellow"}
 # A table in a file or a pipe has no terminal to fit in.
@@ -120,8 +122,9 @@ def _state(status: Mapping[str, Any]) -> str:
 
 def _tokenizer(settings: Mapping[str, Any]) -> str:
     name = settings["tokenizer"] or _UNKNOWN
-    knob = {"inter": ", threshold {threshold}", "intra": ", drop {drop}"}.get(name, "")
-    return f"{name}{knob}".format(**settings)
+    # A service of another version may have one that is not known here.
+    options = TOKENIZERS[name].options if name in TOKENIZERS else ()
+    return ", ".join([name, *(f"{option} {settings[option]}" for option in options if option in settings)])
 
 
 def _kept(status: Mapping[str, Any]) -> str:

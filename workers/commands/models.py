@@ -22,6 +22,7 @@ def models(pattern: str | None) -> None:
 
     from pipeline.errors import ModelError
     from pipeline.models import BUNDLED, FAMILIES, find_models
+    from pipeline.tokenizers.registry import TOKENIZERS
 
     console = Console()
     if pattern is not None:
@@ -38,7 +39,7 @@ def models(pattern: str | None) -> None:
     console.print(bundled)
     families = _table("timm families", "for example", "tokenizers", "family")
     for family, example in FAMILIES:
-        families.add_row(example, "full, intra, inter", family)
+        families.add_row(example, ", ".join(TOKENIZERS), family)
     families.add_row("resnet50", "full", "any other")
     console.print(families)
     console.print("A classifier predicts labels; a model without a classifier gives embeddings.")

@@ -13,87 +13,72 @@ import click
 
 from pipeline.defaults import (
     DEFAULT_BATCH,
-    DEFAULT_DROP,
     DEFAULT_MODEL,
     DEFAULT_RELEARN_AFTER_S,
-    DEFAULT_THRESHOLD,
     DEFAULT_WARMUP_FRAMES,
     DEFAULT_WATTS_PER_CORE,
     DEFAULT_WINDOW_FPS,
     DEFAULT_WINDOW_PATCHES,
     DEFAULT_WORDS,
 )
+from workers.commands.tokenizer_options import OF_WORDS, tokenizer_options
 
 _STDERR_FD = 2
 
 
 @click.command(short_help="Run one source: predictions and joules per frame.")
 @click.argument("source")
-@click.option(
-    "--tokenizer",
-    metavar="NAME",
-    help="full, intra or inter.  [default: inter, or full where the model takes no other]",
-)
-@click.option(
-    "--threshold",
-    type=float,
-    default=DEFAULT_THRESHOLD,
-    show_default=True,
-    help="inter: cosine distance up to which a patch counts as a visual word (0 to 2).",
-)
-@click.option(
-    "--drop", type=float, default=DEFAULT_DROP, show_default=True, help="intra: share of patches dropped."
-)
-@click.option("--vocab", type=click.Path(), help="inter: file of visual words (see `vwt vocab learn`).")
+@tokenizer_options
+@click.option("--vocab", type=click.Path(), help=f"{OF_WORDS}: file of visual words (see `vwt vocab learn`).")
 @click.option(
     "--words",
     type=click.IntRange(min=1),
     default=DEFAULT_WORDS,
     show_default=True,
-    help="inter without --vocab: how many words to learn from the stream.",
+    help=f"{OF_WORDS} without --vocab: how many words to learn from the stream.",
 )
 @click.option(
     "--warmup-frames",
     type=click.IntRange(min=1),
     default=DEFAULT_WARMUP_FRAMES,
     show_default=True,
-    help="inter without --vocab: frames to learn from; they run in full.",
+    help=f"{OF_WORDS} without --vocab: frames to learn from; they run in full.",
 )
 @click.option(
     "--redis",
     envvar="VWT_REDIS",
     metavar="URL",
-    help="inter: keep the rolling window and the words in this Redis, shared by the scope.",
+    help=f"{OF_WORDS}: keep the rolling window and the words in this Redis, shared by the scope.",
 )
 @click.option(
     "--window",
     type=click.Choice(["memory", "redis"]),
-    help="inter: where the rolling window is that words are learned from again and again.  "
+    help=f"{OF_WORDS}: where the rolling window is that words are learned from again and again.  "
     "[default: redis with --redis, memory for live sources, none for files]",
 )
 @click.option(
-    "--scope", metavar="NAME", help="inter: streams of one scope share words.  [default: the stream]"
+    "--scope", metavar="NAME", help=f"{OF_WORDS}: streams of one scope share words.  [default: the stream]"
 )
 @click.option(
     "--relearn-after",
     type=click.FloatRange(min=0, min_open=True),
     default=DEFAULT_RELEARN_AFTER_S,
     show_default=True,
-    help="inter: seconds after which words are learned again, drift or not.",
+    help=f"{OF_WORDS}: seconds after which words are learned again, drift or not.",
 )
 @click.option(
     "--window-fps",
     type=click.FloatRange(min=0, min_open=True),
     default=DEFAULT_WINDOW_FPS,
     show_default=True,
-    help="inter: frames per second that the window samples.",
+    help=f"{OF_WORDS}: frames per second that the window samples.",
 )
 @click.option(
     "--window-patches",
     type=click.IntRange(min=1),
     default=DEFAULT_WINDOW_PATCHES,
     show_default=True,
-    help="inter: patches that the window takes of each.",
+    help=f"{OF_WORDS}: patches that the window takes of each.",
 )
 @click.option("--model", default=DEFAULT_MODEL, metavar="NAME", show_default=True, help="See `vwt models`.")
 @click.option(

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 import click
 
+from workers.commands.tokenizer_options import OF_WORDS, tokenizer_options
+
 if TYPE_CHECKING:
     from workers.client import ServiceClient
 
@@ -46,15 +48,9 @@ def streams() -> None:
 @click.argument("source")
 @click.option("--name", metavar="ID", help="Its id.  [default: from the source]")
 @click.option("--model", metavar="NAME", help="See `vwt models`.  [default: the service's]")
-@click.option(
-    "--tokenizer",
-    metavar="NAME",
-    help="full, intra or inter.  [default: inter, or full where the model takes no other]",
-)
-@click.option("--threshold", type=float, help="inter: distance up to which a patch counts as a visual word.")
-@click.option("--drop", type=float, help="intra: share of patches dropped.")
-@click.option("--words", type=int, help="inter: how many visual words.")
-@click.option("--scope", metavar="NAME", help="inter: streams of one scope share words.")
+@tokenizer_options
+@click.option("--words", type=int, help=f"{OF_WORDS}: how many visual words.")
+@click.option("--scope", metavar="NAME", help=f"{OF_WORDS}: streams of one scope share words.")
 @click.option("--fps", type=float, help="Sample this many frames per second of presentation time.")
 @click.option("--policy", type=click.Choice(["block", "drop-oldest"]), help="When inference is slower.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Of your own; may be repeated.")

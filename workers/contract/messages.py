@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +15,18 @@ from pipeline.input_spec import InputSpec
 
 @dataclass(frozen=True, slots=True)
 class TokenSettings:
-    """How the frames of a batch are tokenized, and by which model; see `spec.StreamSettings`."""
+    """How the frames of a batch are tokenized, and by which model.
+
+    Attributes:
+        model: its name.
+        tokenizer: one of `pipeline.tokenizers.registry.TOKENIZERS`.
+        options: of the tokenizer, checked (`Kind.check`).
+        scope: whose words and window, where it wants words.
+    """
 
     model: str
-    tokenizer: Literal["full", "intra", "inter"]
-    threshold: float
-    drop: float
-    words: int
+    tokenizer: str
+    options: Mapping[str, float]
     scope: str
 
 

@@ -6,26 +6,26 @@ import re
 import time
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, field_validator
 
-from pipeline.defaults import DEFAULT_DROP, DEFAULT_MODEL, DEFAULT_THRESHOLD, DEFAULT_WORDS
+from pipeline.defaults import DEFAULT_MODEL, DEFAULT_WORDS
 from pipeline.redact import redact
 from workers.contract.sink_specs import SinkSettings, different_names
+from workers.contract.tokenizer_fields import TokenizerFields, options_of
 
 StreamId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$")]
 _LABEL_KEY = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 
 
-class StreamSettings(BaseModel):
+class StreamSettings(TokenizerFields):
     """How a stream is read and tokenized; every field may be changed while it runs.
 
     Attributes:
         model: name as `vwt models` lists it.
-        tokenizer: "full", "intra" or "inter"; None for inter, or full where the model takes no other.
-        threshold: of inter: cosine distance up to which a patch counts as a visual word.
-        drop: of intra: share of patches dropped.
-        words: of inter: how many visual words.
-        scope: of inter: streams of one scope share window and words; None for the stream's own.
+        tokenizer: one of `pipeline.tokenizers.registry.TOKENIZERS`, whose options are fields as well; None
+            for the first of them that the model takes.
+        words: of tokenizers that want them: how many visual words.
+        scope: of the same: streams of one scope share window and words; None for the stream's own.
         fps: frames per second of presentation time to sample; None for every frame.
         policy: when inference is slower than the source; None for block (files) or drop-oldest (live).
         loop: play a file again and again; its frames go on counting.
@@ -38,9 +38,6 @@ class StreamSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str = DEFAULT_MODEL
-    tokenizer: Literal["full", "intra", "inter"] | None = None
-    threshold: Annotated[float, Field(ge=0, le=2)] = DEFAULT_THRESHOLD
-    drop: Annotated[float, Field(ge=0, lt=1)] = DEFAULT_DROP
     words: Annotated[int, Field(ge=1, le=65536)] = DEFAULT_WORDS
     scope: Annotated[str, StringConstraints(pattern=r"^[^{}\s]{1,150}$")] | None = None
     fps: Annotated[float, Field(gt=0, le=1000)] | None = None
@@ -52,6 +49,11 @@ class StreamSettings(BaseModel):
     sinks: Annotated[list[SinkSettings], Field(max_length=8), AfterValidator(different_names)] = Field(
         default_factory=list
     )
+
+    @property
+    def options(self) -> dict[str, float]:
+        """The options of all tokenizers by name."""
+        return options_of(self)
 
     @field_validator("labels")
     @classmethod

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import io
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from PIL import Image, UnidentifiedImageError
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 from starlette.datastructures import UploadFile
 
-from pipeline.defaults import DEFAULT_DROP, DEFAULT_THRESHOLD, DEFAULT_WORDS
+from pipeline.tokenizers.registry import kind_of
 from workers.contract.messages import TokenSettings
+from workers.contract.tokenizer_fields import TokenizerFields, TokenizerName, options_of, tokenizer_choice
 from workers.gateway.backend import Backend
 from workers.gateway.problems import Problem, responses
 from workers.settings.schema import ServiceSettings
 
 _FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "BMP": "image/bmp"}
+# A single image has nothing in common with another: what runs where no tokenizer was asked for.
+_PLAIN = "full"
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _BODY = {
     "required": True,
@@ -29,17 +32,15 @@ _BODY = {
 }
 
 
-class FrameQuery(BaseModel):
+class FrameQuery(TokenizerFields):
     """How to run an image."""
 
     model_config = ConfigDict(extra="forbid")
 
     model: str | None = Field(default=None, description="As `vwt models` lists it.")
-    tokenizer: Literal["full", "intra", "inter"] = "full"
-    threshold: float = Field(default=DEFAULT_THRESHOLD, ge=0, le=2, description="Of inter.")
-    drop: float = Field(default=DEFAULT_DROP, ge=0, lt=1, description="Of intra.")
+    tokenizer: TokenizerName | None = tokenizer_choice(_PLAIN)
     scope: Annotated[str, StringConstraints(pattern=r"^[^{}\s]{1,150}$")] | None = Field(
-        default=None, description="Of inter: whose visual words to use."
+        default=None, description="Of tokenizers that want words: whose visual words to use."
     )
 
 
@@ -54,19 +55,14 @@ def frame_routes(settings: ServiceSettings, backend: Backend) -> APIRouter:
     )
     async def frame(request: Request, query: Annotated[FrameQuery, Query()]) -> dict[str, Any]:
         """Runs one image: the body, or the file `image` of a form."""
-        if query.tokenizer == "inter" and query.scope is None:
-            raise Problem(422, "the tokenizer inter needs words: name whose with ?scope=", "no-scope")
+        kind = kind_of(query.tokenizer or _PLAIN)
+        if kind.wants == "words" and query.scope is None:
+            raise Problem(422, f"the tokenizer {kind.name} needs words: name whose with ?scope=", "no-scope")
         data = await _image(request)
         _check_image(data, settings.gateway.max_image_pixels)
         model = query.model or settings.model
-        tokens = TokenSettings(
-            model=model,
-            tokenizer=query.tokenizer,
-            threshold=query.threshold,
-            drop=query.drop,
-            words=DEFAULT_WORDS,
-            scope=query.scope or f"frames/{model}",
-        )
+        options = kind.check(options_of(query))
+        tokens = TokenSettings(model, kind.name, options, query.scope or f"frames/{model}")
         return await backend.image(data, tokens)
 
     return router

@@ -12,6 +12,7 @@ from anyio import BrokenWorkerProcess, CapacityLimiter, to_process
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from pipeline.tokenizers.registry import kind_of
 from vocab.connection import RedisClient, place
 from vocab.errors import VocabularyError
 from vocab.keys import ScopeKeys
@@ -89,7 +90,7 @@ def _current(client: RedisClient, scope: str) -> int | None:
 
 
 def _why_none(stream: str, tokenizer: str | None) -> str:
-    if tokenizer not in (None, "inter"):
+    if tokenizer is not None and kind_of(tokenizer).wants != "words":
         return f"{stream} has no words: its tokenizer is {tokenizer}; with inter it learns some"
     return f"{stream} has no words yet; they are learned from what it sees, so let it run for a moment"
 

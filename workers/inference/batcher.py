@@ -126,7 +126,7 @@ class Batcher:
         self._metrics.began(sum(len(part.frames) for part in slices), waited_s)
         engine = slices[0].request.engine
         try:
-            pending = engine.submit_parts([(part.frames, part.request.tokenizer()) for part in slices])
+            pending = engine.submit_parts([part.part() for part in slices])
         except Exception as error:
             # What was taken before comes first, or a stream's frames would change places.
             while flying:
@@ -148,7 +148,7 @@ class Batcher:
             try:
                 if len(slices) == 1:
                     raise error
-                pending = part.request.engine.submit_parts([(part.frames, part.request.tokenizer())])
+                pending = part.request.engine.submit_parts([part.part()])
                 self._take_in([part], pending.result(), taken_at)
             except Exception as reason:
                 failed += 1

@@ -158,27 +158,27 @@ class InferenceCore:
     def _prepare(self, batch: FrameBatch, engine: Engine) -> Request:
         frames = frames_of(batch)
         _check_size(batch.images.shape[1:3], engine)
-        state = self._streams.get(batch.stream, batch.settings, engine.model)
-        self._streams.observe(state, frames)
+        tokenizer = self._streams.get(batch.stream, batch.settings, engine.model)
         return Request(
             stream=batch.stream,
             engine=engine,
             frames=frames,
             keys=[(batch.stream, batch.first + offset) for offset in range(len(frames))],
-            tokenizer=state.tokenizer,
+            tokenizer=tokenizer.next,
             deliver=lambda request: self._writer.write(batch, request),
         )
 
     def _prepare_single(self, frame: Frame, settings: TokenSettings, engine: Engine) -> Request:
         _check_size(frame.image.shape[:2], engine)
-        # Its own name per scope, so that settings of one caller do not replace another's.
-        state = self._streams.get(f"{_SINGLE_TURN}/{settings}", settings, engine.model)
+        # Its own name per settings, so that those of one caller do not replace another's.
+        name = f"{_SINGLE_TURN}/{settings}"
+        tokenizer = self._streams.get(name, settings, engine.model, sampled=False)
         return Request(
             stream=_SINGLE_TURN,
             engine=engine,
             frames=[frame],
             keys=[(_SINGLE_TURN, 0)],
-            tokenizer=state.tokenizer,
+            tokenizer=tokenizer.next,
             deliver=lambda request: request.future.set_result(_single_result(request, settings)),
         )
 

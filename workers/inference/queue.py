@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.engine import Engine, FrameOutput
+from pipeline.engine import Engine, FrameOutput, Part
 from pipeline.frame import Frame
 from pipeline.results import Energy
 from pipeline.stream import Timing
@@ -35,7 +35,7 @@ class Request:
         engine: runs them.
         frames: at least one, of the model's input size.
         keys: one per frame; they name it in the energy ledger.
-        tokenizer: gives what plans them; asked in the device thread, just before a pass.
+        tokenizer: gives what plans some of them; asked in the device thread, just before a pass.
         deliver: takes the request once all its frames ran, in the device thread; sees to `future`.
         future: fails when the frames cannot run. Cancelling it takes the request back while it waits.
         arrived_at: `time.monotonic()`.
@@ -46,7 +46,7 @@ class Request:
     engine: Engine
     frames: Sequence[Frame]
     keys: Sequence[Hashable]
-    tokenizer: Callable[[], Tokenizer]
+    tokenizer: Callable[[Sequence[Frame]], Tokenizer]
     deliver: Callable[[Request], None]
     future: Future[Any] = field(default_factory=Future)
     arrived_at: float = field(default_factory=time.monotonic)
@@ -78,13 +78,20 @@ class Request:
             self.future.set_exception(error)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Slice:
     """The frames `start` to `stop` of a request."""
 
     request: Request
     start: int
     stop: int
+    _part: Part | None = None
+
+    def part(self) -> Part:
+        """The frames with what plans them, which is asked once: a tokenizer may remember what it has seen."""
+        if self._part is None:
+            self._part = self.frames, self.request.tokenizer(self.frames)
+        return self._part
 
     @property
     def frames(self) -> Sequence[Frame]:

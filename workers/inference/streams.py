@@ -6,24 +6,27 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
-from queue import Empty, Full, Queue
+from dataclasses import dataclass
 
 from pipeline.errors import UsageError
+from pipeline.feeding import WindowFeeder
 from pipeline.frame import Frame
 from pipeline.models import Model
-from pipeline.tokenizers import FullTokenizer, InterTokenizer, IntraTokenizer, Tokenizer
+from pipeline.tokenizers.registry import kind_of
+from pipeline.tokenizers.stream import StreamNeeds, StreamTokenizer
 from vocab.connection import RedisClient
-from vocab.errors import StoreUnavailable
 from vocab.follower import VocabularyFollower
 from vocab.keeper import KeeperEvent
 from vocab.redis_store import RedisStore
 from vocab.redis_window import RedisWindow
-from vocab.window import Patches, PatchSampler, WindowOptions
+from vocab.repeating import Repeating
+from vocab.window import PatchSampler, WindowOptions
 from vocab.words import Normalisation, Vocabulary
 from workers.contract.messages import TokenSettings
 
 # Seconds without a frame after which a stream's or scope's state goes.
 _UNUSED_S = 60.0
+_FOLLOW_EVERY_S = 1.0
 # Patches that wait for a slow Redis; beyond that the newest are left out.
 _WAITING_FRAMES = 256
 
@@ -72,42 +75,42 @@ class Scope:
             self._refusal = event.message.removesuffix("; the words at hand go on")
 
 
-class StreamTokens:
-    """How the frames of one stream become tokens.
+class ScopeWords:
+    """The words of a scope for one of its streams.
 
     Args:
-        settings: what was asked for.
-        model: that runs them.
-        scope: of its words; None where it needs none.
-        options: what goes to the scope's window.
+        scope: whose words.
+        feeder: takes patches to the scope's window.
+        sampler: which frames and patches; None for a stream that is none of the scope's own.
     """
 
-    def __init__(
-        self, settings: TokenSettings, model: Model, scope: Scope | None, options: WindowOptions
-    ) -> None:
-        self.settings = settings
-        self.model = model
-        self.scope = scope
-        self.used_at = time.monotonic()
-        self._tokenizer: Tokenizer = FullTokenizer()
-        if settings.tokenizer == "intra":
-            self._tokenizer = IntraTokenizer(settings.drop)
-        if scope is not None:
-            assert model.patch_size is not None
-            self._sampler = PatchSampler(options, model.patch_size, seed=secrets.randbits(32))
+    # Words come from the keeper's learning, whenever that is done.
+    missing = 0
 
-    def tokenizer(self) -> Tokenizer:
-        """What plans the next frames; changes over to new words between passes, never inside one."""
-        words = None if self.scope is None else self.scope.vocabulary()
-        if words is not None:
-            current = self._tokenizer
-            if not isinstance(current, InterTokenizer) or current.vocabulary is not words:
-                self._tokenizer = InterTokenizer(words, self.settings.threshold)
-        return self._tokenizer
+    def __init__(self, scope: Scope, feeder: WindowFeeder, sampler: PatchSampler | None) -> None:
+        self._scope = scope
+        self._sampler = sampler
+        self._feeder = feeder
 
-    def sample(self, frame: Frame) -> Patches | None:
-        """The patches of a frame that go to the window; None for a frame that is not sampled."""
-        return self._sampler.take(frame.image, frame.ready_at if frame.pts_s is None else frame.pts_s)
+    def observe(self, frames: Sequence[Frame]) -> None:
+        """See `WordSource.observe`."""
+        if self._sampler is not None:
+            self._feeder.sample(frames, self._sampler, self._scope.window)
+
+    def vocabulary(self) -> Vocabulary | None:
+        """See `WordSource.vocabulary`."""
+        return self._scope.vocabulary()
+
+
+@dataclass(slots=True, eq=False)
+class _Stream:
+    """How the frames of one stream become tokens, and what that was made for."""
+
+    settings: TokenSettings
+    model: Model
+    scope: Scope | None
+    tokenizer: StreamTokenizer
+    used_at: float
 
 
 class Streams:
@@ -125,20 +128,24 @@ class Streams:
         self._connect = connect
         self._options = options
         self._unused_s = unused_s
-        self._streams: dict[str, StreamTokens] = {}
+        self._streams: dict[str, _Stream] = {}
         self._scopes: dict[tuple[str, str], Scope] = {}
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
-        self._waiting: Queue[tuple[Scope, Patches]] = Queue(_WAITING_FRAMES)
-        self._threads = [
-            threading.Thread(target=self._follow, name="vwt-words", daemon=True),
-            threading.Thread(target=self._feed, name="vwt-window", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._feeder = WindowFeeder(_WAITING_FRAMES)
+        self._feeder.start()
+        self._follows = Repeating(self._follow, _FOLLOW_EVERY_S, "vwt-words")
+        self._follows.start()
 
-    def get(self, stream: str, settings: TokenSettings, model: Model) -> StreamTokens:
-        """The state of a stream; a new one when its settings or its model are others than before.
+    def get(
+        self, stream: str, settings: TokenSettings, model: Model, sampled: bool = True
+    ) -> StreamTokenizer:
+        """The tokenizer of a stream; a new one when its settings or its model are others than before.
+
+        Args:
+            stream: its id.
+            settings: how it is tokenized.
+            model: that runs it.
+            sampled: whether its frames go to the window of its scope.
 
         Raises:
             UsageError: the model does not take the tokenizer, or the scope's words are another model's.
@@ -149,31 +156,30 @@ class Streams:
                 f"model '{model.name}' does not take the tokenizer {settings.tokenizer}; "
                 f"use {' or '.join(model.tokenizers)}"
             )
-        scope = self._scope(settings.scope, model) if settings.tokenizer == InterTokenizer.name else None
+        kind = kind_of(settings.tokenizer)
+        scope = self._scope(settings.scope, model) if kind.wants == "words" else None
         with self._lock:
             state = self._streams.get(stream)
             if state is None or (state.settings, state.model, state.scope) != (settings, model, scope):
-                state = self._streams[stream] = StreamTokens(settings, model, scope, self._options)
+                if state is not None:
+                    state.tokenizer.close()
+                tokenizer = kind.open(settings.options, StreamNeeds(self._words(scope, model, sampled)))
+                state = self._streams[stream] = _Stream(settings, model, scope, tokenizer, 0.0)
             state.used_at = time.monotonic()
-            return state
-
-    def observe(self, state: StreamTokens, frames: Sequence[Frame]) -> None:
-        """Samples frames for the window of the stream's scope; never waits for Redis."""
-        if state.scope is None:
-            return
-        for frame in frames:
-            patches = state.sample(frame)
-            if patches is not None:
-                try:
-                    self._waiting.put_nowait((state.scope, patches))
-                except Full:
-                    return
+            return state.tokenizer
 
     def close(self) -> None:
         """Ends the threads."""
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join()
+        self._follows.stop()
+        self._feeder.close()
+
+    def _words(self, scope: Scope | None, model: Model, sampled: bool) -> ScopeWords | None:
+        if scope is None:
+            return None
+        assert model.patch_size is not None
+        seed = secrets.randbits(32)
+        sampler = PatchSampler(self._options, model.patch_size, seed=seed) if sampled else None
+        return ScopeWords(scope, self._feeder, sampler)
 
     def _scope(self, name: str, model: Model) -> Scope:
         key = (name, model.name)
@@ -193,20 +199,12 @@ class Streams:
         return scope
 
     def _follow(self) -> None:
-        while not self._stopping.wait(1.0):
-            oldest = time.monotonic() - self._unused_s
-            with self._lock:
-                self._streams = {key: s for key, s in self._streams.items() if s.used_at > oldest}
-                self._scopes = {key: s for key, s in self._scopes.items() if s.used_at > oldest}
-                scopes = list(self._scopes.values())
-            for scope in scopes:
-                scope.look()
-
-    def _feed(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                scope, patches = self._waiting.get(timeout=0.2)
-                scope.window.add(patches)
-            except (Empty, StoreUnavailable):
-                # A window with a gap is still a window.
-                continue
+        oldest = time.monotonic() - self._unused_s
+        with self._lock:
+            unused = [key for key, stream in self._streams.items() if stream.used_at <= oldest]
+            for key in unused:
+                self._streams.pop(key).tokenizer.close()
+            self._scopes = {key: s for key, s in self._scopes.items() if s.used_at > oldest}
+            scopes = list(self._scopes.values())
+        for scope in scopes:
+            scope.look()

@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipeline.defaults import default_tokenizer
 from pipeline.errors import SourceError, UsageError, VwtError
 from pipeline.frame import Frame
 from pipeline.redact import redact
 from pipeline.sources import Notice, Source, SourceOptions, open_source
+from pipeline.tokenizers.registry import kind_of, preferred
 from vocab.errors import StoreUnavailable
 from workers.access.sources import check_source
 from workers.contract.messages import FrameBatch, ModelFacts, TokenSettings
@@ -320,5 +320,5 @@ class StreamRun:
 
 
 def _tokens(spec: StreamSpec, model: ModelFacts) -> TokenSettings:
-    tokenizer = spec.tokenizer or default_tokenizer(model.tokenizers)
-    return TokenSettings(spec.model, tokenizer, spec.threshold, spec.drop, spec.words, spec.word_scope)
+    kind = preferred(model.tokenizers) if spec.tokenizer is None else kind_of(spec.tokenizer)
+    return TokenSettings(spec.model, kind.name, kind.check(spec.options), spec.word_scope)

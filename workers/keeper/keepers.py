@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from pipeline.errors import VwtError
+from pipeline.tokenizers.registry import TOKENIZERS
 from vocab.background import step_back
 from vocab.connection import RedisClient, connect
 from vocab.errors import StoreUnavailable, VocabularyError
@@ -24,7 +25,6 @@ from vocab.repeating import Repeating
 from vocab.window import WindowOptions
 from vocab.words import Normalisation
 from workers.contract.messages import ModelFacts
-from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamStore
 from workers.keeper.metrics import KeeperMetrics
 from workers.settings.schema import KeeperSettings
@@ -45,7 +45,7 @@ class Wanted:
     scope: str
     model: str
     words: int
-    threshold: float
+    near: float
 
 
 @dataclass(slots=True)
@@ -165,11 +165,10 @@ class Keepers:
             scale,
             KeeperOptions(
                 words=wanted.words,
-                threshold=wanted.threshold,
+                near=wanted.near,
                 first_patches=_FIRST_PATCHES,
                 check_every_s=settings.check_every_s,
                 relearn_after_s=settings.relearn_after_s,
-                rest_s=min(settings.relearn_after_s, KeeperOptions().rest_s),
             ),
             lambda event: self._happened(wanted.scope, event),
         )
@@ -209,14 +208,18 @@ def wanted_scopes(store: StreamStore) -> set[Wanted]:
     specs = [spec for spec in store.all().values() if not spec.paused]
     statuses = store.statuses([spec.id for spec in specs])
     used = [
-        spec
+        (spec, kind)
         for spec, status in zip(specs, statuses, strict=True)
-        if status.state in _USED_IN and (spec.tokenizer or status.tokenizer) == "inter"
+        if status.state in _USED_IN
+        and (kind := TOKENIZERS.get(spec.tokenizer or status.tokenizer or "")) is not None
+        and kind.wants == "words"
     ]
-    oldest: dict[str, StreamSpec] = {}
-    for spec in sorted(used, key=lambda spec: (spec.created_at, spec.id)):
-        oldest.setdefault(spec.word_scope, spec)
-    return {Wanted(scope, spec.model, spec.words, spec.threshold) for scope, spec in oldest.items()}
+    oldest: dict[str, Wanted] = {}
+    for spec, kind in sorted(used, key=lambda pair: (pair[0].created_at, pair[0].id)):
+        assert kind.near is not None
+        wanted = Wanted(spec.word_scope, spec.model, spec.words, kind.check(spec.options)[kind.near])
+        oldest.setdefault(spec.word_scope, wanted)
+    return set(oldest.values())
 
 
 def _step_back() -> None:

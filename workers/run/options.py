@@ -9,10 +9,8 @@ from typing import Any, Literal
 
 from pipeline.defaults import (
     DEFAULT_BATCH,
-    DEFAULT_DROP,
     DEFAULT_MODEL,
     DEFAULT_RELEARN_AFTER_S,
-    DEFAULT_THRESHOLD,
     DEFAULT_WARMUP_FRAMES,
     DEFAULT_WATTS_PER_CORE,
     DEFAULT_WINDOW_FPS,
@@ -20,6 +18,7 @@ from pipeline.defaults import (
     DEFAULT_WORDS,
 )
 from pipeline.sources import SourceOptions
+from pipeline.tokenizers.registry import all_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +26,15 @@ class TokenizerOptions:
     """How frames are tokenized.
 
     Attributes:
-        name: "full", "intra" or "inter"; None for inter, or full where the model takes no other.
-        threshold: of inter: cosine distance up to which a patch matches a word.
-        drop: of intra: share of patches dropped.
-        vocab: of inter: file with words; None to learn them from the stream.
-        words: of inter without a file: how many words to learn.
-        warmup_frames: of inter without a file: how many frames to learn from.
+        name: one of `TOKENIZERS`; None for the first of them that the model takes.
+        options: what was given of the options of tokenizers, by name.
+        vocab: of those that want words: file with words; None to learn them from the stream.
+        words: of the same without a file: how many words to learn.
+        warmup_frames: of the same without a file: how many frames to learn from.
     """
 
     name: str | None = None
-    threshold: float = DEFAULT_THRESHOLD
-    drop: float = DEFAULT_DROP
+    options: Mapping[str, float] = field(default_factory=dict)
     vocab: Path | None = None
     words: int = DEFAULT_WORDS
     warmup_frames: int = DEFAULT_WARMUP_FRAMES
@@ -107,7 +104,9 @@ def run_options(given: Mapping[str, Any]) -> RunOptions:
     tokenizer = TokenizerOptions(
         name=rest.pop("tokenizer"),
         vocab=None if vocab is None else Path(vocab),
-        **{key: rest.pop(key) for key in ("threshold", "drop", "words", "warmup_frames")},
+        options={name: rest.pop(name) for name in all_options()},
+        words=rest.pop("words"),
+        warmup_frames=rest.pop("warmup_frames"),
     )
     rolling = RollingOptions(
         relearn_after_s=rest.pop("relearn_after"),

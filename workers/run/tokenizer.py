@@ -3,39 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
-from pipeline.defaults import default_tokenizer
 from pipeline.errors import UsageError
 from pipeline.models.base import Model
 from pipeline.stream import StreamState
-from pipeline.tokenizers import TOKENIZERS, FullTokenizer, InterTokenizer, IntraTokenizer
+from pipeline.tokenizers.registry import TOKENIZERS, Kind, kind_of, preferred
+from pipeline.tokenizers.stream import GivenWords, StreamNeeds, WordSource
 from vocab.words import Normalisation, Vocabulary
 from workers.run.options import RunOptions, TokenizerOptions
 from workers.run.words import first_words, living_words
 
 
+def check_tokenizer(options: TokenizerOptions) -> None:
+    """Refuses tokenizer settings that cannot be right, before anything slow happens.
+
+    Raises:
+        UsageError: there is no such tokenizer, or an option of it is out of range.
+    """
+    _asked_for(options).check(options.options)
+
+
 def load_vocabulary(options: TokenizerOptions) -> Vocabulary | None:
     """The words of `--vocab`, read before anything slow; None where there is no file or no need of one."""
-    if options.name not in (None, "inter") or options.vocab is None:
+    if options.vocab is None or _asked_for(options).wants != "words":
         return None
     return Vocabulary.load(options.vocab)
 
 
-def tokenizer_for(options: TokenizerOptions, model: Model) -> str:
-    """The name of the tokenizer asked for; where none was, of the one that suits the model.
+def kind_for(options: TokenizerOptions, model: Model) -> Kind:
+    """The tokenizer asked for; where none was, the one that suits the model.
 
     Raises:
         UsageError: the model does not take it.
     """
     # Whoever gives words wants them used.
-    name = options.name or ("inter" if options.vocab is not None else default_tokenizer(model.tokenizers))
-    if name not in model.tokenizers:
+    if options.name is None and options.vocab is None:
+        return preferred(model.tokenizers)
+    kind = _asked_for(options)
+    if kind.name not in model.tokenizers:
         raise UsageError(
-            f"model '{model.name}' does not take --tokenizer {name}: only Vision Transformers with "
+            f"model '{model.name}' does not take --tokenizer {kind.name}: only Vision Transformers with "
             f"plain patches drop or merge tokens; use --tokenizer {' or '.join(model.tokenizers)}"
         )
-    return name
+    return kind
 
 
 @contextmanager
@@ -61,31 +72,39 @@ def stream_state(
         UsageError: the model does not take the tokenizer, or the words do not fit the model.
         ServiceError: Redis does not answer.
     """
-    tokenizer = options.tokenizer
-    chosen = tokenizer_for(tokenizer, model)
-    rolling = options.rolling.resolved(live)
-    if chosen == "full":
-        yield StreamState(name, FullTokenizer())
-    elif chosen == "intra":
-        yield StreamState(name, IntraTokenizer(tokenizer.drop))
-    elif vocabulary is not None:
+    kind = kind_for(options.tokenizer, model)
+    with ExitStack() as stack:
+        words: WordSource | None = None
+        if kind.wants == "words":
+            words = _words(kind, name, options, model, vocabulary, live, say, stack)
+        tokenizer = stack.enter_context(closing(kind.open(options.tokenizer.options, StreamNeeds(words))))
+        yield StreamState(name, kind, tokenizer)
+
+
+def _asked_for(options: TokenizerOptions) -> Kind:
+    """What was asked for; where nothing was, what is preferred of all, which wants words."""
+    return preferred(tuple(TOKENIZERS)) if options.name is None else kind_of(options.name)
+
+
+def _words(
+    kind: Kind,
+    name: str,
+    options: RunOptions,
+    model: Model,
+    vocabulary: Vocabulary | None,
+    live: bool,
+    say: Callable[[str], None],
+    stack: ExitStack,
+) -> WordSource:
+    if vocabulary is not None:
         _check_fits(vocabulary, model)
-        yield StreamState(name, InterTokenizer(vocabulary.to(model.device), tokenizer.threshold))
-    elif rolling is None:
-        yield StreamState(name, FullTokenizer(), first_words(tokenizer, model, live), tokenizer.threshold)
-    else:
-        with living_words(tokenizer, rolling, model, name, live, say) as words:
-            yield StreamState(name, FullTokenizer(), words, tokenizer.threshold)
-
-
-def check_tokenizer(options: TokenizerOptions) -> None:
-    """Refuses tokenizer settings that cannot be right, before anything slow happens."""
-    if options.name not in (None, *TOKENIZERS):
-        raise UsageError(f"unknown tokenizer '{options.name}'; use one of {', '.join(TOKENIZERS)}")
-    if options.name == "intra":
-        IntraTokenizer(options.drop)
-    if options.name in (None, "inter"):
-        InterTokenizer.check(options.threshold)
+        return GivenWords(vocabulary.to(model.device))
+    rolling = options.rolling.resolved(live)
+    if rolling is None:
+        return first_words(options.tokenizer, model, live)
+    assert kind.near is not None
+    near = kind.value(kind.near, options.tokenizer.options.get(kind.near))
+    return stack.enter_context(living_words(options.tokenizer, near, rolling, model, name, live, say))
 
 
 def _check_fits(vocabulary: Vocabulary, model: Model) -> None:

@@ -46,6 +46,7 @@ def first_words(options: TokenizerOptions, model: Model, live: bool, version: in
 @contextmanager
 def living_words(
     tokenizer: TokenizerOptions,
+    near: float,
     rolling: RollingOptions,
     model: Model,
     stream: str,
@@ -55,7 +56,8 @@ def living_words(
     """Words of a stream that are learned from its scope's window while it runs.
 
     Args:
-        tokenizer: how many words, and their threshold.
+        tokenizer: how many words.
+        near: cosine distance up to which a patch counts as a word.
         rolling: where the window is and when words are learned again.
         model: whose patches they are for.
         stream: name of the stream, and of its scope unless the options name one.
@@ -71,10 +73,9 @@ def living_words(
     window_options = WindowOptions(rolling.window_fps, rolling.window_patches)
     keeper_options = KeeperOptions(
         words=tokenizer.words,
-        threshold=tokenizer.threshold,
+        near=near,
         check_every_s=min(rolling.check_every_s, rolling.relearn_after_s),
         relearn_after_s=rolling.relearn_after_s,
-        rest_s=min(rolling.relearn_after_s, KeeperOptions().rest_s),
     )
     with _parts(rolling, rolling.scope or stream, model.patch_size, scale, window_options, say) as parts:
         window, store, lease = parts

@@ -88,7 +88,7 @@ def test_an_image_is_predicted_from_the_body_or_from_a_form(api: Api, kind: str)
     assert api.http.post("/v1/frames", files={"image": data}).json()["tokenizer"] == "full"
     (size, asked), (again, _) = api.edge.asked
     assert (size, again) == (len(data), len(data))
-    assert (asked.model, asked.tokenizer, asked.drop) == (DEFAULT_MODEL, "intra", 0.25)
+    assert (asked.model, asked.tokenizer, asked.options) == (DEFAULT_MODEL, "intra", {"drop": 0.25})
 
 
 def test_what_is_no_image_is_refused(api: Api) -> None:

@@ -18,8 +18,8 @@ from pipeline.preprocess import Preprocessor
 from pipeline.sources import SourceOptions, open_source, parse_source
 from workers.contract.messages import FrameBatch, FrameFacts, TokenSettings
 
-FULL = TokenSettings("null", "full", 0.1, 0.5, 100, "gate/null")
-INTER = TokenSettings(DEFAULT_MODEL, "inter", 0.05, 0.5, 100, f"gate/{DEFAULT_MODEL}")
+FULL = TokenSettings("null", "full", {}, "gate/null")
+INTER = TokenSettings(DEFAULT_MODEL, "inter", {"threshold": 0.05}, f"gate/{DEFAULT_MODEL}")
 
 
 @cache

@@ -60,7 +60,8 @@ def request(
     tokenizer: Callable[[], Tokenizer] = FullTokenizer,
     to: Callable[[Request], None] = deliver,
 ) -> Request:
-    return Request(stream, engine, frames, [(stream, number) for number in range(len(frames))], tokenizer, to)
+    keys = [(stream, number) for number in range(len(frames))]
+    return Request(stream, engine, frames, keys, lambda _frames: tokenizer(), to)
 
 
 class Held:

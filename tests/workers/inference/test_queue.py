@@ -19,7 +19,7 @@ def engine() -> Engine:
 
 def request(engine: Engine, stream: str, count: int) -> Request:
     frames = (clip("null") * 4)[:count]
-    return Request(stream, engine, frames, list(range(count)), FullTokenizer, lambda _: None)
+    return Request(stream, engine, frames, list(range(count)), lambda _: FullTokenizer(), lambda _: None)
 
 
 def taken(slices: list[Slice]) -> list[tuple[str, int, int]]:

@@ -96,7 +96,7 @@ def test_a_replica_logs_json_that_says_of_which_stream_and_no_credential(service
 def test_an_image_is_prepared_and_predicted(service):
     handle, _ = service
     data = cv2.imencode(".png", np.zeros((20, 30, 3), np.uint8))[1].tobytes()
-    settings = TokenSettings("some_model", "full", 0.1, 0.5, 512, "images")
+    settings = TokenSettings("some_model", "full", {}, "images")
     result = handle.image.remote(data, settings).result(timeout_s=60)
     assert result == {"shape": (32, 32, 3), "width": 30, "model": "some_model"}
 

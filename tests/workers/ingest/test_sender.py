@@ -13,7 +13,7 @@ from workers.contract.result_log import FencedError, OutOfOrderError, ResultLog
 from workers.ingest.sender import RewindError, Sender, Stopped
 
 GEOMETRY = Geometry(2, 2, 2, 2, 1.0, 1.0, 0.0, 0.0)
-SETTINGS = TokenSettings("any", "full", 0.1, 0.5, 512, "cam/any")
+SETTINGS = TokenSettings("any", "full", {}, "cam/any")
 
 
 def batch(first: int, frames: int = 4, token: int = 1) -> FrameBatch:

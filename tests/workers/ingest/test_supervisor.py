@@ -178,7 +178,7 @@ def test_a_changed_stream_is_read_anew_with_its_new_settings(supervise, store, w
     store.change("cam", {"threshold": 0.7})
     follow.until_state("starting")
     follow.until_state("starting")
-    eventually(lambda: inference.calls[-1].settings.threshold == 0.7)
+    eventually(lambda: inference.calls[-1].settings.options == {"threshold": 0.7})
     assert store.status("cam").revision == 1
 
 

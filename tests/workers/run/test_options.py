@@ -30,7 +30,7 @@ def test_every_option_reaches_its_field() -> None:
         )
     )
     assert options.tokenizer.name == "intra"
-    assert (options.tokenizer.threshold, options.tokenizer.drop) == (0.5, 0.25)
+    assert (options.tokenizer.options["threshold"], options.tokenizer.options["drop"]) == (0.5, 0.25)
     assert options.tokenizer.vocab == Path("words.safetensors")
     assert (options.tokenizer.words, options.tokenizer.warmup_frames) == (7, 9)
     assert options.opening == SourceOptions(3.0, 4.0, "cpu", "udp")

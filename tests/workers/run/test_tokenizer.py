@@ -41,12 +41,12 @@ def words(patch_size: int = 14, normalisation: Normalisation | None = None) -> V
     "options",
     [
         TokenizerOptions("half"),
-        TokenizerOptions("inter", threshold=2.1),
-        TokenizerOptions(threshold=2.1),
-        TokenizerOptions("inter", threshold=-0.1),
-        TokenizerOptions("inter", threshold=float("nan")),
-        TokenizerOptions("intra", drop=1.0),
-        TokenizerOptions("intra", drop=-0.1),
+        TokenizerOptions("inter", {"threshold": 2.1}),
+        TokenizerOptions(options={"threshold": 2.1}),
+        TokenizerOptions("inter", {"threshold": -0.1}),
+        TokenizerOptions("inter", {"threshold": float("nan")}),
+        TokenizerOptions("intra", {"drop": 1.0}),
+        TokenizerOptions("intra", {"drop": -0.1}),
     ],
 )
 def test_settings_that_cannot_be_right_are_refused(options: TokenizerOptions) -> None:
@@ -55,7 +55,7 @@ def test_settings_that_cannot_be_right_are_refused(options: TokenizerOptions) ->
 
 
 def test_a_setting_of_another_tokenizer_does_not_matter() -> None:
-    check_tokenizer(TokenizerOptions("full", threshold=5.0, drop=5.0))
+    check_tokenizer(TokenizerOptions("full", {"threshold": 5.0, "drop": 5.0}))
     assert load_vocabulary(TokenizerOptions("full", vocab=Path("missing"))) is None
 
 

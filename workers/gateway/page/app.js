@@ -6,6 +6,7 @@ import { write } from "./dom.js";
 import { duration, number } from "./format.js";
 import { Streams } from "./streams.js";
 import { streamView } from "./stream.js";
+import { load } from "./tokenizers.js";
 import { wall } from "./wall.js";
 
 const TOLD_AFTER_S = 4;
@@ -67,4 +68,5 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden) streams.refresh();
 });
 whenLocked((why) => askForToken(why, () => streams.refresh()));
+load().catch(() => {});
 streams.refresh();

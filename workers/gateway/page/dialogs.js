@@ -3,6 +3,7 @@
 import { keepToken } from "./api.js";
 import { say } from "./dom.js";
 import { fill, given } from "./settings.js";
+import { addFields, fit, load } from "./tokenizers.js";
 
 /** Opens a dialog; `send(form)` does what it is for, and it closes when that worked. */
 function open(id, send) {
@@ -80,8 +81,15 @@ export function askToChange(view, streams) {
   });
 }
 
-function askForSettings(title, action, view, send) {
+async function askForSettings(title, action, view, send) {
   const dialog = document.getElementById("settings");
+  try {
+    await load();
+  } catch (error) {
+    say(`${title}: ${error.message}`);
+    return;
+  }
+  addFields(dialog.querySelector("form"));
   dialog.querySelector("h2").textContent = title;
   dialog.querySelector("button.primary").textContent = action;
   for (const label of dialog.querySelectorAll("[data-new]")) label.hidden = view !== null;
@@ -89,11 +97,8 @@ function askForSettings(title, action, view, send) {
   dialog.onclose = view && (() => dialog.querySelector("form").reset());
   if (view) fill(dialog.querySelector("form"), view);
   const form = open("settings", send);
-  const fit = () => {
-    for (const label of form.querySelectorAll("[data-for]")) label.hidden = label.dataset.for !== (form.elements.tokenizer.value || "inter");
-  };
-  form.elements.tokenizer.onchange = fit;
-  fit();
+  form.elements.tokenizer.onchange = () => fit(form);
+  fit(form);
   form.querySelector("label:not([hidden]) input").focus();
 }
 

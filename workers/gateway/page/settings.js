@@ -1,13 +1,15 @@
 // The form of a stream's settings: what was filled in as the API takes it, and back.
 
-const NUMBERS = ["fps", "threshold", "drop"];
+import { catalog } from "./tokenizers.js";
+
+const numbers = () => ["fps", ...catalog.options.map(({ name }) => name)];
 const CHECKS = ["loop", "realtime"];
 const TEXTS = ["tokenizer", "model", "policy"];
 const KINDS = { http: "webhook", https: "webhook", mqtt: "mqtt", mqtts: "mqtt", kafka: "kafka" };
 
 /** Fills the form with what a stream has. */
 export function fill(form, { settings, labels }) {
-  for (const name of [...NUMBERS, ...TEXTS]) form.elements[name].value = settings[name] ?? "";
+  for (const name of [...numbers(), ...TEXTS]) form.elements[name].value = settings[name] ?? "";
   for (const name of CHECKS) form.elements[name].checked = settings[name];
   form.elements.labels.value = written(labels);
 }
@@ -19,9 +21,9 @@ export function given(form, view = null) {
   const take = (name, value, before) => {
     if (view ? value !== (before ?? null) : value !== null && value !== false) found[name] = value;
   };
-  for (const name of [...NUMBERS, ...TEXTS]) {
+  for (const name of [...numbers(), ...TEXTS]) {
     if (form.elements[name].closest("[hidden]")) continue;
-    const value = NUMBERS.includes(name) && text(name) ? Number(text(name)) : text(name) || null;
+    const value = numbers().includes(name) && text(name) ? Number(text(name)) : text(name) || null;
     take(name, value, view?.settings[name]);
   }
   for (const name of CHECKS) take(name, form.elements[name].checked, view?.settings[name]);

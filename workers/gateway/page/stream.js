@@ -8,6 +8,7 @@ import { lately, share } from "./lately.js";
 import { Preview } from "./preview.js";
 import { saving } from "./saving.js";
 import { Tail } from "./tail.js";
+import { described, wantsWords } from "./tokenizers.js";
 import { reason } from "./wall.js";
 import { words } from "./words.js";
 
@@ -126,19 +127,15 @@ function row(result) {
 }
 
 function factsOf({ settings, status, labels }) {
-  const learning = settings.tokenizer === "inter" && status.vocab_version === null;
+  const learning = wantsWords(settings.tokenizer) && status.vocab_version === null;
   const energy = status.joules === null ? UNKNOWN : `${joules(status.joules)} (${status.energy_method})`;
   const vocabulary = learning ? "being learned" : `version ${status.vocab_version}`;
   return [
     settings.model, status.state === "running" ? number(status.fps) : UNKNOWN,
-    settings.tokenizer === "inter" ? vocabulary : UNKNOWN, tokenizer(settings), number(status.next_frame), energy,
+    wantsWords(settings.tokenizer) ? vocabulary : UNKNOWN, settings.tokenizer ? described(settings) : UNKNOWN, number(status.next_frame), energy,
     worker(status.ingest), worker(status.inference), ["never", "once"][status.restarts] ?? `${status.restarts} times`,
     Object.entries(labels).map((pair) => pair.join("=")).join(", ") || UNKNOWN,
   ];
-}
-
-function tokenizer({ tokenizer: name, threshold, drop }) {
-  return { inter: `inter, threshold ${threshold}`, intra: `intra, ${percent(drop)} dropped` }[name] ?? name ?? UNKNOWN;
 }
 
 function worker(who) {

@@ -1,0 +1,140 @@
+"""A tokenizer at work on one stream: what it waits for, and what plans the next frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pipeline.frame import Frame
+from pipeline.tokenizers.base import Tokenizer
+from pipeline.tokenizers.full import FullTokenizer
+from pipeline.tokenizers.registry import Kind
+from vocab.words import Vocabulary
+
+
+class WordSource(Protocol):
+    """Where the words of a stream come from while it runs."""
+
+    @property
+    def missing(self) -> int:
+        """Frames it wants to see in full before it can give words."""
+        ...
+
+    def observe(self, frames: Sequence[Frame]) -> None:
+        """Takes in frames that are about to run."""
+        ...
+
+    def vocabulary(self) -> Vocabulary | None:
+        """The words to use from now on; None while there are none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StreamNeeds:
+    """What a tokenizer is given to work on a stream.
+
+    Attributes:
+        words: gives words; None where the tokenizer wants none.
+    """
+
+    words: WordSource | None = None
+
+
+class StreamTokenizer(Protocol):
+    """A tokenizer of one stream. It may remember; it can be dropped at any time."""
+
+    @property
+    def missing(self) -> int:
+        """Frames to run in full first."""
+        ...
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The words in use; None while there are none, and for tokenizers that want none."""
+        ...
+
+    def next(self, frames: Sequence[Frame]) -> Tokenizer:
+        """What plans these frames, the next of the stream; changes between batches, never inside one."""
+        ...
+
+    def close(self) -> None:
+        """Lets go of what it holds."""
+        ...
+
+
+class SameTokenizer:
+    """The same tokenizer for all frames."""
+
+    missing = 0
+    vocabulary = None
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def next(self, frames: Sequence[Frame]) -> Tokenizer:  # noqa: ARG002
+        """See `StreamTokenizer.next`."""
+        return self._tokenizer
+
+    def close(self) -> None:
+        """See `StreamTokenizer.close`."""
+
+
+class WordsTokenizer:
+    """Runs frames in full until there are words, then plans with the newest.
+
+    Args:
+        words: gives them, and sees all frames.
+        make: makes the tokenizer for a vocabulary.
+    """
+
+    def __init__(self, words: WordSource, make: Callable[[Vocabulary], Tokenizer]) -> None:
+        self.vocabulary: Vocabulary | None = None
+        self._words = words
+        self._make = make
+        self._tokenizer: Tokenizer = FullTokenizer()
+        self._change()
+
+    @property
+    def missing(self) -> int:
+        """See `StreamTokenizer.missing`."""
+        return self._words.missing if self.vocabulary is None else 0
+
+    def next(self, frames: Sequence[Frame]) -> Tokenizer:
+        """See `StreamTokenizer.next`."""
+        self._change()
+        self._words.observe(frames)
+        return self._tokenizer
+
+    def close(self) -> None:
+        """See `StreamTokenizer.close`; whoever made the source of the words closes it."""
+
+    def _change(self) -> None:
+        newest = self._words.vocabulary()
+        if newest is not None and newest is not self.vocabulary:
+            self.vocabulary, self._tokenizer = newest, self._make(newest)
+
+
+class GivenWords:
+    """A vocabulary that stays, as a source of words."""
+
+    missing = 0
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+
+    def observe(self, frames: Sequence[Frame]) -> None:
+        """See `WordSource.observe`."""
+
+    def vocabulary(self) -> Vocabulary:
+        """See `WordSource.vocabulary`."""
+        return self._vocabulary
+
+
+def open_stream(kind: Kind, options: Mapping[str, Any], stream: StreamNeeds) -> StreamTokenizer:
+    """See `Kind.open`; `options` are checked."""
+    tokenizer = kind.load()
+    if kind.wants == "nothing":
+        return SameTokenizer(tokenizer(**options))
+    assert stream.words is not None, f"{kind.name} wants words"
+    return WordsTokenizer(stream.words, lambda vocabulary: tokenizer(vocabulary, **options))

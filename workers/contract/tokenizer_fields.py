@@ -1,0 +1,57 @@
+"""Fields that choose and set a tokenizer, made from the registry: it alone has bounds, defaults and texts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, Field, create_model
+
+from pipeline.tokenizers.registry import TOKENIZERS, Option, all_options
+
+
+def _field(option: Option, names: list[str]) -> Any:
+    limits: dict[str, Any] = {**option.limits}
+    return Field(
+        default=option.type(option.default),
+        description=f"Of {', '.join(names)}: {option.says}.",
+        json_schema_extra={"x-tokenizers": [*names]},
+        **limits,
+    )
+
+
+def tokenizer_choice(null: str) -> Any:
+    """The field for a tokenizer's name.
+
+    Args:
+        null: what null stands for, in words.
+    """
+    named = "; ".join(f"{kind.name} ({kind.says})" for kind in TOKENIZERS.values())
+    # A list: keys of an object lose their order on the way, which is that of preference.
+    shown: Any = [{"name": kind.name, "says": kind.says, "wants": kind.wants} for kind in TOKENIZERS.values()]
+    return Field(
+        default=None,
+        description=f"One of: {named}. Null for {null}.",
+        json_schema_extra={"x-tokenizers": shown},
+    )
+
+
+if TYPE_CHECKING:
+
+    class TokenizerFields(BaseModel):
+        """The fields, as far as code may name them."""
+
+        tokenizer: str | None = None
+
+    TokenizerName = str
+else:
+    TokenizerName = Literal[tuple(TOKENIZERS)]
+    TokenizerFields = create_model(
+        "TokenizerFields",
+        tokenizer=(TokenizerName | None, tokenizer_choice("the first of them that the model takes")),
+        **{name: (option.type, _field(option, names)) for name, (option, names) in all_options().items()},
+    )
+
+
+def options_of(fields: TokenizerFields) -> dict[str, float]:
+    """The options of all tokenizers by name, as they were given or with their defaults."""
+    return {name: getattr(fields, name) for name in all_options()}
