@@ -96,7 +96,7 @@ class RunStats:
             self.tokens_full += result.tokens_full
             self.tokens_kept += result.tokens_kept
         self.last = result
-        self.drop(result.dropped)
+        self.count_dropped(result.dropped)
         self._total_ms.add(result.total_ms)
         self._infer_ms.add(result.infer_ms)
         if result.energy.settled:
@@ -111,7 +111,7 @@ class RunStats:
         if self._pending.pop(frame, None) is not None:
             self._count_energy(energy)
 
-    def drop(self, counts: Mapping[str, int]) -> None:
+    def count_dropped(self, counts: Mapping[str, int]) -> None:
         """Counts frames dropped after the last result, which no result could carry."""
         for reason, count in counts.items():
             if count:

@@ -15,7 +15,7 @@ from pipeline.results import Region
 def regions(
     saliency: npt.NDArray[np.float32],
     geometry: Geometry,
-    threshold: float = 0.8,
+    relative: float = 0.8,
     min_score: float = 0.9,
     min_area: int = 100,
     limit: int = 10,
@@ -27,7 +27,7 @@ def regions(
     Args:
         saliency: (input_height, input_width) probabilities 0..1 of one frame.
         geometry: where the source picture lies in the map.
-        threshold: how salient a pixel must be, relative to the frame: 0 is its lowest probability, 1 its
+        relative: how salient a pixel must be for this frame: 0 is its lowest probability, 1 its
             highest. A constant map has no regions: nothing stands out.
         min_score: the absolute probability (0..1) that the best pixel of an area must reach.
         min_area: smallest area, in pixels of the map.
@@ -44,10 +44,10 @@ def regions(
     lowest, highest = float(content.min()), float(content.max())
     if highest < min_score:
         return []
-    salient = (content > lowest + threshold * (highest - lowest)).astype(np.uint8)
+    salient = (content > lowest + relative * (highest - lowest)).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(salient, connectivity=8)
     found = []
-    # Component 0 is everything below the threshold.
+    # Component 0 is everything less salient.
     for label, (x, y, w, h, area) in enumerate(stats[1:].tolist(), start=1):
         if area < min_area:
             continue

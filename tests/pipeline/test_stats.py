@@ -115,7 +115,7 @@ def test_drops_add_up_by_reason_also_after_the_last_result() -> None:
     stats = RunStats()
     stats.add(a_result(0, dropped={"late": 2}))
     stats.add(a_result(1, dropped={"late": 1, "corrupt": 1}))
-    stats.drop({"late": 4, "no_pts": 0})
+    stats.count_dropped({"late": 4, "no_pts": 0})
     assert stats.to_dict()["dropped"] == {"late": 7, "corrupt": 1}
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Response
 from pydantic import BaseModel, Field
 
+from pipeline.tokenizers.registry import TOKENIZERS
 from vocab.connection import RedisClient
 from workers.access.sources import check_source
 from workers.contract.stream_spec import StreamId, StreamSettings, StreamSpec
@@ -71,9 +72,10 @@ _NEW: dict[str, Any] = {
         "value": {"source": "sample:bikes", "loop": True},
     },
 }
+_OTHER = [kind for kind in TOKENIZERS.values() if kind.options][-1]
 _CHANGES: dict[str, Any] = {
     "pause": {"summary": "Stop reading it for now", "value": {"paused": True}},
-    "tokenizer": {"summary": "Another tokenizer", "value": {"tokenizer": "intra", "drop": 0.3}},
+    "tokenizer": {"summary": "Another tokenizer", "value": {"tokenizer": _OTHER.name, **_OTHER.check({})}},
 }
 
 

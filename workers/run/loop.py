@@ -89,7 +89,7 @@ class StreamRun:
                     failure = error
                 finally:
                     reader.stop()
-                    delivery.stats.drop(reader.dropped_at_end())
+                    delivery.stats.count_dropped(reader.dropped_at_end())
                     delivery.close()
             self._summarise(delivery, meter.describe(), ledger, model)
             if failure is not None:

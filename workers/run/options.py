@@ -104,7 +104,7 @@ def run_options(given: Mapping[str, Any]) -> RunOptions:
     tokenizer = TokenizerOptions(
         name=rest.pop("tokenizer"),
         vocab=None if vocab is None else Path(vocab),
-        options={name: rest.pop(name) for name in all_options()},
+        options={name: value for name in all_options() if (value := rest.pop(name)) is not None},
         words=rest.pop("words"),
         warmup_frames=rest.pop("warmup_frames"),
     )

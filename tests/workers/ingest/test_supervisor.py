@@ -175,10 +175,10 @@ def test_a_changed_stream_is_read_anew_with_its_new_settings(supervise, store, w
     supervise()
     follow = watch("cam")
     follow.until_frame(5)
-    store.change("cam", {"threshold": 0.7})
+    store.change("cam", {"tokenizer": "intra", "drop": 0.7})
     follow.until_state("starting")
     follow.until_state("starting")
-    eventually(lambda: inference.calls[-1].settings.options == {"threshold": 0.7})
+    eventually(lambda: inference.calls[-1].settings.options == {"drop": 0.7})
     assert store.status("cam").revision == 1
 
 
