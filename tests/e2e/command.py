@@ -15,9 +15,9 @@ from typing import Any
 
 VWT = str(Path(sys.executable).with_name("vwt"))
 # Far beyond what anything takes; only a hang comes this far.
-PATIENCE_S = 120
-# For what must fail or end at once; starting torch takes up to a third of it on a busy machine.
-SOON_S = 60
+PATIENCE_S = 240
+# For what must fail or end at once; starting torch has taken up to half of it on a busy machine.
+SOON_S = 120
 NULL = ("--model", "null", "--tokenizer", "full", "--meter", "estimate")
 
 # No terminal settings and no model cache of whoever runs the tests; the hub is a port nobody listens on.

@@ -64,7 +64,7 @@ def test_the_first_words_come_from_the_first_frames_and_are_published():
         words.observe(frames(1, 2))
         first = words.vocabulary()
         assert (len(first), first.version) == (4, 0)
-        assert scene.published.wait(10)
+        assert scene.published.wait(60)
         while words.vocabulary().version == 0:
             scene.follower.step()
 

@@ -32,7 +32,7 @@ def unused_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def eventually(condition: Callable[[], object], within_s: float = 20) -> None:
+def eventually(condition: Callable[[], object], within_s: float = 60) -> None:
     """Waits for what nothing announces."""
     deadline = time.monotonic() + within_s
     while not condition():

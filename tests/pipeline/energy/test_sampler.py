@@ -34,7 +34,7 @@ def test_the_sampler_reads_on_its_own_and_ends_with_the_ledger() -> None:
         ledger.start()
         assert len(samplers()) == 1
         for _ in range(5):
-            assert meter.reads.acquire(timeout=10)
+            assert meter.reads.acquire(timeout=60)
     assert samplers() == []
 
 
@@ -43,7 +43,7 @@ def test_a_stopped_ledger_can_be_started_again() -> None:
     ledger = Ledger(meter)
     for _ in range(2):
         ledger.start()
-        assert meter.reads.acquire(timeout=10)
+        assert meter.reads.acquire(timeout=60)
         ledger.stop()
     ledger.stop()
     assert samplers() == []
@@ -58,7 +58,7 @@ def test_a_meter_that_always_fails_does_not_end_the_sampler() -> None:
     meter = Broken()
     with Ledger(meter):
         for _ in range(5):
-            assert meter.reads.acquire(timeout=10)
+            assert meter.reads.acquire(timeout=60)
         assert samplers()[0].is_alive()
 
 

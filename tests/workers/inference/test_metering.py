@@ -24,7 +24,7 @@ from workers.inference.device_ledger import ReplicasAreOurs
 from workers.inference.metering import LATER, DeviceLedger, Figures, MeteredSpan, OwnMetering, SharedMetering
 from workers.inference.record import StreamRecord
 
-WAIT_S = 20
+WAIT_S = 60
 
 
 @pytest.fixture
