@@ -14,6 +14,7 @@ from pipeline.cuda_timeline import CudaTimeline
 from pipeline.frame import Frame
 from pipeline.models.base import Model
 from pipeline.models.heads import Outputs
+from pipeline.models.stepping import Trail
 from pipeline.results import Prediction
 from pipeline.tokenizers import Tokenizer, TokenPlan, patch_states
 
@@ -31,7 +32,7 @@ class FrameOutput:
         prediction: of the model.
         tokens_full, tokens_kept: patch tokens before and after tokenizing; None for models without patches.
         states: (rows, columns) uint8, INTACT, MERGED or DROPPED per patch; None for models without patches.
-        flops: operations the frame cost, planning included.
+        flops: operations the frame cost, planning and steps between blocks included.
         vocab_version: of the words that planned it; None where it was planned without.
     """
 
@@ -97,10 +98,10 @@ class Engine:
         start = time.monotonic()
         images = torch.from_numpy(np.stack([frame.image for frames, _ in parts for frame in frames]))
         plan, normalised = self._plan(images, parts)
-        outputs = self.model.run(normalised, plan)
+        outputs, trail = self.model.run(normalised, plan)
         end = time.monotonic()
-        group = None if plan is None else plan.group
-        return PendingBatch(self.model, parts, plan, group, outputs, lambda: (start, end))
+        group = None if trail is None else trail.plan.group
+        return PendingBatch(self.model, parts, trail, group, outputs, lambda: (start, end))
 
     def _plan(self, images: torch.Tensor, parts: Sequence[Part]) -> tuple[TokenPlan | None, torch.Tensor]:
         model, patch_size = self.model, self.model.patch_size
@@ -120,21 +121,20 @@ class Engine:
         images = [frame.image for frames, _ in parts for frame in frames]
         staged = torch.empty((len(images), *images[0].shape), dtype=torch.uint8, pin_memory=True)
         np.stack(images, out=staged.numpy())
-        group = None
         with torch.cuda.stream(cuda.upload):
             plan, pixels = self._plan(staged.to(self.model.device, non_blocking=True), parts)
-            if plan is not None:
-                group = _to_host(plan.group)
         compute = torch.cuda.current_stream(self.model.device)
         compute.wait_stream(cuda.upload)
         for tensor in (pixels, *((plan.group, plan.kept) if plan is not None else ())):
             tensor.record_stream(compute)
         start = cuda.mark()
-        outputs = {key: _to_host(value) for key, value in self.model.run(pixels, plan).items()}
+        computed, trail = self.model.run(pixels, plan)
+        outputs = {key: _to_host(value) for key, value in computed.items()}
+        group = None if trail is None else _to_host(trail.plan.group)
         end = cuda.mark()
         # The end comes last on the device, so waiting for it makes every host copy whole.
         return PendingBatch(
-            self.model, parts, plan, group, outputs, lambda: (cuda.seconds(start), cuda.seconds(end))
+            self.model, parts, trail, group, outputs, lambda: (cuda.seconds(start), cuda.seconds(end))
         )
 
 
@@ -152,7 +152,7 @@ class PendingBatch:
         self,
         model: Model,
         parts: Sequence[Part],
-        plan: TokenPlan | None,
+        trail: Trail | None,
         group: torch.Tensor | None,
         outputs: Outputs,
         span: _Span,
@@ -160,7 +160,7 @@ class PendingBatch:
         self.parts = parts
         self.frames = [frame for frames, _ in parts for frame in frames]
         self.model = model
-        self._plan = plan
+        self._trail = trail
         self._group = group
         self.outputs = outputs
         self._span = span
@@ -173,14 +173,14 @@ class PendingBatch:
             self.model.prediction(arrays, row, frame.geometry) for row, frame in enumerate(self.frames)
         ]
         tokenizers = [tokenizer for frames, tokenizer in self.parts for _ in frames]
-        if self._plan is None or self._group is None:
+        if self._trail is None or self._group is None:
             cost = self.model.flops(None)
             plain = [
                 FrameOutput(prediction, None, None, None, cost, tokenizer.vocab_version)
                 for prediction, tokenizer in zip(predictions, tokenizers, strict=True)
             ]
             return BatchOutput(plain, start, end)
-        model, patches = self.model, self._group.shape[1]
+        model, trail, patches = self.model, self._trail, self._group.shape[1]
         assert model.grid is not None
         assert model.patch_size is not None
         states = patch_states(self._group).reshape(-1, *model.grid)
@@ -188,13 +188,15 @@ class PendingBatch:
             FrameOutput(
                 prediction,
                 patches,
-                kept,
+                trail.kept[0][row],
                 state,
-                model.flops(kept) + tokenizer.flops(patches, model.patch_size),
+                model.flops(trail.kept_by(row))
+                + trail.step_flops[row]
+                + tokenizer.flops(patches, model.patch_size),
                 tokenizer.vocab_version,
             )
-            for prediction, kept, state, tokenizer in zip(
-                predictions, self._plan.kept_list(), states, tokenizers, strict=True
+            for row, (prediction, state, tokenizer) in enumerate(
+                zip(predictions, states, tokenizers, strict=True)
             )
         ]
         return BatchOutput(outputs, start, end)

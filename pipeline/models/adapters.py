@@ -1,6 +1,7 @@
 """Adapters that let timm's own transformer blocks run on packed tokens, one per attention family.
 
-A block passes its `attn_mask` argument on to its attention untouched; the encoder puts `Segments` there.
+A block passes its `attn_mask` argument on to its attention untouched; the encoder puts an `AttentionContext`
+there.
 Everything else in a block works token by token, so timm's block code runs as it is.
 """
 
@@ -17,7 +18,8 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 from torch.nn import functional as F
 
-from pipeline.models.attention import Segments, ragged_attention
+from pipeline.models.attention import Segments, prefix_attention, ragged_attention
+from pipeline.models.context import AttentionContext
 
 # Exact classes: a subclass may do anything with its tokens.
 _MODELS = (VisionTransformer, VisionTransformerDistilled, Eva)
@@ -64,32 +66,37 @@ class PackedAttention(nn.Module):
     def forward(
         self,
         x: torch.Tensor,
-        attn_mask: Segments | torch.Tensor | None = None,
+        attn_mask: AttentionContext | torch.Tensor | None = None,
         rope: torch.Tensor | None = None,
         **options: Any,
     ) -> torch.Tensor:
-        """Attends within segments when `attn_mask` is Segments, else as the wrapped module does.
+        """Attends within segments when `attn_mask` is an AttentionContext, else as the wrapped module does.
 
         Args:
             x: (1, T, C) packed tokens, or (B, N, C).
-            attn_mask: the segments of the packed tokens, or an ordinary mask.
+            attn_mask: the context of the packed tokens, or an ordinary mask.
             rope: (T, 2*D) rotary embedding per packed token, or what the wrapped module wants.
             options: passed to the wrapped module in the unpacked case.
         """
         inner = cast(Any, self.inner)
-        if not isinstance(attn_mask, Segments):
+        if not isinstance(attn_mask, AttentionContext):
             if rope is not None:
                 options["rope"] = rope
             return inner(x, attn_mask=attn_mask, **options)
+        segments, key_bias, capture = attn_mask.segments, attn_mask.key_bias, attn_mask.capture
         query, key, value = self._project(x[0])
         query, key = inner.q_norm(query), inner.k_norm(key)
+        if capture is not None:
+            capture.keys = key
         if rope is not None:
             half = getattr(inner, "rotate_half", False)
             rotate = [apply_rot_embed_cat(t.transpose(0, 1), rope, half=half) for t in (query, key)]
             query, key = (t.transpose(0, 1).type_as(value) for t in rotate)
         if key.shape[1] != query.shape[1]:  # grouped queries: each key serves several heads
             key, value = (t.repeat_interleave(inner.num_kv_groups, dim=1) for t in (key, value))
-        mixed = ragged_attention(query, key, value, attn_mask, attn_mask).flatten(1)
+        if capture is not None and capture.wants_attention:
+            capture.attention = prefix_attention(query, key, segments, key_bias)
+        mixed = ragged_attention(query, key, value, segments, segments, key_bias).flatten(1)
         mixed = inner.norm(mixed)
         if getattr(inner, "gate", None) is not None:
             mixed = mixed * inner.gate(x[0]).sigmoid()
@@ -109,22 +116,23 @@ class PackedAttention(nn.Module):
         return query, key, value
 
 
-def pool_latent(pool: AttentionPoolLatent, tokens: torch.Tensor, segments: Segments) -> torch.Tensor:
+def pool_latent(pool: AttentionPoolLatent, tokens: torch.Tensor, context: AttentionContext) -> torch.Tensor:
     """timm's attention pooling over packed tokens.
 
     Args:
         pool: the module whose weights are used.
-        tokens: (sum(lengths), C).
-        segments: one per image.
+        tokens: (T, C).
+        context: where the tokens of each image lie, and what their keys weigh.
 
     Returns:
         (B, C) pooled features.
     """
-    count = len(segments.lengths)
+    count = len(context.segments.lengths)
     query = pool.q(pool.latent).expand(count, -1, -1).flatten(0, 1).unflatten(-1, (pool.num_heads, -1))
     key, value = (t.unflatten(-1, (pool.num_heads, -1)) for t in pool.kv(tokens).chunk(2, dim=-1))
     asks = Segments.of([pool.latent_len] * count, tokens.device)
-    mixed = ragged_attention(pool.q_norm(query), pool.k_norm(key), value, asks, segments)
+    query, key = pool.q_norm(query), pool.k_norm(key)
+    mixed = ragged_attention(query, key, value, asks, context.segments, context.key_bias)
     pooled = pool.proj(mixed.flatten(1).unflatten(0, (count, -1)))
     if pool.mlp is not None:
         pooled = pooled + pool.mlp(pool.norm(pooled))

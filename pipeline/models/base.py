@@ -15,6 +15,7 @@ from pipeline.models.encoder import PackedEncoder
 from pipeline.models.flops import EncoderFlops
 from pipeline.models.heads import Arrays, Head, Outputs, read_embedding, read_labels, top_labels
 from pipeline.models.linear import fix_linears
+from pipeline.models.stepping import Trail
 from pipeline.results import Prediction
 from pipeline.tokenizers.plan import TokenPlan
 from pipeline.tokenizers.registry import TOKENIZERS
@@ -45,7 +46,7 @@ class Model(ABC):
     needs_pixels: bool = True
 
     @abstractmethod
-    def run(self, images: torch.Tensor, plan: TokenPlan | None) -> Outputs:
+    def run(self, images: torch.Tensor, plan: TokenPlan | None) -> tuple[Outputs, Trail | None]:
         """Runs on the device.
 
         Args:
@@ -53,15 +54,19 @@ class Model(ABC):
             plan: from a tokenizer; None for models without patches.
 
         Returns:
-            Tensors of B rows each.
+            Tensors of B rows each, and what became of the patches; None for models without.
         """
 
     @abstractmethod
     def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:
         """Reads one frame's row of the outputs, on the host."""
 
-    def flops(self, kept: int | None) -> int:  # noqa: ARG002
-        """Floating-point operations for a frame of `kept` patch tokens; 1 where all frames cost alike."""
+    def flops(self, kept: int | Sequence[int] | None) -> int:  # noqa: ARG002
+        """Floating-point operations for a frame; 1 where all frames cost alike.
+
+        Args:
+            kept: patch tokens that run through every block, or through each of them.
+        """
         return 1
 
 
@@ -95,16 +100,17 @@ class PackedModel(Model):
         if self.device.type == "cpu":
             fix_linears(self.encoder.model.blocks)
 
-    def run(self, images: torch.Tensor, plan: TokenPlan | None) -> Outputs:
+    def run(self, images: torch.Tensor, plan: TokenPlan | None) -> tuple[Outputs, Trail | None]:
         """See `Model.run`; a plan is required."""
         assert plan is not None, "a packed model runs on a plan"
-        return self._head.outputs(self.encoder, self.encoder.encode(images.to(self.dtype), plan))
+        features = self.encoder.encode(images.to(self.dtype), plan)
+        return self._head.outputs(self.encoder, features), features.trail
 
     def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:
         """See `Model.prediction`."""
         return self._head.prediction(arrays, row, geometry)
 
-    def flops(self, kept: int | None) -> int:
+    def flops(self, kept: int | Sequence[int] | None) -> int:
         """See `Model.flops`; all patches when `kept` is None."""
         assert self.grid is not None
         patches = self.grid[0] * self.grid[1]
@@ -126,13 +132,17 @@ class PlainModel(Model):
         self._classifies: bool = self._module.num_classes > 0
         self._embedding = embedding
 
-    def run(self, images: torch.Tensor, plan: TokenPlan | None) -> Outputs:  # noqa: ARG002
+    def run(
+        self,
+        images: torch.Tensor,
+        plan: TokenPlan | None,  # noqa: ARG002
+    ) -> tuple[Outputs, Trail | None]:
         """See `Model.run`."""
         features = self._module.forward_features(images.to(self.dtype))
         outputs = top_labels(self._module.forward_head(features)) if self._classifies else {}
         if self._embedding or not self._classifies:
             outputs["embedding"] = self._module.forward_head(features, pre_logits=True)
-        return outputs
+        return outputs, None
 
     def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:  # noqa: ARG002
         """See `Model.prediction`."""
@@ -151,9 +161,13 @@ class NullModel(Model):
         self.input = spec or InputSpec(224, 224)
         self.device, self.dtype = device, torch.float32
 
-    def run(self, images: torch.Tensor, plan: TokenPlan | None) -> Outputs:  # noqa: ARG002
+    def run(
+        self,
+        images: torch.Tensor,  # noqa: ARG002
+        plan: TokenPlan | None,  # noqa: ARG002
+    ) -> tuple[Outputs, Trail | None]:
         """Nothing to run."""
-        return {}
+        return {}, None
 
     def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:  # noqa: ARG002
         """An empty prediction of kind "none"."""

@@ -10,16 +10,32 @@ from torch import nn
 
 from pipeline.models.adapters import adapt, pool_latent, refusal
 from pipeline.models.attention import Segments
+from pipeline.models.context import AttentionContext
+from pipeline.models.stepping import Packing, Trail
 from pipeline.tokenizers.plan import TokenPlan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Features:
-    """Normalised output tokens of a batch: `tokens` (sum(prefix+kept), C), and the plan that packed them."""
+    """Normalised output tokens of a batch.
+
+    Attributes:
+        tokens: (sum(prefix+kept), C) as they are packed behind the last block.
+        context: their segments, and the sizes that attention to them counts by.
+        trail: how they came to be.
+    """
 
     tokens: torch.Tensor
-    segments: Segments
-    plan: TokenPlan
+    context: AttentionContext
+    trail: Trail
+
+    @property
+    def segments(self) -> Segments:
+        return self.context.segments
+
+    @property
+    def plan(self) -> TokenPlan:
+        return self.trail.plan
 
 
 class PackedEncoder:
@@ -40,7 +56,7 @@ class PackedEncoder:
         self.grid: tuple[int, int] = tuple(self.model.patch_embed.grid_size)
 
     def encode(self, images: torch.Tensor, plan: TokenPlan) -> Features:
-        """Embeds all patches, then runs the kept tokens through the blocks.
+        """Embeds all patches, then runs the kept tokens through the blocks and the plan's steps between them.
 
         Args:
             images: (B, 3, H, W) normalised, of the model's type and device.
@@ -49,18 +65,21 @@ class PackedEncoder:
         model = self.model
         embedded = model._pos_embed(model.patch_embed(images))
         tokens, rope = embedded if isinstance(embedded, tuple) else (embedded, None)
-        packed = plan.apply(tokens)[None]
-        segments = Segments.of([plan.prefix + kept for kept in plan.kept_list()], images.device)
-        rotation = {} if rope is None else {"rope": self._packed_rope(rope, plan)}
-        packed = model.norm_pre(packed)
+        packed = model.norm_pre(plan.apply(tokens)[None])
+        packing = Packing(plan, len(model.blocks))
+        rotation = self._rotation(rope, plan)
         for block in model.blocks:
-            packed = block(packed, attn_mask=segments, **rotation)
-        return Features(model.norm(packed)[0], segments, plan)
+            packed = block(packed, attn_mask=packing.context, **rotation)
+            regrouped = packing.step(packed[0])
+            if regrouped is not None:
+                packed, rotation = regrouped[None], self._rotation(rope, packing.plan)
+        return Features(model.norm(packed)[0], packing.context, packing.trail())
 
     def head(self, features: Features, pre_logits: bool = False) -> torch.Tensor:
         """The model's own head on packed features.
 
-        Average pooling weights each token by the patches it stands for.
+        Average pooling weights each token by the patches it stands for, attention pooling by what it weighed
+        in the encoder.
 
         Args:
             features: from `encode`.
@@ -68,10 +87,10 @@ class PackedEncoder:
         """
         model = self.model
         if getattr(model, "attn_pool", None) is not None:
-            tokens, segments = features.tokens, features.segments
+            tokens, context = features.tokens, features.context
             if not getattr(model, "pool_include_prefix", True):
-                tokens, segments = self._without_prefix(features)
-            pooled = model.head_drop(model.fc_norm(pool_latent(model.attn_pool, tokens, segments)))
+                tokens, context = self._without_prefix(features)
+            pooled = model.head_drop(model.fc_norm(pool_latent(model.attn_pool, tokens, context)))
             return pooled if pre_logits else model.head(pooled)
         return model.forward_head(self._summary(features), pre_logits=pre_logits)
 
@@ -96,12 +115,19 @@ class PackedEncoder:
             return (whole / (kept + self.prefix)).to(prefix.dtype)
         return torch.cat([prefix, (total / kept).to(prefix.dtype)], dim=1)
 
-    def _without_prefix(self, features: Features) -> tuple[torch.Tensor, Segments]:
-        lengths = [length - self.prefix for length in features.segments.lengths]
-        parts = features.tokens.split(list(features.segments.lengths))
-        return torch.cat([part[self.prefix :] for part in parts]), Segments.of(
-            lengths, features.tokens.device
-        )
+    def _without_prefix(self, features: Features) -> tuple[torch.Tensor, AttentionContext]:
+        lengths, key_bias = list(features.segments.lengths), features.context.key_bias
+
+        def patches(rows: torch.Tensor) -> torch.Tensor:
+            return torch.cat([part[self.prefix :] for part in rows.split(lengths)])
+
+        segments = Segments.of([length - self.prefix for length in lengths], features.tokens.device)
+        context = AttentionContext(segments, None if key_bias is None else patches(key_bias))
+        return patches(features.tokens), context
+
+    def _rotation(self, rope: torch.Tensor | None, plan: TokenPlan) -> dict[str, torch.Tensor]:
+        """What a block is to be told of rotary embeddings; nothing where the model has none."""
+        return {} if rope is None else {"rope": self._packed_rope(rope, plan)}
 
     def _packed_rope(self, rope: torch.Tensor, plan: TokenPlan) -> torch.Tensor:
         """(N, 2*D) sines and cosines per position -> (sum(prefix+kept), 2*D) per packed token.

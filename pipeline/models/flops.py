@@ -5,6 +5,7 @@ A multiply-add counts as two. Norms, activations and softmax are left out: under
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from torch import nn
@@ -24,14 +25,27 @@ class EncoderFlops:
         patches = parts.patch_embed.num_patches
         self._prefix: int = parts.num_prefix_tokens
         self._embed: int = 2 * patches * sum(p.numel() for p in parts.patch_embed.parameters() if p.ndim > 1)
-        linears = [module for module in parts.blocks.modules() if isinstance(module, nn.Linear)]
-        self._per_token: int = 2 * sum(layer.weight.numel() for layer in linears)
-        attentions = [cast(Any, m.inner) for m in parts.blocks.modules() if isinstance(m, PackedAttention)]
-        # Scores and their weighted sum: T x T x width multiply-adds each.
-        self._per_pair: int = 4 * sum(a.num_heads * a.head_dim for a in attentions)
+        self._blocks = [_block_costs(block) for block in parts.blocks]
         self._fixed: int = 2 * sum(m.weight.numel() for m in (parts.head,) if isinstance(m, nn.Linear))
 
-    def __call__(self, kept: int) -> int:
-        """Operations for one frame of `kept` patch tokens (all patches are embedded in any case)."""
-        tokens = kept + self._prefix
-        return self._embed + self._per_token * tokens + self._per_pair * tokens**2 + self._fixed
+    def __call__(self, kept: int | Sequence[int]) -> int:
+        """Operations for one frame (all patches are embedded in any case).
+
+        Args:
+            kept: patch tokens that run through every block, or through each of them.
+        """
+        counts = [kept] * len(self._blocks) if isinstance(kept, int) else kept
+        flops = self._embed + self._fixed
+        for patches, (per_token, per_pair) in zip(counts, self._blocks, strict=True):
+            tokens = patches + self._prefix
+            flops += per_token * tokens + per_pair * tokens**2
+        return flops
+
+
+def _block_costs(block: nn.Module) -> tuple[int, int]:
+    """Operations of a block per token, and per pair of tokens."""
+    linears = [module for module in block.modules() if isinstance(module, nn.Linear)]
+    attentions = [cast(Any, m.inner) for m in block.modules() if isinstance(m, PackedAttention)]
+    # Scores and their weighted sum: T x T x width multiply-adds each.
+    per_pair = 4 * sum(a.num_heads * a.head_dim for a in attentions)
+    return 2 * sum(layer.weight.numel() for layer in linears), per_pair

@@ -12,27 +12,33 @@ if TYPE_CHECKING:
     from pipeline.tokenizers.full import FullTokenizer
     from pipeline.tokenizers.inter import InterTokenizer
     from pipeline.tokenizers.intra import IntraTokenizer
+    from pipeline.tokenizers.merge import MergeTokenizer
     from pipeline.tokenizers.plan import DROPPED, INTACT, MERGED, TokenPlan, patch_states
+    from pipeline.tokenizers.steps import BlockStep, PackedTokens
 
 __all__ = [
     "DROPPED",
     "INTACT",
     "MERGED",
     "TOKENIZERS",
+    "BlockStep",
     "FullTokenizer",
     "InterTokenizer",
     "IntraTokenizer",
+    "MergeTokenizer",
+    "PackedTokens",
     "TokenPlan",
     "Tokenizer",
     "patch_states",
 ]
 
+_STEPS = ("BlockStep", "PackedTokens")
 _PLAN = ("DROPPED", "INTACT", "MERGED", "TokenPlan", "patch_states")
 
 
 def __getattr__(name: str) -> Any:
     """Classes of the registry, and what plans are made of."""
-    module = dict.fromkeys(_PLAN, "plan") | {"Tokenizer": "base"}
+    module = dict.fromkeys(_PLAN, "plan") | dict.fromkeys(_STEPS, "steps") | {"Tokenizer": "base"}
     for kind in TOKENIZERS.values():
         file, _, class_name = kind.where.partition(":")
         module[class_name] = file

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn.functional import pad
+
+if TYPE_CHECKING:
+    from pipeline.tokenizers.steps import BlockStep
 
 # What became of a patch, as `patch_states` tells it.
 INTACT, MERGED, DROPPED = 0, 1, 2
@@ -22,31 +27,43 @@ class TokenPlan:
         kept: (B,) int64, output patch tokens per image.
         prefix: prefix tokens (CLS, registers) per image; they pass untouched.
         uniform: `kept` where it is known without asking the device to be equal for all images, else None.
+        known: `kept` on the host where it is known without asking the device but not equal, else None.
+        steps: one per image, what goes on between the blocks (see `BlockStep`); None for images whose tokens
+            pass as they are, and () where all do.
     """
 
     group: torch.Tensor
     kept: torch.Tensor
     prefix: int = 1
     uniform: int | None = None
+    known: Sequence[int] | None = None
+    steps: tuple[BlockStep | None, ...] = ()
     _on_host: _HostCopy = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_on_host", _HostCopy(self.kept if self.uniform is None else None))
+        object.__setattr__(self, "_on_host", _HostCopy(self.kept if self._known() is None else None))
 
     @classmethod
     def join(cls, plans: Sequence[TokenPlan]) -> TokenPlan:
         """One plan for the images of several, in that order, without waiting for the device.
 
         Args:
-            plans: at least one; all for the same model, so with the same N and prefix.
+            plans: at least one; all for the same model, so with the same prefix. Where N differs, as it may
+                between blocks, the entries that are missing count as dropped.
         """
         first = plans[0]
         if len(plans) == 1:
             return first
-        group = torch.cat([plan.group for plan in plans])
+        patches = max(plan.group.shape[1] for plan in plans)
+        group = torch.cat([pad(plan.group, (0, patches - plan.group.shape[1]), value=-1) for plan in plans])
         kept = torch.cat([plan.kept for plan in plans])
         alike = all(plan.uniform == first.uniform for plan in plans)
-        return cls(group, kept, first.prefix, first.uniform if alike else None)
+        counts = [plan._known() for plan in plans]
+        known = None if alike or None in counts else [n for some in counts for n in some or ()]
+        steps: tuple[BlockStep | None, ...] = ()
+        if any(plan.steps for plan in plans):
+            steps = tuple(step for plan in plans for step in plan.steps or [None] * len(plan.group))
+        return cls(group, kept, first.prefix, first.uniform if alike else None, known, steps)
 
     @property
     def lengths(self) -> torch.Tensor:
@@ -65,9 +82,13 @@ class TokenPlan:
 
     def kept_list(self) -> list[int]:
         """`kept` on the host. Waits for the device at most once, and only until the plan is made."""
+        known = self._known()
+        return self._on_host.wait() if known is None else known
+
+    def _known(self) -> list[int] | None:
         if self.uniform is not None:
             return [self.uniform] * len(self.group)
-        return self._on_host.wait()
+        return None if self.known is None else list(self.known)
 
     def apply(self, tokens: torch.Tensor, prefix: int | None = None) -> torch.Tensor:
         """Packs the tokens the encoder will see: per image its prefix, then the mean of every group.
@@ -85,12 +106,41 @@ class TokenPlan:
             return tokens.reshape(-1, channels)
         index, total = self._packed_index(prefix)
         rows = tokens.reshape(-1, channels)
-        # Rows of dropped patches go to one surplus row, cut off again: no boolean indexing, no waiting.
-        sums = torch.zeros(total + 1, channels, device=rows.device, dtype=torch.float32)
-        sums.index_add_(0, index, rows.to(torch.float32))
-        counts = torch.zeros(total + 1, device=rows.device)
-        counts.index_add_(0, index, torch.ones(len(index), device=rows.device))
-        return (sums[:-1] / counts[:-1, None].clamp_min(1)).to(tokens.dtype)
+        return _mean(rows, torch.ones(len(rows), device=rows.device), index, total)[0]
+
+    def then(self, later: TokenPlan) -> TokenPlan:
+        """This plan, and then `later` on the tokens it made: one plan for the patches, with this one's steps.
+
+        Args:
+            later: its "patches" are the patch tokens of this plan; see `regroup`.
+        """
+        token = later.group.gather(1, self.group.clamp_min(0))
+        group = torch.where(self.group < 0, -1, token)
+        return TokenPlan(group, later.kept, self.prefix, later.uniform, later.known, self.steps)
+
+    def regroup(
+        self, packed: torch.Tensor, sizes: torch.Tensor, lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Does what `apply` does to tokens that are packed already, each weighted by its size.
+
+        Args:
+            packed: (T, C), image after image its prefix and then at most N patch tokens; `group` is -1 beyond
+                an image's last one.
+            sizes: (T,) float32, what each token weighs: the patches it stands for.
+            lengths: (B,) int64, tokens per image, prefix included.
+
+        Returns:
+            (sum(prefix+kept), C) tokens of the type of `packed`, and (sum(prefix+kept),) their sizes.
+        """
+        index, total = self._packed_index(self.prefix)
+        if len(index) != len(packed):
+            image = torch.arange(len(lengths), device=packed.device)
+            image = image.repeat_interleave(lengths, output_size=len(packed))
+            start = (lengths.cumsum(0) - lengths)[image]
+            index = index.view(len(lengths), -1)[
+                image, torch.arange(len(packed), device=packed.device) - start
+            ]
+        return _mean(packed, sizes, index, total)
 
     def restore(self, packed: torch.Tensor, prefix: int | None = None) -> torch.Tensor:
         """Undoes `apply`: every patch gets its group's token; dropped patches get zeros (see `dropped`).
@@ -110,9 +160,9 @@ class TokenPlan:
         padded = torch.cat([packed, packed.new_zeros(1, packed.shape[-1])])
         return padded[index].reshape(batch, prefix + patches, -1)
 
-    def sizes(self) -> torch.Tensor:
-        """(sum(kept),) float32: how many patches each packed patch token stands for."""
-        index, total = self._packed_index(prefix=0)
+    def sizes(self, prefix: int = 0) -> torch.Tensor:
+        """(sum(prefix+kept),) float32: how many patches each packed token stands for; 1 for prefix tokens."""
+        index, total = self._packed_index(prefix)
         counts = torch.zeros(total + 1, device=self.group.device)
         return counts.index_add_(0, index, torch.ones(len(index), device=self.group.device))[:-1]
 
@@ -150,6 +200,20 @@ class TokenPlan:
             return patch_rows.flatten(), total
         prefix_rows = start + torch.arange(prefix, device=self.group.device)
         return torch.cat([prefix_rows, patch_rows], dim=1).flatten(), total
+
+
+def _mean(
+    rows: torch.Tensor, weights: torch.Tensor, index: torch.Tensor, total: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weighted means (total, C) of the rows (T, C) with the same index, and the sums (total,) of weights.
+
+    Rows whose index is `total` are dropped: they go to a surplus row that is cut off again, since picking
+    rows by a mask would wait for the device.
+    """
+    sums = torch.zeros(total + 1, rows.shape[1], device=rows.device, dtype=torch.float32)
+    sums.index_add_(0, index, rows.to(torch.float32) * weights[:, None])
+    whole = torch.zeros(total + 1, device=rows.device).index_add_(0, index, weights)[:-1]
+    return (sums[:-1] / whole[:, None].clamp_min(1)).to(rows.dtype), whole
 
 
 class _HostCopy:

@@ -185,6 +185,13 @@ TOKENIZERS = by_name(
         {"drop": Option(float, 0.5, "share of patches dropped", ge=0, lt=1, unit="a share of patches")},
         knob=("drop", 1),
     ),
+    Kind(
+        "merge",
+        "after every layer the most similar pairs of tokens become one (ToMe)",
+        "merge:MergeTokenizer",
+        {"r": Option(int, 8, "pairs of tokens merged per layer", ge=0)},
+        knob=("r", 1),
+    ),
     Kind("full", "every patch is a token: the plain model", "full:FullTokenizer"),
 )
 

@@ -11,7 +11,14 @@ from pipeline.frame import Frame
 from pipeline.models import load_model
 from pipeline.preprocess import Preprocessor
 from pipeline.sources import SourceOptions, open_source, parse_source
-from pipeline.tokenizers import INTACT, FullTokenizer, InterTokenizer, IntraTokenizer
+from pipeline.tokenizers import (
+    INTACT,
+    MERGED,
+    FullTokenizer,
+    InterTokenizer,
+    IntraTokenizer,
+    MergeTokenizer,
+)
 from pipeline.warmup import learn_words
 
 
@@ -51,9 +58,14 @@ def test_frames_are_normalised_as_the_model_says(engine, frames):
     np.testing.assert_allclose(normalised.numpy(), expected.transpose(2, 0, 1), atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["full", "intra", "inter"])
+@pytest.mark.parametrize("kind", ["full", "intra", "inter", "merge"])
 def test_a_result_does_not_depend_on_the_frames_beside_it(engine, frames, inter, kind):
-    tokenizer = {"full": FullTokenizer(), "intra": IntraTokenizer(0.5), "inter": inter}[kind]
+    tokenizer = {
+        "full": FullTokenizer(),
+        "intra": IntraTokenizer(0.5),
+        "inter": inter,
+        "merge": MergeTokenizer(),
+    }[kind]
     some = frames[6:10]
 
     together = engine.submit(some, tokenizer).result().frames
@@ -73,6 +85,8 @@ def test_a_result_does_not_depend_on_how_the_frames_beside_it_are_tokenized(engi
         (frames[6:8], inter),
         (frames[8:9], FullTokenizer()),
         (frames[9:11], IntraTokenizer(0.5)),
+        (frames[6:8], MergeTokenizer(20)),
+        (frames[8:9], MergeTokenizer(5)),
         (frames[11:12], coarse),
     ]
 
@@ -101,6 +115,20 @@ def test_outputs_say_what_became_of_each_patch_and_what_it_cost(engine, frames, 
     assert intact < merged.tokens_kept < merged.tokens_full == 256
     planning = inter.flops(256, 14)
     assert merged.flops - planning == engine.model.flops(merged.tokens_kept) < full.flops
+
+
+def test_merging_between_blocks_is_counted_block_by_block(engine, frames):
+    (output,) = engine.submit(frames[6:7], MergeTokenizer(20)).result().frames
+
+    # What enters the encoder is all of it; behind the last of 12 blocks 256 - 11 * 20 tokens are left.
+    assert output.tokens_kept == output.tokens_full == 256
+    intact = int((output.states == INTACT).sum())
+    assert intact + int((output.states == MERGED).sum()) == 256
+    assert intact < 36
+    kept = [256 - 20 * block for block in range(12)]
+    step = MergeTokenizer(20).plan(torch.zeros(1, 3, 14, 14), 14).steps[0]
+    steps = sum(step.flops(count, 6, 64) for count in kept[:-1])
+    assert output.flops == engine.model.flops(kept) + steps < 0.7 * engine.model.flops(None)
 
 
 def test_a_span_lies_within_the_time_the_batch_took(engine, frames):

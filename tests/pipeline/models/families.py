@@ -6,7 +6,7 @@ import timm
 import torch
 from torch import nn
 
-# timm name and what makes it small: two blocks and few patches, all else as the family has it.
+# timm name and what makes it small: few patches (and blocks, see `build`), all else as the family has it.
 FAMILIES: dict[str, tuple[str, dict[str, object]]] = {
     "vit": ("vit_tiny_patch16_224", {}),
     "vit, average pooling": ("vit_base_patch16_rpn_224", {"img_size": 96}),
@@ -23,11 +23,11 @@ FAMILIES: dict[str, tuple[str, dict[str, object]]] = {
 }
 
 
-def build(family: str) -> nn.Module:
-    """The family's member with weights that make every part of it count."""
+def build(family: str, depth: int = 2) -> nn.Module:
+    """The family's member with `depth` blocks and weights that make every part of it count."""
     name, small = FAMILIES[family]
     torch.manual_seed(0)
-    model: nn.Module = timm.create_model(name, pretrained=False, depth=2, **small)
+    model: nn.Module = timm.create_model(name, pretrained=False, depth=depth, **small)
     with torch.no_grad():
         # timm starts heads, biases and layer scales at or near zero: a fault there would not show.
         for parameter in model.parameters():

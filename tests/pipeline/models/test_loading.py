@@ -28,7 +28,7 @@ def predict(model, images):
     plan = None
     if model.patch_size is not None:
         plan = FullTokenizer().plan(images, model.patch_size, model.prefix)
-    arrays = {key: value.float().numpy() for key, value in model.run(images, plan).items()}
+    arrays = {key: value.float().numpy() for key, value in model.run(images, plan)[0].items()}
     return [model.prediction(arrays, row, GEOMETRY) for row in range(len(images))]
 
 

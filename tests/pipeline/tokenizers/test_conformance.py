@@ -9,7 +9,7 @@ import torch
 from pipeline.tokenizers import InterTokenizer, IntraTokenizer
 from vocab.words import Vocabulary
 
-VECTORS = sorted((Path(__file__).parent / "conformance").glob("*.npz"))
+VECTORS = sorted((Path(__file__).parent / "conformance").glob("*_p*_v*.npz"))
 
 
 class Vectors:

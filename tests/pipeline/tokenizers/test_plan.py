@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from pipeline.tokenizers import DROPPED, INTACT, MERGED, TokenPlan, patch_states
+from pipeline.tokenizers.merge import MergeStep
 
 # Two images of six patches: the first merges, the second drops.
 GROUP = torch.tensor([[0, 1, 0, 2, 1, 0], [0, -1, 1, -1, -1, 2]])
@@ -118,3 +119,51 @@ def test_plans_joined_keep_all_only_where_each_of_them_does():
     assert TokenPlan.join([whole]) is whole
     assert not TokenPlan.join([whole, some]).keeps_all
     assert TokenPlan.join([whole, some]).kept_list() == [6, 6, 3]
+
+
+# What comes after the plan above: of three tokens each, the first image merges two, the second drops one.
+LATER = torch.tensor([[0, 1, 0], [-1, 1, 0]])
+
+
+def test_two_plans_in_a_row_are_one_plan(plan, prefix):
+    later = TokenPlan(LATER, torch.tensor([2, 2]), prefix, 2)
+
+    both = plan.then(later)
+
+    assert both.group.tolist() == [[0, 1, 0, 0, 1, 0], [-1, -1, 1, -1, -1, 0]]
+    assert both.kept_list() == [2, 2]
+    tokens = tokens_for(prefix)
+    regrouped, sizes = later.regroup(plan.apply(tokens), plan.sizes(prefix), plan.lengths)
+    torch.testing.assert_close(regrouped, both.apply(tokens))
+    assert torch.equal(sizes, both.sizes(prefix))
+
+
+def test_images_of_different_lengths_are_regrouped_as_each_of_them_alone(prefix):
+    lengths = [prefix + 5, prefix + 2, prefix + 3]
+    packed = torch.randn(sum(lengths), 4, generator=torch.Generator().manual_seed(1))
+    sizes = torch.arange(1.0, len(packed) + 1)
+    plans = [
+        TokenPlan(torch.tensor([[0, 1, 0, -1, 1]]), torch.tensor([2]), prefix, 2),
+        TokenPlan(torch.tensor([[0, 0]]), torch.tensor([1]), prefix, 1),
+        TokenPlan(torch.tensor([[2, 0, 1]]), torch.tensor([3]), prefix, known=[3]),
+    ]
+
+    together = TokenPlan.join(plans)
+    tokens, weights = together.regroup(packed, sizes, torch.tensor(lengths))
+
+    assert together.kept_list() == [2, 1, 3]
+    alone = [
+        plan.regroup(some, size, torch.tensor([len(some)]))
+        for plan, some, size in zip(plans, packed.split(lengths), sizes.split(lengths), strict=True)
+    ]
+    torch.testing.assert_close(tokens, torch.cat([one for one, _ in alone]))
+    torch.testing.assert_close(weights, torch.cat([size for _, size in alone]))
+
+
+def test_plans_joined_keep_the_step_of_every_image():
+    kept = torch.tensor([6])
+    step = MergeStep(2)
+    plain, stepping = (TokenPlan(torch.arange(6)[None], kept, 1, 6, steps=some) for some in ((), (step,)))
+
+    assert TokenPlan.join([plain, plain]).steps == ()
+    assert TokenPlan.join([plain, stepping, plain]).steps == (None, step, None)

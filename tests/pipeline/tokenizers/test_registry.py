@@ -96,7 +96,8 @@ def named_in(path: Path) -> Iterator[str]:
         return
     for node in ast.walk(ast.parse(text)):
         match node:
-            case ast.Constant(value=str() as word):
+            # Other things, as the mode of a file, have names of one letter too.
+            case ast.Constant(value=str() as word) if len(word) > 1:
                 yield word
             case ast.keyword(arg=str() as word) | ast.arg(arg=word) | ast.Attribute(attr=word):
                 yield word

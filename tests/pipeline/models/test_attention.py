@@ -1,0 +1,86 @@
+import pytest
+import torch
+
+from pipeline.models.attention import Segments, bias_as_channels, prefix_attention, ragged_attention
+
+CPU = torch.device("cpu")
+LENGTHS = [[5, 5], [7, 2, 4]]
+
+
+def qkv(lengths: list[int], width: int = 8) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(sum(lengths), 3, width, generator=generator) for _ in range(3)]
+
+
+def bias_for(lengths: list[int]) -> torch.Tensor:
+    return torch.arange(1.0, sum(lengths) + 1).log()
+
+
+def weights(query: torch.Tensor, key: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """(T, H, D) queries, keys and (S,) bias of one sequence -> (H, T, S), written out."""
+    scores = torch.einsum("thd,shd->hts", query, key) / query.shape[-1] ** 0.5
+    return (scores + bias).softmax(dim=-1)
+
+
+@pytest.mark.parametrize("lengths", LENGTHS)
+def test_a_bias_on_the_keys_is_added_to_their_scores(lengths):
+    query, key, value = qkv(lengths)
+    bias, segments = bias_for(lengths), Segments.of(lengths, CPU)
+
+    mixed = ragged_attention(query, key, value, segments, segments, bias)
+
+    parts = zip(*(x.split(lengths) for x in (query, key, value, bias)), strict=True)
+    expected = [torch.einsum("hts,shd->thd", weights(q, k, b), v) for q, k, v, b in parts]
+    torch.testing.assert_close(mixed, torch.cat(expected))
+
+
+def test_a_key_with_the_log_of_its_size_counts_as_that_many_keys():
+    (query, key, value), counts = qkv([4]), torch.tensor([1, 3, 2, 5])
+    asks, keys, repeated = (Segments.of([n], CPU) for n in (4, 4, 11))
+    biased = ragged_attention(query, key, value, asks, keys, counts.float().log())
+
+    many = (x.repeat_interleave(counts, dim=0) for x in (key, value))
+
+    torch.testing.assert_close(biased, ragged_attention(query, *many, asks, repeated))
+
+
+@pytest.mark.parametrize("lengths", LENGTHS)
+@pytest.mark.parametrize("width", [8, 80])
+def test_a_bias_as_channels_is_the_bias(lengths, width):
+    query, key, value = qkv(lengths, width)
+    bias, segments = bias_for(lengths), Segments.of(lengths, CPU)
+
+    wide = bias_as_channels(query, key, value, bias)
+
+    assert all(x.shape[-1] == width + 8 for x in wide)
+    # Attention over the wider channels scales by their number; the queries make up for it.
+    query_wide = wide[0] * ((width + 8) / width) ** 0.5
+    mixed = ragged_attention(query_wide, *wide[1:], segments, segments)[..., :width]
+    torch.testing.assert_close(mixed, ragged_attention(query, key, value, segments, segments, bias))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("width", [64, 72, 80])
+def test_a_bias_as_channels_keeps_its_digits_in_half_precision(dtype, width):
+    bias = torch.arange(1.0, 258).log()
+    zeros = torch.zeros(len(bias), 1, width, dtype=dtype)
+
+    query, key, _ = bias_as_channels(zeros, zeros, zeros, bias)
+
+    scores = (query[0].float() * key.float()).sum(dim=-1)[:, 0] * width**-0.5
+    torch.testing.assert_close(scores, bias, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("lengths", LENGTHS)
+def test_the_attention_of_the_prefix_token_is_that_of_the_first_query(lengths):
+    query, key, _ = qkv(lengths)
+    bias, segments = bias_for(lengths), Segments.of(lengths, CPU)
+
+    paid = prefix_attention(query, key, segments, bias)
+
+    parts = zip(*(x.split(lengths) for x in (query, key, bias)), strict=True)
+    expected = torch.cat([weights(q, k, b)[:, 0].mean(dim=0) for q, k, b in parts])
+    torch.testing.assert_close(paid, expected)
+    torch.testing.assert_close(
+        prefix_attention(query, key, segments), prefix_attention(query, key, segments, 0 * bias)
+    )
