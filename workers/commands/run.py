@@ -23,6 +23,7 @@ from pipeline.defaults import (
     DEFAULT_WINDOW_PATCHES,
     DEFAULT_WORDS,
 )
+from pipeline.energy.registry import AUTO, meter_choices, meter_help
 
 _STDERR_FD = 2
 
@@ -145,10 +146,10 @@ _STDERR_FD = 2
 )
 @click.option(
     "--meter",
-    type=click.Choice(["auto", "nvml", "rapl", "estimate", "none"]),
-    default="auto",
+    type=click.Choice(meter_choices()),
+    default=AUTO,
     show_default=True,
-    help="Where joules come from.",
+    help=f"Where joules come from: {meter_help()}",
 )
 @click.option(
     "--watts-per-core",
