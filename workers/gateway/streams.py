@@ -10,13 +10,14 @@ from pydantic import BaseModel, Field
 
 from vocab.connection import RedisClient
 from workers.access.sources import check_source
+from workers.contract.sink_offsets import sink_status
 from workers.contract.stream_spec import StreamId, StreamSettings, StreamSpec
 from workers.contract.stream_status import StreamStatus
 from workers.contract.stream_store import StreamExistsError, StreamStore
 from workers.gateway.connections import Connections
 from workers.gateway.problems import responses
 from workers.settings.schema import ServiceSettings
-from workers.sinks import check_sinks, sink_status
+from workers.sinks import check_sinks
 
 _LONGEST_ID = 64
 

@@ -17,11 +17,11 @@ from vocab.errors import StoreUnavailable
 from vocab.redis_errors import redis_errors
 from workers.contract.keys import StreamKeys
 from workers.contract.result_log import FencedError
+from workers.contract.sink_offsets import Place, Places, sink_status
 from workers.contract.sink_specs import SinkSettings
 from workers.contract.stream_spec import StreamSpec
 from workers.settings.schema import ServiceSettings
 from workers.sinks.opening import open_sink
-from workers.sinks.place import Place, Places, sink_status
 from workers.sinks.sink import Sink
 from workers.telemetry.logs import telling
 
