@@ -6,11 +6,11 @@ import re
 import time
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from pipeline.defaults import DEFAULT_DROP, DEFAULT_MODEL, DEFAULT_THRESHOLD, DEFAULT_WORDS
 from pipeline.redact import redact
-from workers.contract.sink_specs import SinkSettings, different_names
+from workers.sinks.parsing import Sinks
 
 StreamId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$")]
 _LABEL_KEY = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
@@ -32,7 +32,7 @@ class StreamSettings(BaseModel):
         realtime: read a file at the pace of its presentation times, not as fast as can be.
         labels: names and values of the caller's own, returned with the stream.
         paused: keep the stream, but do not read it.
-        sinks: where results are delivered to, beside the API.
+        sinks: where results are delivered to, beside the API; a text is as good as the object it stands for.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -49,9 +49,7 @@ class StreamSettings(BaseModel):
     realtime: bool = False
     labels: Annotated[dict[str, str], Field(max_length=32)] = Field(default_factory=dict)
     paused: bool = False
-    sinks: Annotated[list[SinkSettings], Field(max_length=8), AfterValidator(different_names)] = Field(
-        default_factory=list
-    )
+    sinks: Sinks = Field(default_factory=list)
 
     @field_validator("labels")
     @classmethod

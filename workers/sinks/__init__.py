@@ -1,5 +1,1 @@
 """Where results can be delivered to: files, webhooks, MQTT, Kafka."""
-
-from workers.sinks.access import check_sinks
-
-__all__ = ["check_sinks"]
