@@ -8,12 +8,15 @@ import os
 import platform
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.energy import METERS, MeterError, MeterOptions, open_meter
+from pipeline.energy.registry import Kind
 from pipeline.errors import ModelError, VwtError
 from pipeline.redact import redact
 
@@ -65,9 +68,8 @@ def diagnose(redis_url: str | None = None) -> list[Check]:
         ("OpenCV", True, _opencv),
         ("sample clips", True, _clips),
         ("bundled model", True, _model),
-        ("GPU energy counter", False, _nvml),
-        ("CPU energy counter", False, _rapl),
-        ("energy meter", False, _meter),
+        *((f"meter {kind.name}", False, partial(_meter, kind)) for kind in METERS.values()),
+        ("energy meter", False, _chosen_meter),
         ("Redis", False, lambda: _redis(redis_url)),
         ("Ray", False, _ray),
         ("weights cache", False, _weights),
@@ -201,15 +203,9 @@ def _model() -> _Finding:
     )
 
 
-def _nvml() -> _Finding:
-    import torch
-
-    from pipeline.energy import MeterError, open_nvml
-
-    if not torch.cuda.is_available():
-        return _Finding(None, "no CUDA device")
+def _meter(kind: Kind) -> _Finding:
     try:
-        meter = open_nvml("cuda")
+        meter = kind.open(MeterOptions(kind.device))
     except MeterError as error:
         return _Finding(None, _line(error))
     try:
@@ -218,19 +214,8 @@ def _nvml() -> _Finding:
         meter.close()
 
 
-def _rapl() -> _Finding:
-    from pipeline.energy import MeterError, open_rapl
-
-    try:
-        return _Finding(True, open_rapl().describe())
-    except MeterError as error:
-        return _Finding(None, _line(error))
-
-
-def _meter() -> _Finding:
+def _chosen_meter() -> _Finding:
     import torch
-
-    from pipeline.energy import open_meter
 
     devices = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
     picks = []

@@ -8,23 +8,25 @@ with Ledger(meter) as ledger:
     print(ledger.totals())
 """
 
-from pipeline.energy.choose import METER_KINDS, open_meter
+from pipeline.energy.choose import open_meter
 from pipeline.energy.curve import EnergyCurve, Segment
 from pipeline.energy.estimate import EstimateMeter
 from pipeline.energy.ledger import Ledger, LedgerTotals
-from pipeline.energy.meter import Meter, MeterError, NoMeter, ReadError, Reading
+from pipeline.energy.meter import Meter, MeterError, MeterOptions, NoMeter, ReadError, Reading
 from pipeline.energy.nvml import NvmlMeter, open_nvml
 from pipeline.energy.rapl import RaplMeter, open_rapl
+from pipeline.energy.registry import METERS
 from pipeline.energy.replay import ReplayMeter
 
 __all__ = [
-    "METER_KINDS",
+    "METERS",
     "EnergyCurve",
     "EstimateMeter",
     "Ledger",
     "LedgerTotals",
     "Meter",
     "MeterError",
+    "MeterOptions",
     "NoMeter",
     "NvmlMeter",
     "RaplMeter",

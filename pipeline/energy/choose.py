@@ -2,70 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
-import pynvml
-
-from pipeline.energy.estimate import EstimateMeter
-from pipeline.energy.meter import Meter, MeterError, NoMeter
-from pipeline.energy.nvml import open_nvml
-from pipeline.energy.rapl import POWERCAP, open_rapl
+from pipeline.defaults import DEFAULT_WATTS_PER_CORE
+from pipeline.energy.meter import Meter, MeterError, MeterOptions, NoMeter
+from pipeline.energy.registry import AUTO, METERS, NONE, meter_choices, no_such_meter
 from pipeline.errors import UsageError
-
-METER_KINDS = ("auto", "nvml", "rapl", "estimate", "none")
 
 
 def open_meter(
-    kind: str = "auto",
-    device: str = "cpu",
-    watts_per_core: float = 5.0,
-    *,
-    nvml: Any = pynvml,
-    uuid_of: Callable[[str], str] | None = None,
-    powercap: Path = POWERCAP,
+    name: str = AUTO, device: str = "cpu", watts_per_core: float = DEFAULT_WATTS_PER_CORE
 ) -> Meter:
     """Opens the meter for a torch device. A measured figure and an estimate are never mixed.
 
-    `auto` takes the GPU's counter for CUDA, and no meter with the reason where it has none; for the CPU
-    RAPL where readable, else the estimate; for other devices no meter.
+    `auto` takes the first of `METERS` that measures the device and can be had here, or no meter with the
+    reasons.
 
     Args:
-        kind: one of `METER_KINDS`.
+        name: one of `meter_choices()`.
         device: "cpu", "cuda", "cuda:1".
-        watts_per_core: for the estimate.
-        nvml, uuid_of: see `open_nvml`.
-        powercap: see `open_rapl`.
+        watts_per_core: see `MeterOptions`.
 
     Raises:
-        UsageError: an unknown kind, or one asked for by name that cannot be had here.
+        UsageError: an unknown name, or a meter asked for by name that cannot be had here.
     """
-    if kind not in METER_KINDS:
-        raise UsageError(f"there is no meter {kind!r}: choose one of {', '.join(METER_KINDS)}")
-    on = device.partition(":")[0]
-    if kind == "none":
+    if name not in meter_choices():
+        raise UsageError(no_such_meter(name))
+    options = MeterOptions(device, watts_per_core=watts_per_core)
+    if name == NONE:
         return NoMeter()
-    if kind == "auto":
-        if on == "cuda":
-            try:
-                return open_nvml(device, nvml=nvml, uuid_of=uuid_of)
-            except MeterError as error:
-                return NoMeter(str(error))
-        if on != "cpu":
-            return NoMeter(f"no energy counter is known for device {device}")
-        try:
-            return open_rapl(powercap)
-        except MeterError:
-            return EstimateMeter(watts_per_core)
-    measures = "cuda" if kind == "nvml" else "cpu"
-    if on != measures:
-        raise UsageError(f"the {kind} meter measures {measures} only, not device {device}: use auto")
+    if name == AUTO:
+        return _first(options)
+    kind = METERS[name]
+    if kind.device != _type(device):
+        raise UsageError(f"the {name} meter measures {kind.device} only, not device {device}: use auto")
     try:
-        if kind == "nvml":
-            return open_nvml(device, nvml=nvml, uuid_of=uuid_of)
-        if kind == "rapl":
-            return open_rapl(powercap)
+        return kind.open(options)
     except MeterError as error:
-        raise UsageError(f"the {kind} meter cannot be had: {error}; or use --meter auto") from error
-    return EstimateMeter(watts_per_core)
+        raise UsageError(f"the {name} meter cannot be had: {error}; or use --meter auto") from error
+
+
+def _first(options: MeterOptions) -> Meter:
+    kinds = [kind for kind in METERS.values() if kind.device == _type(options.device)]
+    if not kinds:
+        return NoMeter(f"no energy counter is known for device {options.device}")
+    why_not = []
+    for kind in kinds:
+        try:
+            return kind.open(options)
+        except MeterError as error:
+            why_not.append(str(error))
+    return NoMeter("; ".join(why_not))
+
+
+def _type(device: str) -> str:
+    return device.partition(":")[0]

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable
 
-from pipeline.energy.meter import Meter, Reading
+from pipeline.energy.meter import Meter, MeterOptions, Reading
 from pipeline.errors import UsageError
 
 
@@ -58,3 +58,12 @@ class EstimateMeter(Meter):
 
     def close(self) -> None:
         """Nothing to give back."""
+
+
+def open_estimate(options: MeterOptions) -> EstimateMeter:
+    """The estimate for this process.
+
+    Raises:
+        UsageError: see `EstimateMeter`.
+    """
+    return EstimateMeter(options.watts_per_core)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipeline.defaults import DEFAULT_WATTS_PER_CORE
 from pipeline.errors import VwtError
 
 
@@ -29,13 +32,40 @@ class Reading:
     joules: float
 
 
+def _this_process() -> set[int]:
+    return {os.getpid()}
+
+
+@dataclass(frozen=True, slots=True)
+class MeterOptions:
+    """What a meter is opened with; each takes what concerns it.
+
+    Attributes:
+        device: the torch device: "cpu", "cuda", "cuda:1".
+        device_id: the device by the name its meter gave it (`Meter.device_id`), for a process in which torch
+            does not have it; None to go by `device`.
+        watts_per_core: what an estimate takes a busy CPU core to draw.
+        ours: gives the ids of the processes whose work is metered; others on the device are strangers.
+    """
+
+    device: str = "cpu"
+    device_id: str | None = None
+    watts_per_core: float = DEFAULT_WATTS_PER_CORE
+    ours: Callable[[], set[int]] = _this_process
+
+
 class Meter(Protocol):
     """An energy counter. Reading it never blocks for long and is safe from any thread.
 
     Attributes:
-        method: "nvml", "rapl", "estimate" or "none", as results name it.
+        method: its name in the registry, or "none", as results name it.
         reason: why figures are shared, doubtful or unknown; None when there is nothing to say. May change.
         poll_interval_s: how often the counter should be read.
+        shared: whether it counts a whole device, whoever uses it. All processes on the device then need one
+            reader: two that split the counter would count everything twice. One that counts this process
+            only must be `exact`.
+        device_id: of a shared meter: tells the device from others of its kind in the machine; None where
+            there is one.
         exact: True when every reading is up to date, so that any reading is an edge; False for counters
             that stand still and then jump: only a change is an edge.
         tick_s: upper bound of the time between two updates of the counter, where known.
@@ -48,6 +78,8 @@ class Meter(Protocol):
     method: str
     reason: str | None = None
     poll_interval_s: float = 0.05
+    shared: bool = False
+    device_id: str | None = None
     exact: bool = False
     tick_s: float | None = None
     idle_watts: float | None = None

@@ -14,10 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import pynvml
-
 from pipeline.energy.idle import IdleFloor
-from pipeline.energy.meter import Meter, MeterError, ReadError, Reading
+from pipeline.energy.meter import Meter, MeterError, MeterOptions, ReadError, Reading
 from pipeline.energy.nvml_checks import PowerCheck, other_processes
 
 POWER_EVERY_S = 0.2
@@ -38,19 +36,27 @@ class NvmlMeter(Meter):
         nvml: the `pynvml` module, initialised.
         handle: NVML's device handle.
         uuid: the GPU's UUID, "GPU-…".
+        ours: see `MeterOptions`.
         clock: monotonic seconds.
     """
 
     method = "nvml"
+    shared = True
     poll_interval_s = 0.01
 
     def __init__(
-        self, nvml: Any, handle: Any, uuid: str, clock: Callable[[], float] = time.monotonic
+        self,
+        nvml: Any,
+        handle: Any,
+        uuid: str,
+        ours: Callable[[], set[int]],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.uuid = uuid
+        self.device_id: str = uuid
         self.users = 1
         self._nvml = nvml
         self._handle = handle
+        self._ours = ours
         self._clock = clock
         self._lock = threading.Lock()
         self._name = str(self._ask("nvmlDeviceGetName", handle))
@@ -68,7 +74,7 @@ class NvmlMeter(Meter):
 
     def describe(self) -> str:
         """One line for a person."""
-        return f"NVML energy counter of {self._name} ({self.uuid}), driver {self._driver}"
+        return f"NVML energy counter of {self._name} ({self.device_id}), driver {self._driver}"
 
     def read(self) -> Reading:
         """Reads the counter, or repeats the last reading when that is fresh: users share one reader.
@@ -90,7 +96,7 @@ class NvmlMeter(Meter):
         with _open_lock:
             self.users -= 1
             if self.users == 0:
-                _open.pop(self.uuid, None)
+                _open.pop(self.device_id, None)
                 self._nvml.nvmlShutdown()
 
     def _watch(self, reading: Reading) -> None:
@@ -101,7 +107,7 @@ class NvmlMeter(Meter):
             self._power_check.add(reading, self._watts())
         if reading.t_s >= self._processes_due_s:
             self._processes_due_s = reading.t_s + PROCESSES_EVERY_S
-            others = other_processes(self._nvml, self._handle)
+            others = other_processes(self._nvml, self._handle, self._ours())
             plural = "" if others == 1 else "es"
             self._shared = f"the GPU is shared with {others} other process{plural}" if others else None
         module = "the counter covers the whole Grace Hopper module, CPU included" if self._module else None
@@ -121,24 +127,24 @@ class NvmlMeter(Meter):
 
 
 def open_nvml(
-    device: str,
+    options: MeterOptions,
     *,
-    nvml: Any = pynvml,
-    uuid_of: Callable[[str], str] | None = None,
+    nvml: Any = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> NvmlMeter:
     """The meter of the GPU behind a torch device; the same object while one is open for that GPU.
 
     Args:
-        device: "cuda" or "cuda:1", as torch counts devices (CUDA_VISIBLE_DEVICES applies).
-        nvml: the `pynvml` module.
-        uuid_of: from device to NVML's UUID; asks torch when not given.
+        options: `device` is "cuda" or "cuda:1", as torch counts devices (CUDA_VISIBLE_DEVICES applies);
+            `device_id` is the UUID.
+        nvml: the binding; `pynvml` when not given.
         clock: monotonic seconds.
 
     Raises:
         MeterError: no such device, no NVML, no counter, or a card split by MIG.
     """
-    uuid = (uuid_of or _torch_uuid)(device)
+    uuid = options.device_id or _torch_uuid(options.device)
+    nvml = nvml or _pynvml()
     with _open_lock:
         meter = _open.get(uuid)
         if meter is not None:
@@ -151,7 +157,7 @@ def open_nvml(
                 f"NVML cannot be loaded ({error}): install the NVIDIA driver or pass it into the container"
             ) from error
         try:
-            meter = _open_counter(nvml, uuid, clock)
+            meter = _open_counter(nvml, uuid, options.ours, clock)
         except BaseException:
             nvml.nvmlShutdown()
             raise
@@ -159,7 +165,9 @@ def open_nvml(
         return meter
 
 
-def _open_counter(nvml: Any, uuid: str, clock: Callable[[], float]) -> NvmlMeter:
+def _open_counter(
+    nvml: Any, uuid: str, ours: Callable[[], set[int]], clock: Callable[[], float]
+) -> NvmlMeter:
     try:
         handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
     except nvml.NVMLError as error:
@@ -169,7 +177,7 @@ def _open_counter(nvml: Any, uuid: str, clock: Callable[[], float]) -> NvmlMeter
             f"GPU {uuid} is split by MIG and its counter covers all instances: meter an undivided card"
         )
     try:
-        return NvmlMeter(nvml, handle, uuid, clock)
+        return NvmlMeter(nvml, handle, uuid, ours, clock)
     except ReadError as error:
         raise MeterError(
             f"GPU {uuid} has no readable energy counter ({error}): Volta or later is needed"
@@ -182,6 +190,15 @@ def _mig_enabled(nvml: Any, handle: Any) -> bool:
     except nvml.NVMLError:
         return False  # cards that cannot be split do not support the question
     return bool(current == nvml.NVML_DEVICE_MIG_ENABLE)
+
+
+def _pynvml() -> Any:
+    # Only who has a GPU needs the binding.
+    try:
+        import pynvml
+    except ImportError as error:
+        raise MeterError("the binding to NVML is not installed: pip install nvidia-ml-py") from error
+    return pynvml
 
 
 def _torch_uuid(device: str) -> str:

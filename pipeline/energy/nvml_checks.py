@@ -8,20 +8,25 @@ from typing import Any
 from pipeline.energy.meter import Reading
 
 
-def other_processes(nvml: Any, handle: Any) -> int:
+def other_processes(nvml: Any, handle: Any, ours: set[int]) -> int:
     """How many other processes compute on the card, as far as NVML shows them; 0 where it does not.
 
-    In a container some drivers report process ids of the host. Then this process is one of those that do
-    not exist here.
+    In a container some drivers report process ids of the host. Then ours are among those that do not exist
+    here.
+
+    Args:
+        nvml: the binding, initialised.
+        handle: NVML's device handle.
+        ours: ids of the processes that are no others.
     """
     try:
         pids = {process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle)}
     except nvml.NVMLError:
         return 0
-    if os.getpid() in pids:
-        return len(pids) - 1
-    foreign_namespace = any(not _exists(pid) for pid in pids)
-    return len(pids) - foreign_namespace
+    if pids & ours:
+        return len(pids - ours)
+    unknown_here = sum(not _exists(pid) for pid in pids)
+    return len(pids) - min(len(ours), unknown_here)
 
 
 def _exists(pid: int) -> bool:

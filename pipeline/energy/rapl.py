@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.energy.idle import IdleFloor
-from pipeline.energy.meter import Meter, MeterError, ReadError, Reading
+from pipeline.energy.meter import Meter, MeterError, MeterOptions, ReadError, Reading
 
 POWERCAP = Path("/sys/class/powercap")
 # A counter that went back was either wrapped or reset (suspend). No package draws more than this, so a
@@ -58,6 +58,7 @@ class RaplMeter(Meter):
     """
 
     method = "rapl"
+    shared = True
     poll_interval_s = 0.02
     tick_s = 0.002  # the hardware updates about every millisecond
     reason = "the counter covers whole CPU packages: every process of the machine is included"
@@ -110,15 +111,22 @@ class RaplMeter(Meter):
 
 
 def open_rapl(
-    powercap: Path = POWERCAP,
+    _options: MeterOptions | None = None,
+    *,
+    powercap: Path | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> RaplMeter:
     """The meter of this machine's CPU packages.
 
+    Args:
+        powercap: the folder of the counters; `POWERCAP` when not given.
+        clock, sleep: see `RaplMeter`.
+
     Raises:
         MeterError: there are none, or this user may not read them.
     """
+    powercap = powercap or POWERCAP
     # Only top-level zones: parts of a package (core, dram) and the platform (psys) would count twice.
     zones = [
         zone

@@ -65,7 +65,7 @@ def test_a_form_that_is_refused_says_why_and_can_be_mended(
     page.get_by_label("Source").fill("sample:bikes")
     for field, text, reason in (
         ("Labels", "north", "a label is key=value"),
-        ("Deliver results to", "ftp://there", "nowhere that results can go"),
+        ("Deliver results to", "ftp://there", "results cannot go to ftp://"),
         ("Deliver results to", "kafka://there", "the URL must read kafka://host/topic"),
     ):
         page.get_by_label(field).fill(text)

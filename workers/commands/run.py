@@ -21,6 +21,7 @@ from pipeline.defaults import (
     DEFAULT_WINDOW_PATCHES,
     DEFAULT_WORDS,
 )
+from pipeline.energy.registry import AUTO, meter_choices, meter_help
 from workers.commands.tokenizer_options import OF_WORDS, tokenizer_options
 
 _STDERR_FD = 2
@@ -130,10 +131,10 @@ _STDERR_FD = 2
 )
 @click.option(
     "--meter",
-    type=click.Choice(["auto", "nvml", "rapl", "estimate", "none"]),
-    default="auto",
+    type=click.Choice(meter_choices()),
+    default=AUTO,
     show_default=True,
-    help="Where joules come from.",
+    help=f"Where joules come from: {meter_help()}",
 )
 @click.option(
     "--watts-per-core",

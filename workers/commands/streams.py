@@ -6,17 +6,16 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 import click
 
 from workers.commands.tokenizer_options import OF_WORDS, tokenizer_options
+from workers.sinks.registry import sink_forms
 
 if TYPE_CHECKING:
     from workers.client import ServiceClient
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_SINK_KINDS = {"http": "webhook", "https": "webhook", "mqtt": "mqtt", "mqtts": "mqtt", "kafka": "kafka"}
 
 
 def _of_service(command: _Command) -> _Command:
@@ -61,8 +60,7 @@ def streams() -> None:
     "sinks",
     multiple=True,
     metavar="WHERE",
-    help="Also deliver results there: a .jsonl file where the service runs, http(s)://, mqtt(s)://host/topic "
-    "or kafka://host/topic; may be repeated.",
+    help=f"Also deliver results there: {sink_forms()}. May be repeated.",
 )
 @_of_service
 def add(url: str, token: str | None, as_json: bool, **given: Any) -> None:
@@ -75,7 +73,7 @@ def add(url: str, token: str | None, as_json: bool, **given: Any) -> None:
     if given["labels"]:
         stream["labels"] = dict(map(_label, given["labels"]))
     if given["sinks"]:
-        stream["sinks"] = _sinks(given["sinks"])
+        stream["sinks"] = [text if "://" in text else str(Path(text).absolute()) for text in given["sinks"]]
     added = _client(url, token).add(stream)
     click.echo(json.dumps(added) if as_json else added["id"])
 
@@ -188,19 +186,3 @@ def _label(text: str) -> tuple[str, str]:
     if not equals:
         raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--label")
     return key, value
-
-
-def _sinks(texts: tuple[str, ...]) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = []
-    for text in texts:
-        scheme = urlsplit(text).scheme if "://" in text else ""
-        if not scheme:
-            sink = {"kind": "jsonl", "path": str(Path(text).absolute())}
-        elif scheme in _SINK_KINDS:
-            sink = {"kind": _SINK_KINDS[scheme], "url": text}
-        else:
-            forms = ", ".join(f"{known}://" for known in _SINK_KINDS)
-            raise click.BadParameter(f"a sink is a .jsonl file, or begins with {forms}", param_hint="--sink")
-        same = sum(other["kind"] == sink["kind"] for other in found)
-        found.append({**sink, "name": f"{sink['kind']}-{same + 1}"} if same else sink)
-    return found

@@ -6,12 +6,12 @@ import re
 import time
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import ConfigDict, Field, StringConstraints, field_validator
 
 from pipeline.defaults import DEFAULT_MODEL, DEFAULT_WORDS
 from pipeline.redact import redact
-from workers.contract.sink_specs import SinkSettings, different_names
 from workers.contract.tokenizer_fields import TokenizerFields, options_of
+from workers.sinks.parsing import Sinks
 
 StreamId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$")]
 _LABEL_KEY = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
@@ -32,7 +32,7 @@ class StreamSettings(TokenizerFields):
         realtime: read a file at the pace of its presentation times, not as fast as can be.
         labels: names and values of the caller's own, returned with the stream.
         paused: keep the stream, but do not read it.
-        sinks: where results are delivered to, beside the API.
+        sinks: where results are delivered to, beside the API; a text is as good as the object it stands for.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,9 +46,7 @@ class StreamSettings(TokenizerFields):
     realtime: bool = False
     labels: Annotated[dict[str, str], Field(max_length=32)] = Field(default_factory=dict)
     paused: bool = False
-    sinks: Annotated[list[SinkSettings], Field(max_length=8), AfterValidator(different_names)] = Field(
-        default_factory=list
-    )
+    sinks: Sinks = Field(default_factory=list)
 
     @property
     def options(self) -> dict[str, float]:

@@ -18,12 +18,12 @@ from vocab.connection import RedisClient, place
 from vocab.errors import StoreUnavailable
 from vocab.redis_errors import redis_errors
 from workers.contract.keys import StreamKeys
+from workers.contract.sink_offsets import Place
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_status import STATES, StreamStatus
 from workers.contract.stream_store import StreamStore
 from workers.gateway.connections import Connections
 from workers.gateway.problems import responses
-from workers.sinks.place import Place
 from workers.telemetry.metrics import (
     ABOVE_IDLE,
     DROPPED,

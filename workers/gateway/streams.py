@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Response
@@ -11,13 +12,14 @@ from pydantic import BaseModel, Field
 from pipeline.tokenizers.registry import TOKENIZERS
 from vocab.connection import RedisClient
 from workers.access.sources import check_source
+from workers.contract.sink_offsets import sink_status
 from workers.contract.stream_spec import StreamId, StreamSettings, StreamSpec
 from workers.contract.stream_status import StreamStatus
 from workers.contract.stream_store import StreamExistsError, StreamStore
 from workers.gateway.connections import Connections
 from workers.gateway.problems import responses
-from workers.settings.schema import ServiceSettings
-from workers.sinks import check_sinks, sink_status
+from workers.settings.schema import AccessSettings, ServiceSettings
+from workers.sinks.settings import SinkSettings
 
 _LONGEST_ID = 64
 
@@ -120,7 +122,7 @@ def stream_routes(settings: ServiceSettings, connections: Connections) -> APIRou
 def _add(client: RedisClient, asked: NewStream, settings: ServiceSettings) -> StreamSpec:
     store = StreamStore(client)
     name = check_source(asked.source, settings.access).name
-    check_sinks(asked.sinks, settings.access)
+    _check(asked.sinks, settings.access)
     given = asked.model_dump(exclude={"name"})
     if "model" not in asked.model_fields_set:
         given["model"] = settings.model
@@ -139,6 +141,11 @@ def _add(client: RedisClient, asked: NewStream, settings: ServiceSettings) -> St
         return spec
 
 
+def _check(sinks: Sequence[SinkSettings], access: AccessSettings) -> None:
+    for sink in sinks:
+        sink.check(access)
+
+
 def _free(name: str, taken: set[str]) -> str:
     suffixes = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
     ids = (name[: _LONGEST_ID - len(suffix)].rstrip("-") + suffix for suffix in suffixes)
@@ -148,7 +155,7 @@ def _free(name: str, taken: set[str]) -> str:
 def _change(
     client: RedisClient, stream: str, changes: StreamSettings, settings: ServiceSettings
 ) -> StreamSpec:
-    check_sinks(changes.sinks, settings.access)
+    _check(changes.sinks, settings.access)
     given = changes.model_dump(exclude_unset=True)
     store = StreamStore(client)
     return store.change(stream, given) if given else store.get(stream)

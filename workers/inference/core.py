@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import torch
 
-from pipeline.energy import Meter, NvmlMeter, open_meter
+from pipeline.energy import Meter, open_meter
 from pipeline.engine import Engine
 from pipeline.errors import UsageError
 from pipeline.frame import Frame, Geometry, Pixels
@@ -36,8 +36,8 @@ from workers.telemetry.opening import open_tracing
 
 P = ParamSpec("P")
 T = TypeVar("T")
-# Takes spans to the ledger of a device, by its UUID (None for the CPU).
-OpenExchange = Callable[[str | None], Callable[[Sequence[MeteredSpan]], Figures]]
+# Takes spans to the ledger of a device, by the `method` and the `device_id` of its meter.
+OpenExchange = Callable[[str, str | None], Callable[[Sequence[MeteredSpan]], Figures]]
 
 _PREPARING_THREADS = 4
 # Single images: their id in results, and a name for their turns that no stream can have.
@@ -71,10 +71,9 @@ class InferenceCore:
             # What Ray has set aside for this replica, however many cores the machine has.
             torch.set_num_threads(max(1, math.floor(own.num_cpus)))
         meter = open_meter(own.meter, str(device), own.watts_per_core)
-        later = meter.method in ("nvml", "rapl")
         self._tracing = open_tracing(settings.trace, "Inference", where)
-        self._writer = ResultWriter(self._connected, settings.kept_results, where, later, self._tracing)
-        self._metering = _metering(meter, open_exchange, self._settle) if later else OwnMetering(meter)
+        self._writer = ResultWriter(self._connected, self._kept, where, meter.shared, self._tracing)
+        self._metering = _metering(meter, open_exchange, self._settle)
         self._models = Models(device, own.weights, own.max_models)
         keeper = settings.keeper
         window = WindowOptions(keeper.window_fps, keeper.window_patches)
@@ -230,8 +229,8 @@ def _check_size(size: tuple[int, ...], engine: Engine) -> None:
 
 
 def _metering(meter: Meter, open_exchange: OpenExchange, tell: Callable[[Figures], None]) -> Metering:
-    """Leaves the counter to the one ledger of its device: two that split it would count everything twice."""
-    uuid = meter.uuid if isinstance(meter, NvmlMeter) else None
-    method = meter.method
+    """Leaves a shared counter to the one ledger of its device."""
+    if not meter.shared:
+        return OwnMetering(meter)
     meter.close()
-    return SharedMetering(method, open_exchange(uuid), tell)
+    return SharedMetering(meter.method, open_exchange(meter.method, meter.device_id), tell)

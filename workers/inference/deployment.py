@@ -46,7 +46,9 @@ class Inference:
         self._core: InferenceCore | None = InferenceCore(
             known,
             self._where,
-            lambda uuid: shared_exchange(uuid, self._where["node"], self._where["replica"]),
+            lambda method, device_id: shared_exchange(
+                method, device_id, self._where["node"], self._where["replica"]
+            ),
         )
 
     async def infer(self, batch: FrameBatch) -> BatchDone:

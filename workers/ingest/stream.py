@@ -23,12 +23,12 @@ from workers.contract.result_log import FencedError, ResultLog
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_status import StreamStatus
 from workers.contract.stream_store import StreamStore
+from workers.ingest.deliveries import StreamDeliveries
 from workers.ingest.position import Position, resume
 from workers.ingest.round import Round
 from workers.ingest.sender import LOOK_UP_S, Answer, RewindError, Sender, Stopped, one_line, pending
 from workers.ingest.surroundings import Surroundings
 from workers.ingest.telling import Teller
-from workers.sinks import StreamDeliveries
 from workers.telemetry.logs import telling
 
 _log = logging.getLogger(__name__)

@@ -17,6 +17,7 @@ from pipeline.defaults import (
     DEFAULT_WINDOW_FPS,
     DEFAULT_WINDOW_PATCHES,
 )
+from pipeline.energy.registry import AUTO, meter_choices, no_such_meter
 
 RANDOM_WEIGHTS = "random"
 
@@ -50,6 +51,12 @@ def _check_collector(endpoint: str) -> str:
     return endpoint
 
 
+def _check_meter(name: str) -> str:
+    if name not in meter_choices():
+        raise ValueError(no_such_meter(name))
+    return name
+
+
 def _full_weights(weights: str) -> str:
     return weights if weights == RANDOM_WEIGHTS else str(_full_path(Path(weights)))
 
@@ -57,6 +64,7 @@ def _full_weights(weights: str) -> str:
 Positive = Annotated[float, Field(gt=0)]
 FullPath = Annotated[Path, AfterValidator(_full_path)]
 Host = Annotated[str, AfterValidator(_check_host)]
+MeterName = Annotated[str, AfterValidator(_check_meter)]
 Weights = Annotated[str, AfterValidator(_full_weights)]
 Scheme: TypeAlias = Literal["rtsp", "rtsps", "http", "https", "sample", "file", "camera"]
 
@@ -128,6 +136,8 @@ class InferenceSettings(BaseModel):
         batch_wait_s: how long a pass may wait for more frames, once it has one.
         max_models: models a replica keeps loaded; the one not used for longest goes.
         weights: file of weights by model name; "random" for none.
+        meter: where joules come from, as `vwt run --meter` takes it.
+        watts_per_core: what the estimate takes a busy CPU core to draw.
         target_backlog_s: replicas are added when frames wait longer than this.
     """
 
@@ -141,7 +151,7 @@ class InferenceSettings(BaseModel):
     max_models: Annotated[int, Field(ge=1)] = 2
     weights: dict[str, Weights] = Field(default_factory=dict)
     target_backlog_s: Positive = 0.5
-    meter: Literal["auto", "nvml", "rapl", "estimate", "none"] = "auto"
+    meter: MeterName = AUTO
     watts_per_core: Positive = DEFAULT_WATTS_PER_CORE
 
 

@@ -7,12 +7,56 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, ClassVar, Literal
 
+from pydantic import AfterValidator, Field
+
+from pipeline.errors import UsageError
 from pipeline.outputs.files import write_all
+from workers.access.files import allowed_file
+from workers.settings.schema import AccessSettings
+from workers.sinks.settings import SinkSettings
 from workers.sinks.sink import SinkError
 
 _START = b'{"stream":'
 _STEP = 64 * 1024
+
+
+def _jsonl_path(path: str) -> str:
+    if not path.endswith(".jsonl") or "\0" in path:
+        # Otherwise a stream could be made to write into any file of the folders, clips too.
+        raise ValueError("the file of a jsonl sink must end in .jsonl")
+    return path
+
+
+class JsonlSettings(SinkSettings):
+    """Adds a line per result to a file.
+
+    Attributes:
+        path: a full path inside the folders that the service allows, ending in .jsonl.
+    """
+
+    schemes: ClassVar[tuple[str, ...]] = ("",)
+    field: ClassVar[str] = "path"
+
+    kind: Literal["jsonl"] = "jsonl"
+    path: Annotated[str, Field(max_length=4096), AfterValidator(_jsonl_path)]
+
+    @property
+    def display(self) -> str:
+        """The path."""
+        return self.path
+
+    def check_access(self, access: AccessSettings) -> None:
+        """See `SinkSettings`."""
+        refusal = f"the sink {self.path} may not be written"
+        real = allowed_file(Path(self.path), access, refusal)
+        if real.suffix != ".jsonl":
+            raise UsageError(f"{refusal}: it leads to a file that does not end in .jsonl")
+
+    def open(self, stream: str) -> JsonlFile:  # noqa: ARG002
+        """See `SinkSettings`."""
+        return JsonlFile(Path(self.path).resolve())
 
 
 class JsonlFile:

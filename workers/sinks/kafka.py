@@ -4,15 +4,43 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar, Literal
 
-from confluent_kafka import KafkaException, Producer
+from pydantic import SecretStr, field_validator
 
-from workers.contract.sink_specs import KafkaSettings, address_of, topic_of
+from workers.sinks.settings import UrlSinkSettings
 from workers.sinks.sink import SinkError
+from workers.sinks.urls import split_url, topic_of
 
 _TIMEOUT_S = 10.0
+_PORT = 9092
 _log = logging.getLogger(__name__)
+
+
+class KafkaSettings(UrlSinkSettings):
+    """Produces a record per result, its key the stream's id, acknowledged by all replicas.
+
+    Attributes:
+        url: kafka://host[:9092]/topic.
+    """
+
+    schemes: ClassVar[tuple[str, ...]] = ("kafka",)
+    library: ClassVar[str | None] = "confluent_kafka"
+    extra: ClassVar[str | None] = "kafka"
+
+    kind: Literal["kafka"] = "kafka"
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: SecretStr) -> SecretStr:
+        topic_of(url, cls.schemes)
+        if "@" in url.get_secret_value():
+            raise ValueError("a Kafka sink takes no login")
+        return url
+
+    def open(self, stream: str) -> KafkaTopic:
+        """See `SinkSettings`."""
+        return KafkaTopic(self, stream)
 
 
 class KafkaTopic:
@@ -24,16 +52,20 @@ class KafkaTopic:
     """
 
     def __init__(self, settings: KafkaSettings, stream: str) -> None:
+        from confluent_kafka import Producer
+
         self._shown = settings.display
-        self._topic = topic_of(settings.url)
+        self._topic = topic_of(settings.url, settings.schemes)
         self._key = stream.encode()
         self._failure: str | None = None
-        host, port = address_of(settings.url)
+        url = split_url(settings.url, settings.schemes)
+        host = url.hostname or ""
+        address = f"[{host}]" if ":" in host else host
         # One request at a time: one that is tried again cannot overtake another. No linger: batches are
         # made before they come here.
         self._producer = Producer(
             {
-                "bootstrap.servers": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+                "bootstrap.servers": f"{address}:{url.port or _PORT}",
                 "client.id": "vwt-stream",
                 "acks": "all",
                 "max.in.flight.requests.per.connection": 1,
@@ -47,6 +79,8 @@ class KafkaTopic:
 
     def write(self, results: Sequence[bytes]) -> None:
         """See `Sink`."""
+        from confluent_kafka import KafkaException
+
         self._failure = None
         try:
             for result in results:

@@ -5,18 +5,44 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from typing import Any, ClassVar, Literal
+from urllib.parse import unquote
 
-from paho.mqtt.client import MQTT_ERR_SUCCESS, Client, MQTTv5
-from paho.mqtt.enums import CallbackAPIVersion
+from pydantic import SecretStr, field_validator
 
-from workers.contract.sink_specs import MqttSettings, address_of, topic_of
+from workers.sinks.settings import UrlSinkSettings
 from workers.sinks.sink import SinkError
+from workers.sinks.urls import split_url, topic_of
 
 _TIMEOUT_S = 10.0
+_PORTS = {"mqtt": 1883, "mqtts": 8883}
 # Message id acknowledged, or None when the connection is there; or why it is not.
 _Event = int | None | SinkError
+
+
+class MqttSettings(UrlSinkSettings):
+    """Publishes a message per result with QoS 1.
+
+    Attributes:
+        url: mqtt://[user:password@]host[:1883]/topic, or mqtts:// for TLS.
+    """
+
+    schemes: ClassVar[tuple[str, ...]] = tuple(_PORTS)
+    library: ClassVar[str | None] = "paho.mqtt"
+    extra: ClassVar[str | None] = "mqtt"
+
+    kind: Literal["mqtt"] = "mqtt"
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: SecretStr) -> SecretStr:
+        if set(topic_of(url, cls.schemes)) & set("+#\0"):
+            raise ValueError("the topic of an MQTT sink may hold no + and no #")
+        return url
+
+    def open(self, stream: str) -> MqttTopic:  # noqa: ARG002
+        """See `SinkSettings`."""
+        return MqttTopic(self)
 
 
 class MqttTopic:
@@ -32,8 +58,11 @@ class MqttTopic:
     """
 
     def __init__(self, settings: MqttSettings) -> None:
+        from paho.mqtt.client import Client, MQTTv5
+        from paho.mqtt.enums import CallbackAPIVersion
+
         self._shown = settings.display
-        self._topic = topic_of(settings.url)
+        self._topic = topic_of(settings.url, settings.schemes)
         self._events: SimpleQueue[_Event] = SimpleQueue()
         # Who opens a sink again after a failure is who called us.
         self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5, reconnect_on_failure=False)
@@ -41,7 +70,7 @@ class MqttTopic:
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
         self._client.connect_timeout = _TIMEOUT_S
-        url = urlsplit(settings.url.get_secret_value())
+        url = split_url(settings.url, settings.schemes)
         if url.username is not None:
             self._client.username_pw_set(
                 unquote(url.username), None if url.password is None else unquote(url.password)
@@ -49,7 +78,7 @@ class MqttTopic:
         if url.scheme == "mqtts":
             self._client.tls_set()
         try:
-            self._client.connect(*address_of(settings.url))
+            self._client.connect(url.hostname or "", url.port or _PORTS[url.scheme])
         except (OSError, ValueError) as error:
             raise SinkError(f"cannot reach {self._shown}: {error}; start it or check its URL") from error
         self._client.loop_start()
@@ -61,6 +90,8 @@ class MqttTopic:
 
     def write(self, results: Sequence[bytes]) -> None:
         """See `Sink`."""
+        from paho.mqtt.client import MQTT_ERR_SUCCESS
+
         waiting = set()
         for result in results:
             sent = self._client.publish(self._topic, result, qos=1)

@@ -4,13 +4,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
 
-import httpx
+from pydantic import Field, SecretStr, field_serializer
 
-from workers.contract.sink_specs import WebhookSettings
+from workers.sinks.settings import UrlSinkSettings
 from workers.sinks.sink import SinkError
 
 _TIMEOUT_S = 10.0
+
+
+class WebhookSettings(UrlSinkSettings):
+    """Posts results as {"stream", "results": [...]}, in order; any 2xx status takes them.
+
+    Attributes:
+        url: http:// or https://; redirects are not followed.
+        authorization: value of that header, such as "Bearer abc"; None for none.
+    """
+
+    schemes: ClassVar[tuple[str, ...]] = ("http", "https")
+
+    kind: Literal["webhook"] = "webhook"
+    authorization: Annotated[SecretStr, Field(max_length=4096)] | None = None
+
+    @field_serializer("authorization", when_used="json")
+    def _keep_authorization(self, value: SecretStr | None) -> str | None:
+        return None if value is None else value.get_secret_value()
+
+    def open(self, stream: str) -> Webhook:
+        """See `SinkSettings`."""
+        return Webhook(self, stream)
 
 
 class Webhook:
@@ -22,6 +45,8 @@ class Webhook:
     """
 
     def __init__(self, settings: WebhookSettings, stream: str) -> None:
+        import httpx
+
         self._url = settings.url.get_secret_value()
         self._shown = settings.display
         self._stream = stream
@@ -33,6 +58,8 @@ class Webhook:
 
     def write(self, results: Sequence[bytes]) -> None:
         """See `Sink`."""
+        import httpx
+
         body = b'{"stream":%b,"results":[%b]}' % (json.dumps(self._stream).encode(), b",".join(results))
         try:
             # The answer's body means nothing to us, so it is not read.

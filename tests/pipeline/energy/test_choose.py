@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,38 +10,54 @@ from pipeline.errors import UsageError
 from tests.pipeline.energy.fake_nvml import FakeNvml
 
 
-@pytest.fixture
-def rapl(tmp_path: Path) -> Path:
-    zone = tmp_path / "intel-rapl:0"
-    zone.mkdir()
-    for file, text in (("name", "package-0"), ("energy_uj", "5"), ("max_energy_range_uj", "1000000")):
-        (zone / file).write_text(text)
+@pytest.fixture(autouse=True)
+def powercap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of RAPL's counters, with none in it."""
+    monkeypatch.setattr("pipeline.energy.rapl.POWERCAP", tmp_path)
     return tmp_path
 
 
-def test_auto_on_cuda_takes_the_cards_counter() -> None:
+@pytest.fixture
+def rapl(powercap: Path) -> None:
+    zone = powercap / "intel-rapl:0"
+    zone.mkdir()
+    for file, text in (("name", "package-0"), ("energy_uj", "5"), ("max_energy_range_uj", "1000000")):
+        (zone / file).write_text(text)
+
+
+def install(gpu: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes it the machine's GPU, to torch and to NVML's binding."""
+    monkeypatch.setitem(sys.modules, "pynvml", gpu)
+    monkeypatch.setattr("pipeline.energy.nvml._torch_uuid", lambda _: gpu.uuid)
+
+
+def test_auto_on_cuda_takes_the_cards_counter(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = FakeNvml()
-    meter = open_meter("auto", "cuda:0", nvml=gpu, uuid_of=lambda _: gpu.uuid)
+    install(gpu, monkeypatch)
+    meter = open_meter("auto", "cuda:0")
     assert isinstance(meter, NvmlMeter)
     meter.close()
     assert gpu.initialised == 0
 
 
+@pytest.mark.usefixtures("rapl")
 @pytest.mark.parametrize("gpu", [FakeNvml(mig=1), FakeNvml(counter=False), FakeNvml(init_error="no driver")])
 def test_auto_on_cuda_without_a_usable_counter_is_no_meter_and_never_the_cpu_estimate(
-    gpu: FakeNvml, rapl: Path
+    gpu: FakeNvml, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meter = open_meter("auto", "cuda", nvml=gpu, uuid_of=lambda _: gpu.uuid, powercap=rapl)
+    install(gpu, monkeypatch)
+    meter = open_meter("auto", "cuda")
     assert isinstance(meter, NoMeter)
     assert meter.reason
 
 
-def test_auto_on_the_cpu_prefers_rapl(rapl: Path) -> None:
-    assert isinstance(open_meter("auto", "cpu", powercap=rapl), RaplMeter)
+@pytest.mark.usefixtures("rapl")
+def test_auto_on_the_cpu_prefers_rapl() -> None:
+    assert isinstance(open_meter("auto", "cpu"), RaplMeter)
 
 
-def test_auto_on_the_cpu_without_rapl_estimates_and_says_so(tmp_path: Path) -> None:
-    meter = open_meter("auto", "cpu", watts_per_core=7, powercap=tmp_path)
+def test_auto_on_the_cpu_without_rapl_estimates_and_says_so() -> None:
+    meter = open_meter("auto", "cpu", watts_per_core=7)
     assert isinstance(meter, EstimateMeter)
     assert meter.describe() == "estimate: CPU seconds of this process x 7 W per core"
 
@@ -72,13 +89,14 @@ def test_none_is_no_meter() -> None:
     ],
 )
 def test_a_meter_asked_for_by_name_that_cannot_be_had_is_an_error(
-    kind: str, device: str, message: str, tmp_path: Path
+    kind: str, device: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_device(device: str) -> str:
         raise MeterError(f"torch has no device {device}")
 
+    monkeypatch.setattr("pipeline.energy.nvml._torch_uuid", no_device)
     with pytest.raises(UsageError) as error:
-        open_meter(kind, device, nvml=FakeNvml(), uuid_of=no_device, powercap=tmp_path)
+        open_meter(kind, device)
     assert str(error.value).startswith(message)
 
 

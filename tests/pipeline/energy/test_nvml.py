@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.energy import Ledger, MeterError, NvmlMeter, ReadError, open_nvml
+from pipeline.energy import Ledger, MeterError, MeterOptions, NvmlMeter, ReadError, open_nvml
 from tests.pipeline.energy.fake_nvml import FakeNvml
 
 
@@ -18,8 +18,12 @@ def opened() -> Iterator[list[NvmlMeter]]:
         meter.close()
 
 
+def options(gpu: FakeNvml) -> MeterOptions:
+    return MeterOptions("cuda", gpu.uuid)
+
+
 def meter_of(gpu: FakeNvml, opened: list[NvmlMeter]) -> NvmlMeter:
-    meter = open_nvml("cuda", nvml=gpu, uuid_of=lambda _: gpu.uuid, clock=gpu.clock)
+    meter = open_nvml(options(gpu), nvml=gpu, clock=gpu.clock)
     opened.append(meter)
     return meter
 
@@ -67,7 +71,7 @@ def test_users_that_read_together_cost_one_counter_read(opened: list[NvmlMeter])
 def test_a_card_split_by_mig_gives_no_figure_and_says_why() -> None:
     gpu = FakeNvml(mig=1)
     with pytest.raises(MeterError, match="is split by MIG and its counter covers all instances"):
-        open_nvml("cuda", nvml=gpu, uuid_of=lambda _: gpu.uuid)
+        open_nvml(options(gpu), nvml=gpu)
     assert gpu.initialised == 0
 
 
@@ -78,19 +82,19 @@ def test_a_card_with_mig_switched_off_is_metered(opened: list[NvmlMeter]) -> Non
 def test_a_card_without_a_counter_gives_no_figure_and_says_why() -> None:
     gpu = FakeNvml(counter=False)
     with pytest.raises(MeterError, match=r"no readable energy counter .*Not Supported.*: Volta or later"):
-        open_nvml("cuda", nvml=gpu, uuid_of=lambda _: gpu.uuid)
+        open_nvml(options(gpu), nvml=gpu)
     assert gpu.initialised == 0
 
 
 def test_a_machine_without_the_driver_says_what_to_install() -> None:
     gpu = FakeNvml(init_error="NVML Shared Library Not Found")
     with pytest.raises(MeterError, match=r"NVML cannot be loaded \(NVML Shared Library Not Found\): install"):
-        open_nvml("cuda", nvml=gpu, uuid_of=lambda _: gpu.uuid)
+        open_nvml(options(gpu), nvml=gpu)
 
 
 def test_a_device_torch_does_not_have_is_named() -> None:
     with pytest.raises(MeterError, match="torch has no device cuda:7"):
-        open_nvml("cuda:7", nvml=FakeNvml())
+        open_nvml(MeterOptions("cuda:7"), nvml=FakeNvml())
 
 
 @pytest.mark.parametrize(
@@ -114,6 +118,17 @@ def test_in_a_container_that_shows_host_process_ids_one_of_them_is_this_process(
     assert meter_of(FakeNvml(pids=[nowhere]), opened).reason is None
     two = FakeNvml(pids=[nowhere, nowhere + 1])
     assert meter_of(two, opened).reason == "the GPU is shared with 1 other process"
+
+
+@pytest.mark.parametrize("namespace", ["own", "host"])
+def test_the_replicas_of_a_gpu_are_no_strangers_to_its_meter(namespace: str, opened: list[NvmlMeter]) -> None:
+    nowhere = 2**22 + 1
+    ours = {nowhere, nowhere + 1}
+    shown = ours if namespace == "own" else {nowhere + 2, nowhere + 3}
+    gpu = FakeNvml(pids=[*shown, 1])
+    meter = open_nvml(MeterOptions("cuda", gpu.uuid, ours=lambda: ours), nvml=gpu, clock=gpu.clock)
+    opened.append(meter)
+    assert meter.reason == "the GPU is shared with 1 other process"
 
 
 def test_a_process_that_joins_later_is_noticed(opened: list[NvmlMeter]) -> None:

@@ -40,7 +40,7 @@ class Machine:
         energy.write_text(str(int(energy.read_text()) + int(self.idle_watts * seconds * 1e6)))
 
     def open(self) -> RaplMeter:
-        return open_rapl(self.root, self.clock, self.sleep)
+        return open_rapl(powercap=self.root, clock=self.clock, sleep=self.sleep)
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_power_limits_bound_what_the_packages_can_draw(machine: Machine) -> None
 
 def test_a_machine_without_rapl_says_so(tmp_path: Path) -> None:
     with pytest.raises(MeterError, match=r"no RAPL counter under .*, as in most virtual machines"):
-        open_rapl(tmp_path)
+        open_rapl(powercap=tmp_path)
 
 
 @contextmanager

@@ -16,13 +16,13 @@ from tests.workers.telemetry.exposition import samples_of, value
 from vocab.connection import RedisClient, connect
 from workers.access.tokens import add_token
 from workers.contract.keys import StreamKeys
-from workers.contract.sink_specs import JsonlSettings
+from workers.contract.sink_offsets import Place, Places
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_status import STATES, to_fields
 from workers.contract.stream_store import StreamStore
 from workers.gateway.metrics import ServiceCollector, look
 from workers.settings.schema import ServiceSettings
-from workers.sinks.place import Place, Places
+from workers.sinks.jsonl import JsonlSettings
 from workers.telemetry.metrics import REASONS, SERVICE
 
 _SECRET = "hunter2"

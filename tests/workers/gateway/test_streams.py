@@ -96,6 +96,37 @@ def test_credentials_are_kept_for_the_reader_and_shown_to_nobody(api: Api, redis
     assert (kept.source, kept.sinks[0].authorization.get_secret_value()) == (source, SECRET)
 
 
+def test_a_sink_is_a_text_or_an_object_and_credentials_in_either_are_shown_to_nobody(
+    api: Api, redis: Server
+) -> None:
+    text = f"https://me:{SECRET}@8.8.8.8/hook?token={SECRET}"
+    api.add(name="gate", sinks=[text, {"kind": "webhook", "url": text, "name": "other"}, text])
+    answer = api.http.get("/v1/streams/gate")
+    assert SECRET not in answer.text
+    shown = [(sink["name"], sink["kind"], sink["to"]) for sink in answer.json()["sinks"]]
+    to = "https://***@8.8.8.8/hook?token=***"
+    assert shown == [(name, "webhook", to) for name in ("webhook", "other", "webhook-2")]
+    kept = StreamStore(connect(redis.url)).get("gate").sinks
+    assert [sink.url.get_secret_value() for sink in kept] == [text] * 3
+
+
+def test_a_text_of_no_kind_of_sink_is_refused_with_the_kinds_there_are(api: Api) -> None:
+    text = f"pigeon://me:{SECRET}@loft/"
+    answer = api.http.post("/v1/streams", json={"source": "sample:bikes", "sinks": [text]})
+    assert (answer.status_code, SECRET in answer.text) == (422, False)
+    (wrong,) = answer.json()["errors"]
+    assert wrong["field"] == "body.sinks"
+    assert "results cannot go to pigeon://" in wrong["reason"]
+    assert "http(s)://host/path, mqtt(s)://host/topic or kafka://host/topic" in wrong["reason"]
+
+
+def test_openapi_shows_a_sink_as_text_and_as_object(api: Api) -> None:
+    schemas = api.http.get("/openapi.json").json()["components"]["schemas"]
+    text, one_of = schemas["NewStream"]["properties"]["sinks"]["items"]["anyOf"]
+    assert text == {"type": "string"}
+    assert set(one_of["discriminator"]["mapping"]) == {"jsonl", "webhook", "mqtt", "kafka"}
+
+
 def test_a_sink_that_the_service_may_not_deliver_to_is_refused(api: Api) -> None:
     sinks = [{"kind": "webhook", "url": "http://169.254.169.254/"}]
     refused = api.http.post("/v1/streams", json={"source": "sample:bikes", "sinks": sinks})

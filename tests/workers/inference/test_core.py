@@ -37,7 +37,7 @@ WHERE = {"replica": "r1", "node": "n1", "pid": 1}
 T = TypeVar("T")
 
 
-def no_exchange(_uuid: str | None) -> Callable[[Sequence[MeteredSpan]], Figures]:
+def no_exchange(_method: str, _device_id: str | None) -> Callable[[Sequence[MeteredSpan]], Figures]:
     raise AssertionError("an estimate needs no shared ledger")
 
 

@@ -119,9 +119,7 @@ def test_a_single_image_and_a_model_can_be_asked_about(handle: DeploymentHandle)
 
 def test_replicas_share_one_ledger_per_device_and_get_over_its_loss(cluster: None) -> None:  # noqa: ARG001
     node = ray.get_runtime_context().get_node_id()
-    first, second = (
-        shared_exchange("GPU-0", node, name, lambda _uuid, _ours: Steady()) for name in ("a", "b")
-    )
+    first, second = (shared_exchange("rapl", "GPU-0", node, name, lambda *_: Steady()) for name in ("a", "b"))
     exchange_until_known(first, "x")
     exchange_until_known(second, "y")
     actor = ray.get_actor(f"vwt-energy-{node}-GPU-0", namespace="vwt")

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from queue import Queue
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from pipeline.energy import NoMeter, open_nvml
+from pipeline.energy import MeterOptions, NoMeter, open_nvml
 from pipeline.results import Energy, FrameResult, Prediction
 from tests.pipeline.energy.fake_nvml import FakeNvml
 from tests.vocab.servers import Server
@@ -20,7 +18,6 @@ from tests.workers.inference.examples import batch
 from vocab.connection import connect
 from workers.contract.keys import StreamKeys
 from workers.contract.stream_store import StreamStore
-from workers.inference.device_ledger import ReplicasAreOurs
 from workers.inference.metering import LATER, DeviceLedger, Figures, MeteredSpan, OwnMetering, SharedMetering
 from workers.inference.record import StreamRecord
 
@@ -34,7 +31,7 @@ def gpu() -> FakeNvml:
 
 @pytest.fixture
 def ledger(gpu: FakeNvml) -> Iterator[DeviceLedger]:
-    meter = open_nvml("cuda", nvml=gpu, uuid_of=lambda _: gpu.uuid, clock=gpu.clock)
+    meter = open_nvml(MeterOptions("cuda", gpu.uuid), nvml=gpu, clock=gpu.clock)
     yield DeviceLedger(meter, gpu.clock)
     meter.close()
 
@@ -161,17 +158,6 @@ def test_without_a_meter_every_figure_is_null_with_the_reason_at_once() -> None:
     assert (energy.joules, energy.method, energy.reason) == (None, "none", "there is none here")
     assert not metering.later
     metering.close()
-
-
-@pytest.mark.parametrize("namespace", ["own", "host"])
-def test_the_replicas_of_a_gpu_are_no_strangers_to_its_meter(namespace: str) -> None:
-    gpu = FakeNvml()
-    ours = {1000001, 1000002}
-    shown = ours if namespace == "own" else {4000001, 4000002}
-    gpu.pids = [*shown, 5000001]
-    (me, *others) = ReplicasAreOurs(gpu, lambda: ours).nvmlDeviceGetComputeRunningProcesses("handle")
-    assert me == SimpleNamespace(pid=os.getpid())
-    assert len(others) == 1
 
 
 def late_result(frame: int) -> FrameResult:

@@ -53,6 +53,12 @@ def test_a_file_may_be_toml_yaml_or_json(config, name, text):
     assert load_settings(config(text, name), {}).access.allow_hosts == ["camera"]
 
 
+def test_a_meter_that_is_not_in_the_registry_is_refused_with_those_that_are(config):
+    assert load_settings(config('[inference]\nmeter = "rapl"\n'), {}).inference.meter == "rapl"
+    with pytest.raises(UsageError, match=r"no meter 'sundial': choose one of auto, nvml, rapl, .*none"):
+        load_settings(config('[inference]\nmeter = "sundial"\n'), {})
+
+
 def test_an_empty_file_changes_nothing(config):
     assert load_settings(config("", "vwt.yaml"), {}) == ServiceSettings()
 

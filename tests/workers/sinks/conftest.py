@@ -12,9 +12,10 @@ from tests.vocab.servers import Server, eventually
 from tests.workers.sinks.receiver import Receiver
 from vocab.connection import RedisClient
 from workers.contract.result_log import ResultLog
+from workers.contract.sink_offsets import sink_status
 from workers.contract.stream_spec import StreamSpec
+from workers.ingest.deliveries import StreamDeliveries
 from workers.settings.schema import ServiceSettings
-from workers.sinks import StreamDeliveries, sink_status
 
 __all__ = ["client"]
 

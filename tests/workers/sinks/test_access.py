@@ -8,12 +8,12 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import UsageError
-from workers.contract.sink_specs import SinkSettings
 from workers.contract.stream_spec import StreamSettings, StreamSpec
 from workers.settings.schema import AccessSettings
-from workers.sinks import check_sinks
+from workers.sinks.mqtt import MqttSettings
+from workers.sinks.parsing import AnySink
 
-SINK: TypeAdapter[Any] = TypeAdapter(SinkSettings)
+SINK: TypeAdapter[Any] = TypeAdapter(AnySink)
 SECRET = [
     {"kind": "webhook", "url": "https://me:hidden@hooks.example/x", "authorization": "Bearer hidden"},
     {"kind": "mqtt", "url": "mqtts://me:hidden@broker.example/site/gate"},
@@ -21,7 +21,7 @@ SECRET = [
 
 
 def _check(sink: dict[str, Any], **access: Any) -> None:
-    check_sinks([SINK.validate_python(sink)], AccessSettings(**access))
+    SINK.validate_python(sink).check(AccessSettings(**access))
 
 
 def test_a_file_is_written_only_inside_an_allowed_folder(tmp_path: Path) -> None:
@@ -91,11 +91,55 @@ def test_what_cannot_be_a_sink_is_refused_by_name(sink: dict[str, str], why: str
     assert all("hid" not in item["msg"] for item in error.value.errors())
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/a.jsonl", ("jsonl", "/a.jsonl")),
+        ("http://hooks.example/x", ("webhook", "http://hooks.example/x")),
+        ("https://me:hidden@hooks.example/x", ("webhook", "https://***@hooks.example/x")),
+        ("mqtts://me:hidden@broker.example/t", ("mqtt", "mqtts://***@broker.example/t")),
+        ("kafka://broker.example/t", ("kafka", "kafka://broker.example/t")),
+    ],
+)
+def test_a_text_stands_for_a_sink_by_its_scheme(text: str, shown: tuple[str, str]) -> None:
+    (sink,) = StreamSettings.model_validate({"sinks": [text]}).sinks
+    assert (sink.kind, sink.display) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            "pigeon://me:hidden@loft",
+            "results cannot go to pigeon://; a sink is the full path of a .jsonl file",
+        ),
+        ("/hidden.mp4", r"must end in \.jsonl"),
+        ("mqtt://me:hidden@host", "must read mqtt://host/topic"),
+        ("http://[hidden/x", "no URL"),
+    ],
+)
+def test_a_text_that_stands_for_no_sink_is_refused_without_its_secrets(text: str, why: str) -> None:
+    with pytest.raises(ValidationError, match=why) as error:
+        StreamSettings.model_validate({"sinks": [text]})
+    assert all("hid" not in item["msg"] for item in error.value.errors())
+
+
 def test_two_sinks_of_one_name_are_refused() -> None:
     one = {"kind": "jsonl", "path": "/a.jsonl"}
     with pytest.raises(ValidationError, match="two sinks are called 'jsonl'; give one another name"):
         StreamSettings.model_validate({"sinks": [one, one]})
     StreamSettings.model_validate({"sinks": [one, one | {"name": "second"}]})
+
+
+def test_texts_of_one_kind_get_names_of_their_own() -> None:
+    sinks = StreamSettings.model_validate({"sinks": ["/a.jsonl", "/b.jsonl", "http://host/"]}).sinks
+    assert [sink.key for sink in sinks] == ["jsonl", "jsonl-2", "webhook"]
+
+
+def test_a_sink_without_its_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MqttSettings, "library", "no_such_package.client")
+    with pytest.raises(UsageError, match=r"mqtt sinks need .*: pip install 'vwt-stream\[mqtt\]' there"):
+        _check({"kind": "mqtt", "url": "mqtt://host/topic"}, allow_hosts=["*"])
 
 
 def test_credentials_of_sinks_are_kept_in_redis_and_shown_nowhere() -> None:

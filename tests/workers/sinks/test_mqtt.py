@@ -13,8 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from tests.vocab.servers import eventually
 from tests.workers.sinks.brokers import Mosquitto
 from tests.workers.sinks.conftest import Bench
-from workers.contract.sink_specs import MqttSettings
-from workers.sinks.mqtt import MqttTopic
+from workers.sinks.mqtt import MqttSettings, MqttTopic
 from workers.sinks.sink import SinkError
 
 

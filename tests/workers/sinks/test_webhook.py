@@ -5,9 +5,8 @@ import pytest
 from tests.vocab.servers import eventually
 from tests.workers.sinks.conftest import Bench
 from tests.workers.sinks.receiver import Receiver
-from workers.contract.sink_specs import WebhookSettings
 from workers.sinks.sink import SinkError
-from workers.sinks.webhook import Webhook
+from workers.sinks.webhook import Webhook, WebhookSettings
 
 
 def _sink(port: int, login: str = "") -> dict[str, str]:

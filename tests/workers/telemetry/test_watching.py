@@ -16,11 +16,11 @@ import yaml
 from pipeline.results import Energy
 from tests.pipeline.outputs.examples import a_result
 from tests.workers.telemetry.exposition import samples_of
+from workers.contract.sink_offsets import Place
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_status import StreamStatus
 from workers.gateway.metrics import Seen, ServiceCollector
 from workers.run.metrics import RunMetrics
-from workers.sinks.place import Place
 from workers.telemetry.metrics import REPLICA, RUN, SERVICE, Described
 
 _DEPLOY = Path(__file__).parents[3] / "deploy"

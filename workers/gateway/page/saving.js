@@ -6,12 +6,13 @@ import { saved } from "./streams.js";
 
 const PRICE = "vwt-price-per-kwh";
 export const JOULES_PER_KWH = 3.6e6;
-/** Where joules come from, in words. */
-export const METHODS = {
+const METHODS = {
   nvml: "measured by the GPU's counter",
   rapl: "measured by the CPU's counter, which counts every process",
   estimate: "itself an estimate from CPU time",
 };
+/** Where joules come from, in words; null where there are none. */
+export const methodOf = ({ energy_method: name }) => METHODS[name] ?? (name ? `by the meter ${name}` : null);
 
 /** What the operator pays for a kWh; 0 while not told. */
 export const priceOfKwh = () => Number(localStorage.getItem(PRICE));
@@ -31,14 +32,14 @@ export function saving() {
   const update = (view) => {
     last = view;
     const { status } = view;
-    const found = METHODS[status.energy_method] ? saved(status) : null;
+    const found = methodOf(status) ? saved(status) : null;
     panel.hidden = found === null;
     if (found === null) return;
     write(figure, `about ${joules(found.joules)}`);
     write(money, Number(price.value) > 0
       ? `worth ${number((found.joules / JOULES_PER_KWH) * Number(price.value))} at ${price.value} per kWh` : "");
     write(basis, `An estimate since the stream was added: ${percent(found.share)} of the tokens were kept at a cost of `
-      + `${joules(status.joules)} (${METHODS[status.energy_method]}), and all of them are taken to cost in proportion. `
+      + `${joules(status.joules)} (${methodOf(status)}), and all of them are taken to cost in proportion. `
       + "What a frame costs whatever its tokens makes this too high.");
   };
   price.addEventListener("input", () => {

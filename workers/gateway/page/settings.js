@@ -5,7 +5,6 @@ import { catalog } from "./tokenizers.js";
 const numbers = () => ["fps", ...catalog.options.map(({ name }) => name)];
 const CHECKS = ["loop", "realtime"];
 const TEXTS = ["tokenizer", "model", "policy"];
-const KINDS = { http: "webhook", https: "webhook", mqtt: "mqtt", mqtts: "mqtt", kafka: "kafka" };
 
 /** Fills the form with what a stream has. */
 export function fill(form, { settings, labels }) {
@@ -32,7 +31,7 @@ export function given(form, view = null) {
   if (written(labels) !== written(view?.labels ?? {})) found.labels = labels;
   if (view) return found;
   for (const name of ["source", "name"]) if (text(name)) found[name] = text(name);
-  const sinks = lines("sinks").map(sink);
+  const sinks = lines("sinks");
   if (sinks.length) found.sinks = sinks;
   return found;
 }
@@ -43,14 +42,6 @@ function label(line) {
   const at = line.indexOf("=");
   if (at < 1) throw wrong("labels", `${line}: a label is key=value`);
   return [line.slice(0, at).trim(), line.slice(at + 1).trim()];
-}
-
-function sink(line, at, all) {
-  const scheme = /^([a-z]+):\/\//.exec(line)?.[1];
-  const kind = scheme ? KINDS[scheme] : "jsonl";
-  if (!kind) throw wrong("sinks", `${scheme}:// is nowhere that results can go`);
-  const same = all.slice(0, at).filter((other) => KINDS[/^([a-z]+):\/\//.exec(other)?.[1]] === KINDS[scheme]).length;
-  return { kind, [kind === "jsonl" ? "path" : "url"]: line, ...(same ? { name: `${kind}-${same + 1}` } : {}) };
 }
 
 function wrong(field, reason) {

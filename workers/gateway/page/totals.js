@@ -2,7 +2,7 @@
 
 import { el, figures, write } from "./dom.js";
 import { joules, number, percent, UNKNOWN } from "./format.js";
-import { JOULES_PER_KWH, METHODS, priceOfKwh } from "./saving.js";
+import { JOULES_PER_KWH, methodOf, priceOfKwh } from "./saving.js";
 import { saved } from "./streams.js";
 
 const NAMES = ["Streams", "Frames/s", "Tokens kept", "Energy per frame", "Saved so far"];
@@ -18,14 +18,14 @@ export function totals() {
       const all = [...streams.all.values()];
       element.hidden = all.length === 0;
       const running = all.filter(({ status }) => status.state === "running");
-      const worthSaying = all.filter(({ status }) => METHODS[status.energy_method] && saved(status));
+      const worthSaying = all.filter(({ status }) => methodOf(status) && saved(status));
       shown.set([
         states(all), number(running.reduce((total, { status }) => total + (status.fps ?? 0), 0)),
         percent(ratio(all, "kept", "full")),
         byMethod(all, (some) => ratio(some, "joules", "metered"), joules),
         byMethod(worthSaying, (some) => some.reduce((total, { status }) => total + saved(status).joules, 0), about),
       ]);
-      const methods = [...new Set(worthSaying.map(({ status }) => METHODS[status.energy_method]))].sort().join("; ");
+      const methods = [...new Set(worthSaying.map(({ status }) => methodOf(status)))].sort().join("; ");
       write(basis, worthSaying.length ? `Tokens and energy: of the last minute. Saved: an estimate over ${worthSaying.length} of ${all.length} `
         + `streams since each was added, as if tokens alone cost energy (${methods}).` : "Tokens and energy: of the last minute.");
     },

@@ -17,11 +17,10 @@ from vocab.errors import StoreUnavailable
 from vocab.redis_errors import redis_errors
 from workers.contract.keys import StreamKeys
 from workers.contract.result_log import FencedError
-from workers.contract.sink_specs import SinkSettings
+from workers.contract.sink_offsets import Place, Places, sink_status
 from workers.contract.stream_spec import StreamSpec
 from workers.settings.schema import ServiceSettings
-from workers.sinks.opening import open_sink
-from workers.sinks.place import Place, Places, sink_status
+from workers.sinks.settings import SinkSettings
 from workers.sinks.sink import Sink
 from workers.telemetry.logs import telling
 
@@ -149,7 +148,9 @@ class _Delivery:
         if not entries or self._stopped.is_set():
             return
         if self._sink is None:
-            self._sink = open_sink(self._settings, self._stream, self._access)
+            # What the caller named may have come to lead elsewhere.
+            self._settings.check(self._access)
+            self._sink = self._settings.open(self._stream)
         self._sink.write([result for _, result in entries])
         if self._reached.error is not None:
             _log.info("%s takes results of %s again", self._settings.display, self._stream)
