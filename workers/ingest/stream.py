@@ -24,9 +24,9 @@ from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_status import StreamStatus
 from workers.contract.stream_store import StreamStore
 from workers.ingest.position import Position, resume
+from workers.ingest.replica_context import ReplicaContext
 from workers.ingest.round import Round
 from workers.ingest.sender import LOOK_UP_S, Answer, RewindError, Sender, Stopped, one_line, pending
-from workers.ingest.surroundings import Surroundings
 from workers.ingest.telling import Teller
 from workers.sinks import StreamDeliveries
 from workers.telemetry.logs import telling
@@ -58,7 +58,7 @@ class StreamRun:
         spec: of the stream.
         token: fencing token of its lease.
         status: what is known of it, read after the lease was taken.
-        around: what it needs.
+        context: what it needs.
         threads: of its decoder.
 
     Attributes:
@@ -68,17 +68,17 @@ class StreamRun:
     """
 
     def __init__(
-        self, spec: StreamSpec, token: int, status: StreamStatus, around: Surroundings, threads: int = 1
+        self, spec: StreamSpec, token: int, status: StreamStatus, context: ReplicaContext, threads: int = 1
     ) -> None:
         self.spec = spec
         self.outcome: Outcome | None = None
-        self._around = around
+        self._context = context
         self._status = status
         self._threads = threads
-        self._log = ResultLog(around.client, spec.id, around.settings.kept_results)
-        taken_over = status.ingest is not None and status.ingest != around.where
+        self._log = ResultLog(context.client, spec.id, context.settings.kept_results)
+        taken_over = status.ingest is not None and status.ingest != context.where
         self._restarts = status.restarts + taken_over
-        facts = {"revision": spec.revision, "ingest": around.where, "restarts": self._restarts}
+        facts = {"revision": spec.revision, "ingest": context.where, "restarts": self._restarts}
         self.teller = Teller(self._log, token, facts)
         self._stopped = threading.Event()
         self._token = token
@@ -92,14 +92,14 @@ class StreamRun:
         # What the source says of its own end.
         self._flaw: str | None = None
         self._sender = Sender(
-            lambda batch: around.infer(spec.id, batch),
+            lambda batch: context.infer(spec.id, batch),
             self._log,
-            around.settings.ingest.in_flight,
+            context.settings.ingest.in_flight,
             self._stopped,
             self._renewed,
-            around.metrics.answered,
+            context.metrics.answered,
         )
-        self._deliveries = StreamDeliveries(around.settings, around.client, spec, lambda: self._token)
+        self._deliveries = StreamDeliveries(context.settings, context.client, spec, lambda: self._token)
         self._thread = threading.Thread(target=self._run, name=f"vwt-stream-{spec.id}", daemon=True)
         self._thread.start()
 
@@ -186,7 +186,7 @@ class StreamRun:
         self.teller.frame = next_frame
         self.teller.tell("starting")
         self._deliveries.start()
-        model: ModelFacts = self._waited(self._around.describe(self.spec.model))
+        model: ModelFacts = self._waited(self._context.describe(self.spec.model))
         self._tokens = _tokens(self.spec, model)
         source = self._open()
         info = source.info
@@ -229,7 +229,7 @@ class StreamRun:
                     raise Stopped from None
 
     def _open(self) -> Source:
-        ingest = self._around.settings.ingest
+        ingest = self._context.settings.ingest
         options = SourceOptions(
             open_timeout_s=ingest.open_timeout_s,
             stall_timeout_s=ingest.stall_timeout_s,
@@ -238,7 +238,7 @@ class StreamRun:
             threads=self._threads,
         )
         source = open_source(
-            check_source(self.spec.source, self._around.settings.access), options, self._notice
+            check_source(self.spec.source, self._context.settings.access), options, self._notice
         )
         with self._closing:
             self._source = source
@@ -252,7 +252,7 @@ class StreamRun:
         if self._stopped.is_set():
             return
         if notice.kind == "reconnecting":
-            self._around.metrics.reconnecting()
+            self._context.metrics.reconnecting()
             self.teller.tell("reconnecting", notice.message)
         elif notice.kind == "reconnected":
             self.teller.tell("running")
@@ -267,7 +267,7 @@ class StreamRun:
         Returns:
             Where the next round begins.
         """
-        most = self._around.settings.ingest.micro_batch
+        most = self._context.settings.ingest.micro_batch
         present = Round(self.spec, source, model.input, position, most, self._missed)
         try:
             while True:
@@ -292,8 +292,8 @@ class StreamRun:
         facts = present.facts(frames)
         images = np.stack([frame.image for frame in frames])
         durable = {} if present.live else present.position.status(self.spec)
-        self._around.metrics.decoded(sum(frame.decode_ms for frame in frames) / len(frames) / 1000)
-        tracing = self._around.tracing
+        self._context.metrics.decoded(sum(frame.decode_ms for frame in frames) / len(frames) / 1000)
+        tracing = self._context.tracing
         trace = None if tracing is None else tracing.message(self.spec.id, first, frames, settings)
         carrier = None if trace is None else trace.carrier
         batch = FrameBatch(self.spec.id, self._token, first, images, facts, settings, durable, carrier)
@@ -305,7 +305,7 @@ class StreamRun:
         if not self._missed:
             return {}
         try:
-            told = StreamStore(self._around.client).status(self.spec.id).dropped
+            told = StreamStore(self._context.client).status(self.spec.id).dropped
         except StoreUnavailable:
             return {}
         return {"dropped": dict(Counter(told) + self._missed)}
@@ -314,7 +314,7 @@ class StreamRun:
         """Waits until the supervisor has seen whether a refused token means that the lease is lost."""
         with self._renewal:
             self._renewal.wait_for(
-                lambda: self._token > token or self._stopped.is_set(), self._around.settings.ingest.lease_s
+                lambda: self._token > token or self._stopped.is_set(), self._context.settings.ingest.lease_s
             )
             return self._token if self._token > token else None
 

@@ -18,8 +18,8 @@ from workers.contract.keys import ROOM, StreamKeys
 from workers.contract.result_log import ResultLog
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamExistsError, StreamStore
+from workers.ingest.replica_context import ReplicaContext
 from workers.ingest.stream import StreamRun
-from workers.ingest.surroundings import Surroundings
 from workers.ingest.telling import Teller
 from workers.ingest.unread import Unread, look
 
@@ -50,15 +50,15 @@ class Supervisor:
     """Looks at all streams every `poll_s` seconds, in a thread of its own, and reads some of them.
 
     Args:
-        around: what the streams of this replica need.
+        context: what the streams of this replica need.
     """
 
-    def __init__(self, around: Surroundings) -> None:
-        self._around = around
-        self._settings = around.settings.ingest
-        self._metrics = around.metrics
-        self._client = around.client
-        self._store = StreamStore(around.client)
+    def __init__(self, context: ReplicaContext) -> None:
+        self._context = context
+        self._settings = context.settings.ingest
+        self._metrics = context.metrics
+        self._client = context.client
+        self._store = StreamStore(context.client)
         self._held: dict[str, _Held] = {}
         self._unread = Unread()
         self._wanted = 0
@@ -242,7 +242,7 @@ class Supervisor:
             self._client,
             StreamKeys(spec.id),
             self._settings.lease_s,
-            owner=str(self._around.where["replica"]),
+            owner=str(self._context.where["replica"]),
         )
         token = lease.acquire()
         if token is None:
@@ -250,7 +250,7 @@ class Supervisor:
         status = self._store.status(spec.id)
         # The streams share the cores among them.
         threads = max((os.cpu_count() or 1) // (len(self._held) + 1), 1)
-        self._held[spec.id] = _Held(lease, StreamRun(spec, token, status, self._around, threads), failures)
+        self._held[spec.id] = _Held(lease, StreamRun(spec, token, status, self._context, threads), failures)
         return True
 
     def _claim(self) -> None:
@@ -290,7 +290,7 @@ class Supervisor:
         lease = RedisLease(self._client, StreamKeys(spec.id), self._settings.lease_s)
         token = lease.acquire()
         if token is not None:
-            log = ResultLog(self._client, spec.id, self._around.settings.kept_results)
+            log = ResultLog(self._client, spec.id, self._context.settings.kept_results)
             Teller(log, token, {"revision": spec.revision, "ingest": None}).tell("paused")
             lease.release()
 

@@ -23,7 +23,7 @@ def run(client, inference):
     def start(spec, replica="one", **ingest):
         token = RedisLease(client, StreamKeys(spec.id)).acquire()
         status = StreamStore(client).status(spec.id)
-        runs.append(StreamRun(spec, token, status, inference.around(replica, **ingest)))
+        runs.append(StreamRun(spec, token, status, inference.context(replica, **ingest)))
         return runs[-1]
 
     yield start

@@ -19,8 +19,8 @@ from workers.contract.messages import FrameBatch
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamStore
 from workers.inference.core import InferenceCore
+from workers.ingest.replica_context import ReplicaContext
 from workers.ingest.stream import StreamRun
-from workers.ingest.surroundings import Surroundings
 from workers.settings.loading import load_settings
 from workers.settings.schema import ServiceSettings, TraceSettings
 from workers.telemetry.opening import open_tracing
@@ -60,8 +60,10 @@ class Service:
         """Reads a file to that end."""
         spec = StreamSpec(id="cam", source=str(source), model="null", tokenizer="full")
         token = RedisLease(self.client, StreamKeys("cam")).acquire()
-        around = Surroundings(self.settings, self.client, self._infer, self._describe, WHERE, self._tracing)
-        run = StreamRun(spec, token, StreamStore(self.client).status("cam"), around)
+        context = ReplicaContext(
+            self.settings, self.client, self._infer, self._describe, WHERE, self._tracing
+        )
+        run = StreamRun(spec, token, StreamStore(self.client).status("cam"), context)
         run.join(60)
         assert run.outcome is not None
         assert run.outcome.kind == end
