@@ -66,7 +66,7 @@ class Actor(Writer):
     def say(self, state: str, reason: str | None) -> None:
         """Changes the state, as a worker does when its source breaks."""
         fields = {"state": state, "reason": reason, "since": time.time()}
-        self.log.tell(self.token, fields, json.dumps(fields))
+        self.log.set_status(self.token, fields, json.dumps(fields))
 
     def play(self) -> None:
         """Goes on giving results, until `rest`."""

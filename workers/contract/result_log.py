@@ -38,7 +38,7 @@ end
 return next_frame
 """
 )
-_TELL = (
+_SET_STATUS = (
     FENCE
     + """
 for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
@@ -96,7 +96,7 @@ class ResultLog:
         arguments = (token, self._kept, first, len(results), *results, *fields)
         return int(self._run(f"write results of {self._keys.stream}", _APPEND, keys, arguments))
 
-    def tell(self, token: int, status: Mapping[str, Any], event: str | None = None) -> None:
+    def set_status(self, token: int, status: Mapping[str, Any], event: str | None = None) -> None:
         """Changes fields of the stream's status; with `event` (JSON) clients are told.
 
         Raises:
@@ -106,7 +106,7 @@ class ResultLog:
         keys = (self._keys.last, self._keys.state, self._keys.events)
         self._run(
             f"write the state of {self._keys.stream}",
-            _TELL,
+            _SET_STATUS,
             keys,
             (token, _KEPT_EVENTS, event or "", *fields),
         )

@@ -134,7 +134,7 @@ class StreamRecord:
                 _trim(self._early)
         if self._unsent:
             # Fenced, so that nothing is written for a stream that was removed meanwhile.
-            self._log.tell(self.token, self._sums.energy_fields())
+            self._log.set_status(self.token, self._sums.energy_fields())
             self._log.settle(list(self._unsent))
             self._unsent.clear()
 

@@ -27,7 +27,7 @@ from workers.ingest.position import Position, resume
 from workers.ingest.replica_context import ReplicaContext
 from workers.ingest.round import Round
 from workers.ingest.sender import LOOK_UP_S, Answer, RewindError, Sender, Stopped, one_line, pending
-from workers.ingest.telling import Teller
+from workers.ingest.status_reporter import StatusReporter
 from workers.sinks import StreamDeliveries
 from workers.telemetry.logs import telling
 
@@ -63,7 +63,7 @@ class StreamRun:
 
     Attributes:
         spec: as given.
-        teller: says what it is doing.
+        reporter: says what it is doing.
         outcome: how it ended; None while it runs and when it was stopped.
     """
 
@@ -79,7 +79,7 @@ class StreamRun:
         taken_over = status.ingest is not None and status.ingest != context.where
         self._restarts = status.restarts + taken_over
         facts = {"revision": spec.revision, "ingest": context.where, "restarts": self._restarts}
-        self.teller = Teller(self._log, token, facts)
+        self.reporter = StatusReporter(self._log, token, facts)
         self._stopped = threading.Event()
         self._token = token
         self._renewal = threading.Condition()
@@ -115,7 +115,7 @@ class StreamRun:
 
     def go_on(self, token: int) -> None:
         """Uses a new token of the same lease from now on."""
-        self.teller.renewed(token)
+        self.reporter.renew(token)
         with self._renewal:
             self._token = token
             self._renewal.notify_all()
@@ -135,7 +135,7 @@ class StreamRun:
             StoreUnavailable: Redis cannot do it now.
         """
         reason = "its reader stopped; waiting for another one"
-        self.teller.last_words("starting", reason, ingest=None, restarts=self._restarts + 1)
+        self.reporter.report_last("starting", reason, ingest=None, restarts=self._restarts + 1)
 
     def join(self, timeout_s: float) -> None:
         """Waits for the thread to end."""
@@ -151,7 +151,7 @@ class StreamRun:
         except Stopped:
             return
         except FencedError:
-            self.teller.silence()
+            self.reporter.mute()
             outcome = Outcome("lost")
         except RewindError as error:
             _log.warning("%s: %s; reading it again from there", self.spec.id, error)
@@ -178,19 +178,20 @@ class StreamRun:
         final = isinstance(error, (SourceError, UsageError)) and not remote
         if not isinstance(error, VwtError):
             _log.warning("%s stopped where nobody expected it", self.spec.id, exc_info=error)
-        self.teller.tell("failed", one_line(error), **({"ingest": None} if final else {}), **self._dropped())
+        facts = self._dropped() | ({"ingest": None} if final else {})
+        self.reporter.report("failed", one_line(error), **facts)
         return Outcome("failed" if final else "retry", self._sender.progressed)
 
     def _attempt(self) -> Outcome:
         next_frame = self._log.next_frame()
-        self.teller.frame = next_frame
-        self.teller.tell("starting")
+        self.reporter.frame = next_frame
+        self.reporter.report("starting")
         self._deliveries.start()
         model: ModelFacts = self._waited(self._context.describe(self.spec.model))
         self._tokens = _tokens(self.spec, model)
         source = self._open()
         info = source.info
-        self.teller.tell(
+        self.reporter.report(
             "running",
             live=info.live,
             width=info.width,
@@ -205,14 +206,14 @@ class StreamRun:
             source = self._open()
         self._sender.drain()
         self._deliver_rest()
-        self.teller.tell("ended", self._flaw, ingest=None, **self._dropped())
+        self.reporter.report("ended", self._flaw, ingest=None, **self._dropped())
         return Outcome("ended", self._sender.progressed)
 
     def _deliver_rest(self) -> None:
         """Waits until the sinks have everything: nobody looks after a stream that has ended."""
         if self._deliveries.caught_up():
             return
-        self.teller.tell("running", "delivering the rest to its sinks")
+        self.reporter.report("running", "delivering the rest to its sinks")
         while not self._deliveries.caught_up():
             if self._stopped.wait(LOOK_UP_S):
                 raise Stopped
@@ -253,9 +254,9 @@ class StreamRun:
             return
         if notice.kind == "reconnecting":
             self._context.metrics.reconnecting()
-            self.teller.tell("reconnecting", notice.message)
+            self.reporter.report("reconnecting", notice.message)
         elif notice.kind == "reconnected":
-            self.teller.tell("running")
+            self.reporter.report("running")
         elif notice.kind in ("truncated", "ended"):
             self._flaw = redact(notice.message)
         else:
@@ -298,7 +299,7 @@ class StreamRun:
         carrier = None if trace is None else trace.carrier
         batch = FrameBatch(self.spec.id, self._token, first, images, facts, settings, durable, carrier)
         self._sender.send(batch, trace)
-        self.teller.frame = present.position.next_frame
+        self.reporter.frame = present.position.next_frame
 
     def _dropped(self) -> dict[str, Any]:
         """The field of the status where drops are left that no result tells of; nothing is under way then."""

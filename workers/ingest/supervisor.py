@@ -19,8 +19,8 @@ from workers.contract.result_log import ResultLog
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamExistsError, StreamStore
 from workers.ingest.replica_context import ReplicaContext
+from workers.ingest.status_reporter import StatusReporter
 from workers.ingest.stream import StreamRun
-from workers.ingest.telling import Teller
 from workers.ingest.unread import Unread, look
 
 _log = logging.getLogger(__name__)
@@ -159,7 +159,7 @@ class Supervisor:
                 self._lose(held)
                 continue
             self._put_back(held.spec)
-            held.run.teller.again(token)
+            held.run.reporter.report_all(token)
             held.run.go_on(token)
         for spec in self._unread.specs:
             self._put_back(spec)
@@ -190,23 +190,23 @@ class Supervisor:
             held.lease.release()
         elif spec.paused:
             held.run.stop()
-            held.run.teller.last_words("paused", revision=spec.revision, ingest=None)
+            held.run.reporter.report_last("paused", revision=spec.revision, ingest=None)
             self._drop(held)
             held.lease.release()
         elif not _same(held.spec, spec):
             self._again(held, spec, 0)
         elif outcome is None:
-            held.run.teller.flush()
+            held.run.reporter.flush()
         elif outcome.kind == "again":
             self._again(held, spec, held.failures)
         elif outcome.kind == "retry":
-            held.run.teller.flush()
+            held.run.reporter.flush()
             self._retry(held, spec, outcome.progressed)
         elif outcome.kind == "lost":
             self._lose(held)
             held.lease.release()
         else:
-            held.run.teller.flush()
+            held.run.reporter.flush()
             self._drop(held)
             held.lease.release()
 
@@ -216,13 +216,13 @@ class Supervisor:
             held.failures = 1 if progressed else held.failures + 1
             wait_s = min(_RETRY_S * 2 ** (held.failures - 1), _LONGEST_RETRY_S)
             held.retry_at = now + wait_s
-            held.run.teller.add(retry_at=time.time() + wait_s)
+            held.run.reporter.add(retry_at=time.time() + wait_s)
         elif now >= held.retry_at:
             self._again(held, spec, held.failures)
 
     def _drop(self, held: _Held) -> None:
         """Leaves a stream and says nothing of it."""
-        held.run.teller.silence()
+        held.run.reporter.mute()
         held.run.stop()
         self._held.pop(held.spec.id, None)
 
@@ -291,7 +291,7 @@ class Supervisor:
         token = lease.acquire()
         if token is not None:
             log = ResultLog(self._client, spec.id, self._context.settings.kept_results)
-            Teller(log, token, {"revision": spec.revision, "ingest": None}).tell("paused")
+            StatusReporter(log, token, {"revision": spec.revision, "ingest": None}).report("paused")
             lease.release()
 
 

@@ -86,10 +86,10 @@ class Frames:
         self._next = self._log.append(self._token, self._next, texts, {})
 
     def tell(self, **status: Any) -> None:
-        self._log.tell(self._token, status, json.dumps({"state": "running", "reason": None, **status}))
+        self._log.set_status(self._token, status, json.dumps({"state": "running", "reason": None, **status}))
 
     def know(self, **status: Any) -> None:
-        self._log.tell(self._token, status)
+        self._log.set_status(self._token, status)
 
 
 def result(stream: str, frame: int) -> dict[str, Any]:

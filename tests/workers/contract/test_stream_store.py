@@ -97,7 +97,7 @@ def test_an_epoch_is_new_in_an_empty_redis_and_after_data_loss(client: RedisClie
 def test_the_states_of_many_come_in_order(client: RedisClient) -> None:
     store = StreamStore(client)
     store.add(GATE)
-    ResultLog(client, "yard", 100).tell(1, {"state": "failed"})
+    ResultLog(client, "yard", 100).set_status(1, {"state": "failed"})
     assert [status.state for status in store.statuses(["yard", "gate"])] == ["failed", "starting"]
 
 

@@ -118,7 +118,7 @@ class Writer:
         self.log.append(self.token, first, texts, {})
 
     def state(self, state: str) -> None:
-        self.log.tell(self.token, {"state": state}, json.dumps({"state": state, "reason": None}))
+        self.log.set_status(self.token, {"state": state}, json.dumps({"state": state, "reason": None}))
 
     def energy(self, frame: int, joules: float) -> None:
         self.log.settle([json.dumps({"frame": frame, "energy": {"joules": joules}})])

@@ -87,7 +87,7 @@ def test_a_replica_logs_json_that_says_of_which_stream_and_no_credential(service
     assert "p%40ss" not in text
     lines = [json.loads(line) for line in text.splitlines()]
     failed = next(line for line in lines if line.get("stream") == "dark" and line["level"] == "WARNING")
-    assert failed["logger"] == "workers.ingest.telling"
+    assert failed["logger"] == "workers.ingest.status_reporter"
     assert failed["message"].startswith("dark is failed: ")
     assert failed["deployment"] == "Ingest"
     assert f"_{failed['replica']}" in {log.stem[-len(failed["replica"]) - 1 :] for log in logs}

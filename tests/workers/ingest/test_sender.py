@@ -164,7 +164,7 @@ def test_lost_results_before_those_at_hand_mean_to_read_again(sender, inference,
 
 
 def test_who_was_fenced_gives_up_without_a_newer_token(sender, log, client):
-    log.tell(5, {})
+    log.set_status(5, {})
     sender.send(batch(0, token=4))
     with pytest.raises(FencedError):
         sender.drain()
@@ -172,7 +172,7 @@ def test_who_was_fenced_gives_up_without_a_newer_token(sender, log, client):
 
 
 def test_with_a_newer_token_refused_batches_are_sent_again(log, inference, stopped, client):
-    log.tell(5, {})
+    log.set_status(5, {})
     sender = Sender(lambda b: inference.infer("cam", b), log, 2, stopped, lambda _: 5)
     sender.send(batch(0, token=4))
     sender.send(batch(4, token=5))
