@@ -22,7 +22,7 @@ from workers.inference.metrics import WriteMetrics
 from workers.inference.preview import Preview
 from workers.inference.queue import Request
 from workers.inference.record import StreamRecord
-from workers.telemetry.logs import telling, trace_id
+from workers.telemetry.logs import log_context, trace_id
 
 if TYPE_CHECKING:
     from workers.telemetry.tracing import Tracing
@@ -81,7 +81,7 @@ class ResultWriter:
         self._lanes.close()
 
     def _write(self, batch: FrameBatch, request: Request) -> None:
-        with telling(batch.stream, trace_id(batch.trace)):
+        with log_context(batch.stream, trace_id(batch.trace)):
             self._append(batch, request)
 
     def _append(self, batch: FrameBatch, request: Request) -> None:

@@ -29,7 +29,7 @@ from workers.ingest.round import Round
 from workers.ingest.sender import LOOK_UP_S, Answer, RewindError, Sender, Stopped, one_line, pending
 from workers.ingest.status_reporter import StatusReporter
 from workers.sinks import StreamDeliveries
-from workers.telemetry.logs import telling
+from workers.telemetry.logs import log_context
 
 _log = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ class StreamRun:
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        with telling(self.spec.id):
+        with log_context(self.spec.id):
             self._read()
 
     def _read(self) -> None:

@@ -23,7 +23,7 @@ from workers.settings.schema import ServiceSettings
 from workers.sinks.opening import open_sink
 from workers.sinks.place import Place, Places, sink_status
 from workers.sinks.sink import Sink
-from workers.telemetry.logs import telling
+from workers.telemetry.logs import log_context
 
 _log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class _Delivery:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        with telling(self._stream):
+        with log_context(self._stream):
             self._deliver()
 
     def _deliver(self) -> None:
