@@ -16,7 +16,7 @@ from vocab.errors import StoreUnavailable
 from workers.contract.messages import BatchDone, FrameBatch
 from workers.contract.result_log import FencedError
 from workers.inference.failures import plain_error
-from workers.inference.lanes import Lanes
+from workers.inference.keyed_executor import KeyedExecutor
 from workers.inference.metering import Figures
 from workers.inference.metrics import WriteMetrics
 from workers.inference.preview import Preview
@@ -58,14 +58,14 @@ class ResultWriter:
         self._later = later
         self._tracing = tracing
         self._metrics = WriteMetrics()
-        self._lanes = Lanes(_THREADS, "vwt-results")
+        self._executor = KeyedExecutor(_THREADS, "vwt-results")
         self._records: dict[str, StreamRecord] = {}
         self._previews: dict[str, Preview] = {}
         self._swept_at = time.monotonic()
 
     def write(self, batch: FrameBatch, request: Request) -> None:
         """Queues the results of a request that ran; its future gets `BatchDone` once they are durable."""
-        self._lanes.submit(batch.stream, partial(self._write, batch, request))
+        self._executor.submit(batch.stream, partial(self._write, batch, request))
 
     def settle(self, figures: Figures) -> None:
         """Queues energies that became known later; keys are (stream, frame)."""
@@ -74,11 +74,11 @@ class ResultWriter:
             assert isinstance(key, tuple)
             streams.setdefault(key[0], []).append((key[1], energy))
         for stream, settled in streams.items():
-            self._lanes.submit(stream, partial(self._settle, stream, settled))
+            self._executor.submit(stream, partial(self._settle, stream, settled))
 
     def close(self) -> None:
         """Waits until everything is written."""
-        self._lanes.close()
+        self._executor.close()
 
     def _write(self, batch: FrameBatch, request: Request) -> None:
         with log_context(batch.stream, trace_id(batch.trace)):
@@ -155,7 +155,7 @@ class ResultWriter:
         self._swept_at = now
         for stream, record in list(self._records.items()):
             if record.used_at < now - _UNUSED_S:
-                self._lanes.submit(stream, partial(self._drop, stream, record))
+                self._executor.submit(stream, partial(self._drop, stream, record))
 
     def _drop(self, stream: str, record: StreamRecord) -> None:
         if self._records.get(stream) is record and record.used_at < time.monotonic() - _UNUSED_S:
