@@ -28,8 +28,8 @@ from workers.inference.load import Load
 from workers.inference.metering import LATER, Figures, MeteredSpan, Metering, OwnMetering, SharedMetering
 from workers.inference.models import Models
 from workers.inference.queue import Request
+from workers.inference.sequencer import Sequencer
 from workers.inference.streams import Streams
-from workers.inference.turns import Turns
 from workers.inference.writer import ResultWriter, results_of
 from workers.settings.schema import ServiceSettings
 from workers.telemetry.opening import open_tracing
@@ -40,8 +40,8 @@ T = TypeVar("T")
 OpenExchange = Callable[[str | None], Callable[[Sequence[MeteredSpan]], Figures]]
 
 _PREPARING_THREADS = 4
-# Single images: their id in results, and a name for their turns that no stream can have.
-_SINGLE, _SINGLE_TURN = "frames", "/frames"
+# Single images: their id in results, and a key of their own that no stream can have.
+_SINGLE, _SINGLE_KEY = "frames", "/frames"
 
 
 class InferenceCore:
@@ -81,7 +81,7 @@ class InferenceCore:
         self._streams = Streams(self._connected, window)
         self._batcher = Batcher(own.batch, own.batch_wait_s, self._metering.record)
         self._preparing = ThreadPoolExecutor(_PREPARING_THREADS, thread_name_prefix="vwt-prepare")
-        self._turns = Turns(lambda stream: self._aside(self._durable, stream))
+        self._sequencer = Sequencer(lambda stream: self._aside(self._durable, stream))
 
     async def infer(self, batch: FrameBatch) -> BatchDone:
         """Predicts frames of a stream; returns when their results are durable.
@@ -94,7 +94,7 @@ class InferenceCore:
             StoreUnavailable: Redis cannot take them now.
             ServiceError: the replica stops.
         """
-        async with self._turns.turn(batch.stream, batch.token, batch.first, len(batch.images)):
+        async with self._sequencer.in_order(batch.stream, batch.token, batch.first, len(batch.images)):
             engine = await self._models.get(batch.settings.model)
             request = await self._aside(self._prepare, batch, engine)
             self._batcher.submit(request)
@@ -171,19 +171,19 @@ class InferenceCore:
     def _prepare_single(self, frame: Frame, settings: TokenSettings, engine: Engine) -> Request:
         _check_size(frame.image.shape[:2], engine)
         # Its own name per settings, so that those of one caller do not replace another's.
-        name = f"{_SINGLE_TURN}/{settings}"
+        name = f"{_SINGLE_KEY}/{settings}"
         tokenizer = self._streams.get(name, settings, engine.model, sampled=False)
         return Request(
-            stream=_SINGLE_TURN,
+            stream=_SINGLE_KEY,
             engine=engine,
             frames=[frame],
-            keys=[(_SINGLE_TURN, 0)],
+            keys=[(_SINGLE_KEY, 0)],
             tokenizer=tokenizer.next,
             deliver=lambda request: request.future.set_result(_single_result(request, settings)),
         )
 
     def _settle(self, figures: Figures) -> None:
-        self._writer.settle((key, energy) for key, energy in figures if key != (_SINGLE_TURN, 0))
+        self._writer.settle((key, energy) for key, energy in figures if key != (_SINGLE_KEY, 0))
 
     def _connected(self) -> RedisClient:
         with self._connecting:
