@@ -58,11 +58,11 @@ def ping(client: RedisClient) -> None:
     Raises:
         StoreUnavailable: it does not.
     """
-    with redis_errors("use Redis", place(client)):
+    with redis_errors("use Redis", server_name(client)):
         client.ping()
 
 
-def place(client: RedisClient) -> str:
+def server_name(client: RedisClient) -> str:
     """Where a client is connected to, without credentials."""
     if isinstance(client, RedisCluster):
         nodes = sorted(client.nodes_manager.startup_nodes)

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from vocab.connection import RedisClient, place
+from vocab.connection import RedisClient, server_name
 from vocab.errors import StoreUnavailable
 from vocab.keys import ScopeKeys
 from vocab.redis_errors import raise_first, redis_errors
@@ -67,7 +67,7 @@ class RedisLease:
         self, client: RedisClient, keys: str | LeaseKeys, ttl_s: float = 15.0, owner: str = ""
     ) -> None:
         self._client: Any = client
-        self._where = place(client)
+        self._where = server_name(client)
         self._keys = ScopeKeys(keys) if isinstance(keys, str) else keys
         self._ttl_ms = int(ttl_s * 1000)
         self._holder = f"{owner}#{secrets.token_hex(8)}"
@@ -99,7 +99,7 @@ class RedisLease:
         Raises:
             StoreUnavailable: Redis cannot do it now; some may have been renewed.
         """
-        with redis_errors("renew the leases", place(client)):
+        with redis_errors("renew the leases", server_name(client)):
             pipeline: Any = client.pipeline(transaction=False)
             for lease in leases:
                 # By its name: the pipeline of a Cluster has no method for it.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vocab.connection import RedisClient, place
+from vocab.connection import RedisClient, server_name
 from vocab.coverage import Coverage
 from vocab.errors import StoreUnavailable, VocabularyError
 from vocab.keys import ScopeKeys
@@ -70,7 +70,7 @@ class RedisStore:
         unused_s: float = 7 * 86_400.0,
     ) -> None:
         self._client: Any = client
-        self._where = place(client)
+        self._where = server_name(client)
         self._keys = ScopeKeys(scope)
         self._patch_size = patch_size
         self._normalisation = normalisation

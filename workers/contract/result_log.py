@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.errors import VwtError
-from vocab.connection import RedisClient, place
+from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import raise_first, redis_errors
 from workers.contract.keys import StreamKeys
 from workers.contract.stream_status import to_fields
@@ -71,7 +71,7 @@ class ResultLog:
     def __init__(self, client: RedisClient, stream: str, kept: int) -> None:
         self.stream = stream
         self._client: Any = client
-        self._where = place(client)
+        self._where = server_name(client)
         self._keys = StreamKeys(stream)
         self._kept = kept
 

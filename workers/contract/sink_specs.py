@@ -27,7 +27,7 @@ class _Sink(BaseModel):
 
     Attributes:
         kind: which of them it is.
-        name: tells the sinks of a stream apart and keeps their place; None for the kind.
+        name: tells the sinks of a stream apart and keeps their offset; None for the kind.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

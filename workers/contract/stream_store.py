@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.errors import UsageError
-from vocab.connection import RedisClient, place
+from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import redis_errors
 from workers.contract.keys import EPOCH, STREAMS, StreamKeys
 from workers.contract.stream_spec import StreamSpec
@@ -48,7 +48,7 @@ class StreamStore:
 
     def __init__(self, client: RedisClient) -> None:
         self._client: Any = client
-        self._where = place(client)
+        self._where = server_name(client)
 
     def all(self) -> dict[str, StreamSpec]:
         """Every stream by id; what is no spec is left out."""

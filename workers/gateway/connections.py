@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from anyio import to_thread
 
-from vocab.connection import RedisClient, connect, ping, place
+from vocab.connection import RedisClient, connect, ping, server_name
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamStore
 from workers.gateway.async_redis import AsyncRedis, asynchronous
@@ -73,7 +73,7 @@ class Connections:
 
     def where(self) -> str:
         """The server without credentials; after it was reached."""
-        return place(self._connected())
+        return server_name(self._connected())
 
     async def close(self) -> None:
         """Closes them all."""

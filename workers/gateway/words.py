@@ -13,7 +13,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from pipeline.tokenizers.registry import kind_of
-from vocab.connection import RedisClient, place
+from vocab.connection import RedisClient, server_name
 from vocab.errors import VocabularyError
 from vocab.keys import ScopeKeys
 from vocab.redis_errors import redis_errors
@@ -84,7 +84,7 @@ def word_routes(settings: ServiceSettings, connections: Connections) -> APIRoute
 
 def _current(client: RedisClient, scope: str) -> int | None:
     key = ScopeKeys(scope).current
-    with redis_errors(f"look up the version {key}", place(client)):
+    with redis_errors(f"look up the version {key}", server_name(client)):
         value: Any = client.get(key)
     return None if value is None else int(value)
 

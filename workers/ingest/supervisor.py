@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from vocab.connection import place
+from vocab.connection import server_name
 from vocab.errors import StoreUnavailable
 from vocab.redis_errors import redis_errors
 from vocab.redis_lease import RedisLease
@@ -272,7 +272,7 @@ class Supervisor:
     def _share(self) -> None:
         """Evens out what was taken before there were as many replicas as now."""
         excess = len(self._held) - self._settings.streams_per_replica
-        with redis_errors("share the streams", place(self._client)):
+        with redis_errors("share the streams", server_name(self._client)):
             client: Any = self._client
             if excess < 0 and not self._unread.waiting:
                 client.set(ROOM, -excess, px=int(3000 * self._settings.poll_s))

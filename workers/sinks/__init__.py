@@ -2,6 +2,6 @@
 
 from workers.sinks.access import check_sinks
 from workers.sinks.deliveries import StreamDeliveries
-from workers.sinks.place import sink_status
+from workers.sinks.offsets import sink_status
 
 __all__ = ["StreamDeliveries", "check_sinks", "sink_status"]

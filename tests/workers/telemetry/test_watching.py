@@ -20,7 +20,7 @@ from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_status import StreamStatus
 from workers.gateway.metrics import Seen, ServiceCollector
 from workers.run.metrics import RunMetrics
-from workers.sinks.place import Place
+from workers.sinks.offsets import SinkOffset
 from workers.telemetry.metrics import REPLICA, RUN, SERVICE, Described
 
 _DEPLOY = Path(__file__).parents[3] / "deploy"
@@ -69,7 +69,7 @@ def drawn(dashboard: dict[str, Any]) -> list[str]:
 def exposed() -> set[str]:
     """Names of samples as Prometheus gets them from a stream of which everything is known."""
     spec = StreamSpec(id="gate", source="sample:bikes")
-    service = samples_of(ServiceCollector([Seen(spec, _STATUS, {"disk": Place()})]))
+    service = samples_of(ServiceCollector([Seen(spec, _STATUS, {"disk": SinkOffset()})]))
     metrics = RunMetrics("gate")
     metrics.add(a_result(energy=_ENERGY, vocab_version=1))
     run = samples_of(metrics.registry)
