@@ -11,7 +11,7 @@ from vocab.errors import StoreUnavailable
 from vocab.keys import ScopeKeys
 from vocab.redis_errors import raise_first, redis_errors
 
-# A server that lost its data counts tokens from its clock (microseconds) on, so that none comes again.
+# A server that lost its data counts fences from its clock (microseconds) on, so that none comes again.
 _ACQUIRE = """
 local holder = redis.call('GET', KEYS[1])
 if holder == ARGV[1] then
@@ -47,7 +47,7 @@ class LeaseKeys(Protocol):
 
     @property
     def last(self) -> str:
-        """Hash with the last fencing token given out."""
+        """Hash whose field `token` is the last fence given out."""
 
 
 class RedisLease:
@@ -74,15 +74,15 @@ class RedisLease:
 
     def acquire(self) -> int | None:
         """See `Lease`."""
-        token = self._eval(_ACQUIRE, self._keys.lease, self._keys.last)
-        if token is None:
+        fence = self._eval(_ACQUIRE, self._keys.lease, self._keys.last)
+        if fence is None:
             return None
-        if not token.isdigit():
+        if not fence.isdigit():
             raise StoreUnavailable(
                 f"cannot take the lease {self._keys.lease}: {self._where} holds it without an end, "
                 "so not vwt wrote it; delete it or use another scope"
             )
-        return int(token)
+        return int(fence)
 
     def renew(self) -> bool:
         """See `Lease`."""

@@ -21,8 +21,8 @@ _KEPT_VERSIONS = 64
 # can fail comes before the second write: reads of every key, then the only write that minds a key's type.
 _PUBLISH = """
 local last, current, bytes, replaced, versions = unpack(KEYS)
-local token, version, data, ttl_ms, unused_ms, kept, words, patch_size = unpack(ARGV)
-if redis.call('HGET', last, 'token') ~= token then return 'stale' end
+local fence, version, data, ttl_ms, unused_ms, kept, words, patch_size = unpack(ARGV)
+if redis.call('HGET', last, 'token') ~= fence then return 'stale' end
 if redis.call('GET', current) == version and redis.call('GET', bytes) == data then return 'published' end
 if tonumber(redis.call('HGET', last, 'version') or 0) >= tonumber(version) then return 'taken' end
 redis.call('XADD', versions, 'MAXLEN', kept, '*',
@@ -99,7 +99,7 @@ class RedisStore:
         check_fits(vocabulary, self._patch_size, self._normalisation, key)
         return vocabulary
 
-    def publish(self, vocabulary: Vocabulary, token: int) -> Vocabulary | None:
+    def publish(self, vocabulary: Vocabulary, fence: int) -> Vocabulary | None:
         """See `VocabularyStore`."""
         check_fits(vocabulary, self._patch_size, self._normalisation, "the vocabulary to publish")
         keys = self._keys
@@ -116,7 +116,7 @@ class RedisStore:
                 keys.version(version),
                 keys.version(replaced),
                 keys.versions,
-                token,
+                fence,
                 version,
                 published.to_bytes(),
                 self._ttl_ms,

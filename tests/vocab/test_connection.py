@@ -26,8 +26,8 @@ def use_everything(client):
     window = RedisWindow(client, "cam", 4, WindowOptions(patches_per_frame=2))
     window.add(torch.randint(0, 256, (4, 48), dtype=torch.uint8).numpy())
     store = RedisStore(client, "cam", 4)
-    token = RedisLease(client, "cam").acquire()
-    published = store.publish(Vocabulary(torch.rand(5, 48)), token)
+    fence = RedisLease(client, "cam").acquire()
+    published = store.publish(Vocabulary(torch.rand(5, 48)), fence)
     assert torch.equal(store.load(store.current()).words, published.words)
     assert store.hold(1)
     assert [info.version for info in store.versions()] == [1]

@@ -20,7 +20,7 @@ if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 return 1
 """
-# The token grows, so whoever still runs the stream can write nothing more.
+# The fence grows, so whoever still runs the stream can write nothing more.
 _FORGET = """
 local lease, last, state, results, energy, events, preview, sinks = unpack(KEYS)
 redis.call('HINCRBY', last, 'token', 1)

@@ -89,12 +89,14 @@ class InferenceCore:
         Raises:
             ModelError: the model cannot be had, or cannot run these frames.
             UsageError: the frames, the settings or the scope's words do not fit the model.
-            FencedError: a newer fencing token was given out.
+            FencedError: a newer fence was given out.
             OutOfOrderError: results before these are missing.
             StoreUnavailable: Redis cannot take them now.
             ServiceError: the replica stops.
         """
-        async with self._sequencer.in_order(batch.stream, batch.token, batch.first, len(batch.images)):
+        async with self._sequencer.in_order(
+            batch.stream, fence=batch.fence, first=batch.first, count=len(batch.images)
+        ):
             engine = await self._models.get(batch.settings.model)
             request = await self._aside(self._prepare, batch, engine)
             self._batcher.submit(request)

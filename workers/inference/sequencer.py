@@ -16,7 +16,7 @@ _MOST_STREAMS = 4096
 
 @dataclass(slots=True)
 class _Queue:
-    token: int
+    fence: int
     next_frame: int | None = None
     waiting: list[int] = field(default_factory=list)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -39,18 +39,18 @@ class Sequencer:
         self._queues: OrderedDict[str, _Queue] = OrderedDict()
 
     @asynccontextmanager
-    async def in_order(self, stream: str, token: int, first: int, count: int) -> AsyncIterator[None]:
+    async def in_order(self, stream: str, *, fence: int, first: int, count: int) -> AsyncIterator[None]:
         """Waits until the frames before `first` were let through, or for as long as patience lasts.
 
         Args:
             stream: whose frames they are.
-            token: of its lease; under another one it may begin anew.
+            fence: of its lease; under another one it may begin anew.
             first, count: the frames of the message.
 
         Raises:
             StoreUnavailable: Redis cannot say where the stream stands.
         """
-        queue = self._queue(stream, token)
+        queue = self._queue(stream, fence)
         async with queue.changed:
             queue.waiting.append(first)
             try:
@@ -61,10 +61,10 @@ class Sequencer:
                 queue.waiting.remove(first)
                 queue.changed.notify_all()
 
-    def _queue(self, stream: str, token: int) -> _Queue:
+    def _queue(self, stream: str, fence: int) -> _Queue:
         queue = self._queues.get(stream)
-        if queue is None or queue.token != token:
-            queue = self._queues[stream] = _Queue(token)
+        if queue is None or queue.fence != fence:
+            queue = self._queues[stream] = _Queue(fence)
         self._queues.move_to_end(stream)
         if len(self._queues) > _MOST_STREAMS:
             self._queues.popitem(last=False)

@@ -129,9 +129,9 @@ class ResultWriter:
 
     def _record(self, batch: FrameBatch) -> StreamRecord:
         record = self._records.get(batch.stream)
-        if record is None or record.token != batch.token:
+        if record is None or record.fence != batch.fence:
             record = StreamRecord(
-                self._connect(), batch.stream, batch.token, self._kept, self._where, self._later
+                self._connect(), batch.stream, batch.fence, self._kept, self._where, self._later
             )
             self._records[batch.stream] = record
         return record

@@ -23,17 +23,17 @@ class StatusReporter:
 
     Args:
         log: of the stream.
-        token: fencing token of its lease.
+        fence: fencing token of its lease.
         facts: fields of the status that go with the first report.
 
     Attributes:
         frame: number of the next frame; goes into the events.
     """
 
-    def __init__(self, log: ResultLog, token: int, facts: dict[str, Any]) -> None:
+    def __init__(self, log: ResultLog, fence: int, facts: dict[str, Any]) -> None:
         self.frame = 0
         self._log = log
-        self._token = token
+        self._fence = fence
         self._lock = threading.Lock()
         self._muted = False
         # All that was reported, for a Redis that loses it.
@@ -86,14 +86,14 @@ class StatusReporter:
             if self._event is not None:
                 self._write(quiet=False)
 
-    def report_all(self, token: int) -> None:
-        """Reports all that is known once more, under a new token: Redis lost it.
+    def report_all(self, fence: int) -> None:
+        """Reports all that is known once more, under a new fence: Redis lost it.
 
         Raises:
             StoreUnavailable: Redis cannot do it now.
         """
         with self._lock:
-            self._token = token
+            self._fence = fence
             if not self._muted:
                 known = self._known
                 still = {"retry_at": known["retry_at"]}
@@ -101,10 +101,10 @@ class StatusReporter:
                 if self._event is not None:
                     self._write(quiet=False)
 
-    def renew(self, token: int) -> None:
-        """Uses a new token from now on."""
+    def renew(self, fence: int) -> None:
+        """Uses a new fence from now on."""
         with self._lock:
-            self._token = token
+            self._fence = fence
 
     def _note(self, state: State, reason: str | None) -> None:
         stream, why = self._log.stream, "" if reason is None else f": {reason}"
@@ -123,12 +123,12 @@ class StatusReporter:
 
     def _write(self, quiet: bool) -> None:
         try:
-            self._log.set_status(self._token, self._unwritten, self._event)
+            self._log.set_status(self._fence, self._unwritten, self._event)
         except StoreUnavailable:
             if not quiet:
                 raise
             return
         except FencedError:
-            # Kept too: where Redis had lost its data, a new token is on its way.
+            # Kept too: where Redis had lost its data, a new fence is on its way.
             return
         self._unwritten, self._event = {}, None

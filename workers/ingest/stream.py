@@ -56,7 +56,7 @@ class StreamRun:
 
     Args:
         spec: of the stream.
-        token: fencing token of its lease.
+        fence: fencing token of its lease.
         status: what is known of it, read after the lease was taken.
         context: what it needs.
         threads: of its decoder.
@@ -68,7 +68,7 @@ class StreamRun:
     """
 
     def __init__(
-        self, spec: StreamSpec, token: int, status: StreamStatus, context: ReplicaContext, threads: int = 1
+        self, spec: StreamSpec, fence: int, status: StreamStatus, context: ReplicaContext, threads: int = 1
     ) -> None:
         self.spec = spec
         self.outcome: Outcome | None = None
@@ -79,14 +79,14 @@ class StreamRun:
         taken_over = status.ingest is not None and status.ingest != context.where
         self._restarts = status.restarts + taken_over
         facts = {"revision": spec.revision, "ingest": context.where, "restarts": self._restarts}
-        self.reporter = StatusReporter(self._log, token, facts)
+        self.reporter = StatusReporter(self._log, fence, facts)
         self._stopped = threading.Event()
-        self._token = token
+        self._fence = fence
         self._renewal = threading.Condition()
         self._closing = threading.Lock()
         self._source: Source | None = None
-        # How its frames become tokens; known once the model is.
-        self._tokens: TokenSettings
+        # How its frames are to run; known once the model is.
+        self._settings: TokenSettings
         # Dropped and told with no frame yet, by reason.
         self._missed: Counter[str] = Counter()
         # What the source says of its own end.
@@ -99,25 +99,25 @@ class StreamRun:
             self._renewed,
             context.metrics.answered,
         )
-        self._deliveries = StreamDeliveries(context.settings, context.client, spec, lambda: self._token)
+        self._deliveries = StreamDeliveries(context.settings, context.client, spec, lambda: self._fence)
         self._thread = threading.Thread(target=self._run, name=f"vwt-stream-{spec.id}", daemon=True)
         self._thread.start()
 
     @property
-    def token(self) -> int:
-        """The fencing token in use."""
-        return self._token
+    def fence(self) -> int:
+        """The fence in use."""
+        return self._fence
 
     @property
     def under_way(self) -> int:
         """Frames that were sent and have no durable result yet."""
         return self._sender.under_way
 
-    def go_on(self, token: int) -> None:
-        """Uses a new token of the same lease from now on."""
-        self.reporter.renew(token)
+    def go_on(self, fence: int) -> None:
+        """Uses a new fence of the same lease from now on."""
+        self.reporter.renew(fence)
         with self._renewal:
-            self._token = token
+            self._fence = fence
             self._renewal.notify_all()
 
     def stop(self) -> None:
@@ -188,7 +188,7 @@ class StreamRun:
         self.reporter.report("starting")
         self._deliveries.start()
         model: ModelFacts = self._waited(self._context.describe(self.spec.model))
-        self._tokens = _tokens(self.spec, model)
+        self._settings = _settings_for(self.spec, model)
         source = self._open()
         info = source.info
         self.reporter.report(
@@ -196,7 +196,7 @@ class StreamRun:
             live=info.live,
             width=info.width,
             height=info.height,
-            tokenizer=self._tokens.tokenizer,
+            tokenizer=self._settings.tokenizer,
         )
         position = resume(self.spec, self._status, next_frame, info.live, time.time())
         while True:
@@ -289,7 +289,7 @@ class StreamRun:
         return present.following()
 
     def _send(self, frames: list[Frame], present: Round) -> None:
-        first, settings = present.position.next_frame, self._tokens
+        first, settings = present.position.next_frame, self._settings
         facts = present.facts(frames)
         images = np.stack([frame.image for frame in frames])
         durable = {} if present.live else present.position.status(self.spec)
@@ -297,7 +297,16 @@ class StreamRun:
         tracing = self._context.tracing
         trace = None if tracing is None else tracing.message(self.spec.id, first, frames, settings)
         carrier = None if trace is None else trace.carrier
-        batch = FrameBatch(self.spec.id, self._token, first, images, facts, settings, durable, carrier)
+        batch = FrameBatch(
+            stream=self.spec.id,
+            fence=self._fence,
+            first=first,
+            images=images,
+            facts=facts,
+            settings=settings,
+            position=durable,
+            trace=carrier,
+        )
         self._sender.send(batch, trace)
         self.reporter.frame = present.position.next_frame
 
@@ -311,15 +320,17 @@ class StreamRun:
             return {}
         return {"dropped": dict(Counter(told) + self._missed)}
 
-    def _renewed(self, token: int) -> int | None:
-        """Waits until the supervisor has seen whether a refused token means that the lease is lost."""
+    def _renewed(self, fence: int) -> int | None:
+        """Waits until the supervisor has seen whether a refused fence means that the lease is lost."""
         with self._renewal:
             self._renewal.wait_for(
-                lambda: self._token > token or self._stopped.is_set(), self._context.settings.ingest.lease_s
+                lambda: self._fence > fence or self._stopped.is_set(), self._context.settings.ingest.lease_s
             )
-            return self._token if self._token > token else None
+            return self._fence if self._fence > fence else None
 
 
-def _tokens(spec: StreamSpec, model: ModelFacts) -> TokenSettings:
+def _settings_for(spec: StreamSpec, model: ModelFacts) -> TokenSettings:
     kind = preferred(model.tokenizers) if spec.tokenizer is None else kind_of(spec.tokenizer)
-    return TokenSettings(spec.model, kind.name, kind.check(spec.options), spec.word_scope)
+    return TokenSettings(
+        model=spec.model, tokenizer=kind.name, options=kind.check(spec.options), scope=spec.word_scope
+    )

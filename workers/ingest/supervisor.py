@@ -154,13 +154,13 @@ class Supervisor:
         _log.warning("Redis has lost its data; putting back the streams held here")
         for held in list(self._held.values()):
             # The lease first: with the spec alone another replica would begin at frame 0.
-            token = held.lease.acquire()
-            if token is None:
+            fence = held.lease.acquire()
+            if fence is None:
                 self._lose(held)
                 continue
             self._put_back(held.spec)
-            held.run.reporter.report_all(token)
-            held.run.go_on(token)
+            held.run.reporter.report_all(fence)
+            held.run.go_on(fence)
         for spec in self._unread.specs:
             self._put_back(spec)
 
@@ -172,13 +172,13 @@ class Supervisor:
 
     def _regain(self, held: _Held) -> None:
         """Takes a lease again that had run out, as it does while Redis is away."""
-        token = held.lease.acquire()
-        if token is None:
+        fence = held.lease.acquire()
+        if fence is None:
             stream = held.spec.id
             _log.warning("%s is read by somebody else now", stream, extra={"stream": stream})
             self._lose(held)
-        elif token == held.run.token + 1:
-            held.run.go_on(token)
+        elif fence == held.run.fence + 1:
+            held.run.go_on(fence)
         else:
             # Somebody else had it meanwhile and may have gone further.
             self._again(held, held.spec, held.failures)
@@ -231,7 +231,7 @@ class Supervisor:
         self._drop(held)
 
     def _again(self, held: _Held, spec: StreamSpec, failures: int) -> None:
-        """Reads a stream anew, under a new token that keeps out what is still under way."""
+        """Reads a stream anew, under a new fence that keeps out what is still under way."""
         self._drop(held)
         held.lease.release()
         self._take(spec, failures)
@@ -244,13 +244,13 @@ class Supervisor:
             self._settings.lease_s,
             owner=str(self._context.where["replica"]),
         )
-        token = lease.acquire()
-        if token is None:
+        fence = lease.acquire()
+        if fence is None:
             return False
         status = self._store.status(spec.id)
         # The streams share the cores among them.
         threads = max((os.cpu_count() or 1) // (len(self._held) + 1), 1)
-        self._held[spec.id] = _Held(lease, StreamRun(spec, token, status, self._context, threads), failures)
+        self._held[spec.id] = _Held(lease, StreamRun(spec, fence, status, self._context, threads), failures)
         return True
 
     def _claim(self) -> None:
@@ -288,10 +288,10 @@ class Supervisor:
     def _pause(self, spec: StreamSpec) -> None:
         """Says of a stream that nobody reads that it is paused."""
         lease = RedisLease(self._client, StreamKeys(spec.id), self._settings.lease_s)
-        token = lease.acquire()
-        if token is not None:
+        fence = lease.acquire()
+        if fence is not None:
             log = ResultLog(self._client, spec.id, self._context.settings.kept_results)
-            StatusReporter(log, token, {"revision": spec.revision, "ingest": None}).report("paused")
+            StatusReporter(log, fence, {"revision": spec.revision, "ingest": None}).report("paused")
             lease.release()
 
 

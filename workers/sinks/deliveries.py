@@ -44,24 +44,24 @@ class StreamDeliveries:
         settings: of the service.
         client: of Redis; used from several threads.
         spec: of the stream.
-        token: gives the fencing token of its lease as it is now.
+        fence: gives the fence of its lease as it is now.
     """
 
     def __init__(
-        self, settings: ServiceSettings, client: RedisClient, spec: StreamSpec, token: Callable[[], int]
+        self, settings: ServiceSettings, client: RedisClient, spec: StreamSpec, fence: Callable[[], int]
     ) -> None:
         self._client = client
         self._spec = spec
-        self._deliveries = [_Delivery(settings, client, spec.id, sink, token) for sink in spec.sinks]
+        self._deliveries = [_Delivery(settings, client, spec.id, sink, fence) for sink in spec.sinks]
         self._offsets = SinkOffsets(client, spec.id)
-        self._token = token
+        self._fence = fence
 
     def start(self) -> None:
         """Starts the threads, without waiting for any sink; call it before the stream's first result."""
         if not self._deliveries:
             return
         try:
-            self._offsets.keep_only(self._token(), [sink.key for sink in self._spec.sinks])
+            self._offsets.keep_only(self._fence(), [sink.key for sink in self._spec.sinks])
         except (StoreUnavailable, FencedError) as error:
             _log.warning("%s", error)
         for delivery in self._deliveries:
@@ -96,13 +96,13 @@ class _Delivery:
         client: RedisClient,
         stream: str,
         sink: SinkSettings,
-        token: Callable[[], int],
+        fence: Callable[[], int],
     ) -> None:
         self._access = settings.access
         self._client: Any = client
         self._stream = stream
         self._settings = sink
-        self._token = token
+        self._fence = fence
         self._offsets = SinkOffsets(client, stream)
         self._reached: SinkOffset | None = None
         self._sink: Sink | None = None
@@ -143,7 +143,7 @@ class _Delivery:
     def _step(self) -> None:
         """Delivers what there is, or waits a moment for more."""
         if self._reached is None or not self._agreed:
-            self._reached = self._offsets.begin(self._token(), self._settings.key, self._reached)
+            self._reached = self._offsets.begin(self._fence(), self._settings.key, self._reached)
             self._agreed = True
         entries = self._read(self._reached.frames)
         if not entries or self._stopped.is_set():
@@ -170,7 +170,7 @@ class _Delivery:
 
     def _keep(self, reached: SinkOffset) -> None:
         self._reached, self._agreed = reached, False
-        self._offsets.save(self._token(), self._settings.key, reached)
+        self._offsets.save(self._fence(), self._settings.key, reached)
         self._agreed = True
 
     def _failed(self, why: str) -> None:

@@ -147,10 +147,10 @@ def test_a_full_redis_is_said_and_nothing_is_half_written(client: RedisClient) -
 
 def test_a_stream_that_lives_in_a_cluster(cluster: Server) -> None:
     client = connect(f"redis+cluster://127.0.0.1:{cluster.port}")
-    token = RedisLease(client, KEYS).acquire()
-    assert token is not None
+    fence = RedisLease(client, KEYS).acquire()
+    assert fence is not None
     log = ResultLog(client, "gate", 1000)
-    assert log.append(token, 0, ["a"], {"pts_s": 0.0}) == 1
-    log.set_status(token, {"state": "running"}, "{}")
+    assert log.append(fence, 0, ["a"], {"pts_s": 0.0}) == 1
+    log.set_status(fence, {"state": "running"}, "{}")
     log.settle(['{"frame":0}'])
     assert _status(client).state == "running"

@@ -60,19 +60,19 @@ def test_a_spec_of_an_earlier_version_can_be_changed(client: RedisClient) -> Non
 def test_who_ran_a_removed_stream_can_write_nothing_more(client: RedisClient) -> None:
     store, keys = StreamStore(client), StreamKeys("gate")
     store.add(GATE)
-    token = RedisLease(client, keys).acquire()
-    assert token is not None
+    fence = RedisLease(client, keys).acquire()
+    assert fence is not None
     log = ResultLog(client, "gate", 100)
-    log.append(token, 0, ["a"], {})
+    log.append(fence, 0, ["a"], {})
     store.remove("gate")
     with pytest.raises(FencedError):
-        log.append(token, 1, ["b"], {})
+        log.append(fence, 1, ["b"], {})
     left = [key for key in client.keys("vwt:*") if key != keys.last.encode()]
     assert left == []
     store.add(GATE)
     again = RedisLease(client, keys).acquire()
     assert again is not None
-    assert again > token
+    assert again > fence
     assert log.append(again, 0, ["anew"], {}) == 1
 
 

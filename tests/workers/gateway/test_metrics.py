@@ -138,7 +138,7 @@ def test_the_lag_is_the_one_that_the_api_shows(redis: Server, client: RedisClien
     add(client, "gate", {"state": "running"}, sinks=[JsonlSettings(path=f"{tmp_path}/x.jsonl")])
     writer = Writer(redis.url, "gate")
     writer.frames(0, 9)
-    SinkOffsets(client, "gate").save(writer.token, "jsonl", SinkOffset(frames=2))
+    SinkOffsets(client, "gate").save(writer.fence, "jsonl", SinkOffset(frames=2))
     api = Api(ServiceSettings(redis=redis.url))
     try:
         (sink,) = api.http.get("/v1/streams/gate").json()["sinks"]

@@ -10,12 +10,12 @@ import pytest
 from workers.inference.sequencer import Sequencer
 
 
-async def let_through(sequencer: Sequencer, messages: Sequence[tuple[int, int]], token: int = 1) -> list[int]:
+async def let_through(sequencer: Sequencer, messages: Sequence[tuple[int, int]], fence: int = 1) -> list[int]:
     """Sends messages (first frame, frames) in this order; the first frames as they were let through."""
     order: list[int] = []
 
     async def send(first: int, count: int) -> None:
-        async with sequencer.in_order("a", token, first, count):
+        async with sequencer.in_order("a", fence=fence, first=first, count=count):
             order.append(first)
 
     await asyncio.gather(*(send(*message) for message in messages))
@@ -86,11 +86,11 @@ def test_who_gives_up_does_not_stand_in_the_way() -> None:
     asyncio.run(run())
 
 
-def test_under_a_new_token_a_stream_may_begin_anew() -> None:
+def test_under_a_new_fence_a_stream_may_begin_anew() -> None:
     async def run() -> None:
         log = Log()
         sequencer = Sequencer(log.durable, patience_s=60)
         assert await let_through(sequencer, [(0, 4), (4, 4)]) == [0, 4]
-        assert await let_through(sequencer, [(4, 4), (0, 4)], token=2) == [0, 4]
+        assert await let_through(sequencer, [(4, 4), (0, 4)], fence=2) == [0, 4]
 
     asyncio.run(run())

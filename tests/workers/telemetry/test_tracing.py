@@ -59,11 +59,11 @@ class Service:
     def read(self, source, end="ended"):
         """Reads a file to that end."""
         spec = StreamSpec(id="cam", source=str(source), model="null", tokenizer="full")
-        token = RedisLease(self.client, StreamKeys("cam")).acquire()
+        fence = RedisLease(self.client, StreamKeys("cam")).acquire()
         context = ReplicaContext(
             self.settings, self.client, self._infer, self._describe, WHERE, self._tracing
         )
-        run = StreamRun(spec, token, StreamStore(self.client).status("cam"), context)
+        run = StreamRun(spec, fence, StreamStore(self.client).status("cam"), context)
         run.join(60)
         assert run.outcome is not None
         assert run.outcome.kind == end
