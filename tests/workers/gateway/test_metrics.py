@@ -14,7 +14,7 @@ from tests.vocab.servers import Server
 from tests.workers.gateway.serving import Api, Writer
 from tests.workers.telemetry.exposition import samples_of, value
 from vocab.connection import RedisClient, connect
-from workers.access.tokens import add_token
+from workers.access.bearer_tokens import add_token
 from workers.contract.keys import StreamKeys
 from workers.contract.sink_specs import JsonlSettings
 from workers.contract.stream_spec import StreamSpec
