@@ -20,8 +20,8 @@ from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamExistsError, StreamStore
 from workers.ingest.replica_context import ReplicaContext
 from workers.ingest.status_reporter import StatusReporter
-from workers.ingest.stream import StreamRun
 from workers.ingest.unread import Unread, look
+from workers.ingest.worker import StreamWorker
 
 _log = logging.getLogger(__name__)
 
@@ -37,13 +37,13 @@ class _Held:
     """A stream whose lease is ours."""
 
     lease: RedisLease
-    run: StreamRun
+    worker: StreamWorker
     failures: int = 0
     retry_at: float | None = None
 
     @property
     def spec(self) -> StreamSpec:
-        return self.run.spec
+        return self.worker.spec
 
 
 class Supervisor:
@@ -90,18 +90,18 @@ class Supervisor:
         self._thread.join(_CLOSE_S)
         held = list(self._held.values())
         for one in held:
-            one.run.stop()
+            one.worker.stop()
         for one in held:
             if time.monotonic() > deadline:
                 break
             try:
-                one.run.hand_over()
+                one.worker.hand_over()
                 one.lease.release()
                 self._metrics.lease("handed_over")
             except StoreUnavailable:
                 break
         for one in held:
-            one.run.join(max(deadline - time.monotonic(), 0.0))
+            one.worker.join(max(deadline - time.monotonic(), 0.0))
         self._held.clear()
 
     def _run(self) -> None:
@@ -136,7 +136,7 @@ class Supervisor:
         self._wanted = len(self._held) + self._unread.wanted
         self._claim()
         self._share()
-        frames = sum(held.run.under_way for held in self._held.values())
+        frames = sum(held.worker.under_way for held in self._held.values())
         self._metrics.looked(len(self._held), frames)
 
     def _renew(self) -> list[_Held]:
@@ -159,8 +159,8 @@ class Supervisor:
                 self._lose(held)
                 continue
             self._put_back(held.spec)
-            held.run.reporter.report_all(fence)
-            held.run.go_on(fence)
+            held.worker.reporter.report_all(fence)
+            held.worker.go_on(fence)
         for spec in self._unread.specs:
             self._put_back(spec)
 
@@ -177,36 +177,36 @@ class Supervisor:
             stream = held.spec.id
             _log.warning("%s is read by somebody else now", stream, extra={"stream": stream})
             self._lose(held)
-        elif fence == held.run.fence + 1:
-            held.run.go_on(fence)
+        elif fence == held.worker.fence + 1:
+            held.worker.go_on(fence)
         else:
             # Somebody else had it meanwhile and may have gone further.
             self._again(held, held.spec, held.failures)
 
     def _tend(self, held: _Held, spec: StreamSpec | None) -> None:
-        outcome = held.run.outcome
+        outcome = held.worker.outcome
         if spec is None:
             self._drop(held)
             held.lease.release()
         elif spec.paused:
-            held.run.stop()
-            held.run.reporter.report_last("paused", revision=spec.revision, ingest=None)
+            held.worker.stop()
+            held.worker.reporter.report_last("paused", revision=spec.revision, ingest=None)
             self._drop(held)
             held.lease.release()
         elif not _same(held.spec, spec):
             self._again(held, spec, 0)
         elif outcome is None:
-            held.run.reporter.flush()
+            held.worker.reporter.flush()
         elif outcome.kind == "again":
             self._again(held, spec, held.failures)
         elif outcome.kind == "retry":
-            held.run.reporter.flush()
+            held.worker.reporter.flush()
             self._retry(held, spec, outcome.progressed)
         elif outcome.kind == "lost":
             self._lose(held)
             held.lease.release()
         else:
-            held.run.reporter.flush()
+            held.worker.reporter.flush()
             self._drop(held)
             held.lease.release()
 
@@ -216,14 +216,14 @@ class Supervisor:
             held.failures = 1 if progressed else held.failures + 1
             wait_s = min(_RETRY_S * 2 ** (held.failures - 1), _LONGEST_RETRY_S)
             held.retry_at = now + wait_s
-            held.run.reporter.add(retry_at=time.time() + wait_s)
+            held.worker.reporter.add(retry_at=time.time() + wait_s)
         elif now >= held.retry_at:
             self._again(held, spec, held.failures)
 
     def _drop(self, held: _Held) -> None:
         """Leaves a stream and says nothing of it."""
-        held.run.reporter.mute()
-        held.run.stop()
+        held.worker.reporter.mute()
+        held.worker.stop()
         self._held.pop(held.spec.id, None)
 
     def _lose(self, held: _Held) -> None:
@@ -250,7 +250,9 @@ class Supervisor:
         status = self._store.status(spec.id)
         # The streams share the cores among them.
         threads = max((os.cpu_count() or 1) // (len(self._held) + 1), 1)
-        self._held[spec.id] = _Held(lease, StreamRun(spec, fence, status, self._context, threads), failures)
+        self._held[spec.id] = _Held(
+            lease, StreamWorker(spec, fence, status, self._context, threads), failures
+        )
         return True
 
     def _claim(self) -> None:
@@ -280,8 +282,8 @@ class Supervisor:
         # The newest: the oldest are those that have been without a gap for longest.
         for held in list(self._held.values())[::-1][: min(excess, room)] if room else ():
             del self._held[held.spec.id]
-            held.run.stop()
-            held.run.hand_over()
+            held.worker.stop()
+            held.worker.hand_over()
             held.lease.release()
             self._metrics.lease("handed_over")
 

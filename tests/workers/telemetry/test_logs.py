@@ -22,7 +22,7 @@ def log():
     handler = logging.StreamHandler(written)
     handler.addFilter(Completing())
     handler.setFormatter(JsonLines(deployment="Ingest", replica="r1"))
-    logger = logging.Logger("workers.ingest.stream")
+    logger = logging.Logger("workers.ingest.worker")
     logger.addHandler(handler)
     logger.lines = lambda: [json.loads(line) for line in written.getvalue().splitlines()]
     return logger
@@ -35,7 +35,7 @@ def test_a_record_is_one_json_object_in_one_line(log):
     assert abs((datetime.fromisoformat(line.pop("ts")) - before).total_seconds()) < 60
     assert line == {
         "level": "WARNING",
-        "logger": "workers.ingest.stream",
+        "logger": "workers.ingest.worker",
         "message": "3 frames\nof gate",
         "deployment": "Ingest",
         "replica": "r1",

@@ -20,7 +20,7 @@ from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamStore
 from workers.inference.core import InferenceCore
 from workers.ingest.replica_context import ReplicaContext
-from workers.ingest.stream import StreamRun
+from workers.ingest.worker import StreamWorker
 from workers.settings.loading import load_settings
 from workers.settings.schema import ServiceSettings, TraceSettings
 from workers.telemetry.opening import open_tracing
@@ -63,7 +63,7 @@ class Service:
         context = ReplicaContext(
             self.settings, self.client, self._infer, self._describe, WHERE, self._tracing
         )
-        run = StreamRun(spec, fence, StreamStore(self.client).status("cam"), context)
+        run = StreamWorker(spec, fence, StreamStore(self.client).status("cam"), context)
         run.join(60)
         assert run.outcome is not None
         assert run.outcome.kind == end
@@ -205,7 +205,7 @@ def test_without_a_collector_messages_carry_nothing(service, clip):
 
 def test_without_a_collector_nothing_of_it_is_imported():
     code = (
-        "import sys, workers.inference.core, workers.ingest.stream, workers.telemetry.opening as opening\n"
+        "import sys, workers.inference.core, workers.ingest.worker, workers.telemetry.opening as opening\n"
         "from workers.settings.schema import TraceSettings\n"
         "assert opening.open_tracing(TraceSettings(), 'Ingest', {}) is None\n"
         "print([name for name in sys.modules if name.startswith('opentelemetry.exporter.otlp')])"

@@ -8,7 +8,7 @@ from vocab.redis_lease import RedisLease
 from workers.contract.keys import StreamKeys
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamStore
-from workers.ingest.stream import StreamRun
+from workers.ingest.worker import StreamWorker
 
 
 def spec_of(source, **settings) -> StreamSpec:
@@ -23,7 +23,7 @@ def run(client, inference):
     def start(spec, replica="one", **ingest):
         fence = RedisLease(client, StreamKeys(spec.id)).acquire()
         status = StreamStore(client).status(spec.id)
-        runs.append(StreamRun(spec, fence, status, inference.context(replica, **ingest)))
+        runs.append(StreamWorker(spec, fence, status, inference.context(replica, **ingest)))
         return runs[-1]
 
     yield start

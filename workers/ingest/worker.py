@@ -51,7 +51,7 @@ class Outcome:
     progressed: bool = False
 
 
-class StreamRun:
+class StreamWorker:
     """Runs one stream until it ends, fails, or is stopped; starts at once.
 
     Args:
