@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.errors import SourceError, UsageError, VwtError
 from pipeline.frame import Frame
 from pipeline.redact import redact
-from pipeline.sources import Notice, Source, SourceOptions, open_source
+from pipeline.sources import Notice, Source, SourceOptions, open_source, parse_source
 from pipeline.tokenizers.registry import kind_of, preferred
 from vocab.errors import StoreUnavailable
 from workers.access.sources import check_source
@@ -173,9 +173,7 @@ class StreamWorker:
 
     def _failed(self, error: Exception) -> Outcome:
         """A file stays as it is; whatever lies beyond a network, and Inference, may come back."""
-        scheme = self.spec.source.partition(":")[0].lower()
-        remote = scheme in ("rtsp", "rtsps", "http", "https", "camera")
-        final = isinstance(error, (SourceError, UsageError)) and not remote
+        final = isinstance(error, (SourceError, UsageError)) and not _comes_back(self.spec.source)
         if not isinstance(error, VwtError):
             _log.warning("%s stopped where nobody expected it", self.spec.id, exc_info=error)
         facts = self._dropped() | ({"ingest": None} if final else {})
@@ -327,6 +325,14 @@ class StreamWorker:
                 lambda: self._fence > fence or self._stopped.is_set(), self._context.settings.ingest.lease_s
             )
             return self._fence if self._fence > fence else None
+
+
+def _comes_back(source: str) -> bool:
+    """Whether a source that failed may be there later; no clip is, nor what is no source at all."""
+    try:
+        return not parse_source(source).local
+    except (SourceError, UsageError):
+        return False
 
 
 def _settings_for(spec: StreamSpec, model: ModelFacts) -> TokenSettings:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pipeline.errors import UsageError
 from pipeline.sources import SourceSpec, parse_source
@@ -35,7 +34,7 @@ class Given:
     @property
     def looped(self) -> bool:
         """Whether it is a clip, which stands for a camera: played at its pace, again and again."""
-        return self.spec.kind in ("file", "sample")
+        return self.spec.local
 
 
 def given_sources(texts: Sequence[str], access: AccessSettings) -> tuple[list[Given], AccessSettings]:
@@ -57,8 +56,8 @@ def given_sources(texts: Sequence[str], access: AccessSettings) -> tuple[list[Gi
                 raise UsageError(f"there is no file {spec.display}")
             files.append(path)
             text = str(path)
-        elif spec.kind in ("rtsp", "http"):
-            hosts.append(urlsplit(spec.location).hostname or "")
+        elif spec.host is not None:
+            hosts.append(spec.host)
         given.append(Given(text, spec))
     wider = access.model_copy(update={"allow_hosts": hosts, "allow_folders": files})
     for one in given:
