@@ -85,8 +85,6 @@ def _client(url: str) -> RedisClient:
         raise VocabularyError(f"no Redis URL: {shown(url)}; the forms are {_FORMS}")
     try:
         return _cluster_or_sentinel(url, scheme, kind) if kind else _single(url)
-    except VocabularyError:
-        raise
     except ValueError:
         # Not chained: what urllib says of a password that is not percent-encoded quotes a part of it.
         raise VocabularyError(

@@ -16,7 +16,7 @@ from pipeline.errors import VwtError
 from pipeline.tokenizers.registry import TOKENIZERS
 from vocab.background import step_back
 from vocab.connection import RedisClient, connect
-from vocab.errors import StoreUnavailable, VocabularyError
+from vocab.errors import StoreUnavailable
 from vocab.keeper import KeeperEvent, KeeperOptions, VocabularyKeeper
 from vocab.redis_lease import RedisLease
 from vocab.redis_store import RedisStore
@@ -133,7 +133,7 @@ class Keepers:
             self._trouble(wanted.scope, None)
             if keeper.state == "unavailable":
                 self._metrics.failed()
-        except VocabularyError as error:
+        except VwtError as error:
             self._failed(wanted.scope, f"{error}")
         except Exception as error:  # what is wrong with one scope must not end the others' thread
             self._failed(wanted.scope, f"{type(error).__name__}: {error}")
@@ -151,7 +151,7 @@ class Keepers:
             if facts.patch_size is not None:
                 self._keep(wanted, facts.patch_size, Normalisation(facts.input.mean, facts.input.std))
             self._trouble(wanted.scope, None)
-        except (VwtError, VocabularyError, StoreUnavailable) as error:
+        except (VwtError, StoreUnavailable) as error:
             self._failed(wanted.scope, f"no words can be learned: {error}")
 
     def _keep(self, wanted: Wanted, patch_size: int, scale: Normalisation) -> None:

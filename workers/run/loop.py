@@ -59,7 +59,6 @@ class StreamRun:
 
         Raises:
             VwtError: what failed, why, what to do.
-            VocabularyError: words that cannot be used.
         """
         options, info = self._options, self._source.info
         check_outputs(options)
