@@ -167,7 +167,9 @@ class InferenceCore:
             frames=frames,
             keys=[(batch.stream, batch.first + offset) for offset in range(len(frames))],
             tokenizer=tokenizer.next,
-            deliver=lambda request: self._writer.write(batch, request),
+            settings=batch.settings,
+            deliver=self._writer.write,
+            batch=batch,
         )
 
     def _prepare_single(self, frame: Frame, settings: TokenSettings, engine: Engine) -> Request:
@@ -181,7 +183,8 @@ class InferenceCore:
             frames=[frame],
             keys=[(_SINGLE_KEY, 0)],
             tokenizer=tokenizer.next,
-            deliver=lambda request: request.future.set_result(_single_result(request, settings)),
+            settings=settings,
+            deliver=_answer_single,
         )
 
     def _settle(self, figures: Figures) -> None:
@@ -214,12 +217,12 @@ def frames_of(batch: FrameBatch) -> list[Frame]:
     ]
 
 
-def _single_result(request: Request, settings: TokenSettings) -> dict[str, Any]:
-    (result,) = results_of(request, _SINGLE, 0, settings.tokenizer)
+def _answer_single(request: Request) -> None:
+    (result,) = results_of(request, _SINGLE, 0)
     if result.energy.reason == LATER:
         reason = "the counter is read beside inference: a single image is answered before its figure is known"
         result = replace(result, energy=replace(result.energy, reason=reason))
-    return result.to_dict()
+    request.future.set_result(result.to_dict())
 
 
 def _check_size(size: tuple[int, ...], engine: Engine) -> None:

@@ -63,8 +63,10 @@ class ResultWriter:
         self._previews: dict[str, Preview] = {}
         self._swept_at = time.monotonic()
 
-    def write(self, batch: FrameBatch, request: Request) -> None:
-        """Queues the results of a request that ran; its future gets `BatchDone` once they are durable."""
+    def write(self, request: Request) -> None:
+        """Queues the results of a message that ran; its future gets `BatchDone` once they are durable."""
+        batch = request.batch
+        assert batch is not None, "a single image has no stream to be written to"
         self._executor.submit(batch.stream, partial(self._write, batch, request))
 
     def settle(self, figures: Figures) -> None:
@@ -87,7 +89,7 @@ class ResultWriter:
     def _append(self, batch: FrameBatch, request: Request) -> None:
         results: list[FrameResult] = []
         try:
-            results = results_of(request, batch.stream, batch.first, batch.settings.tokenizer)
+            results = results_of(request, batch.stream, batch.first)
             next_frame = self._record(batch).append(batch, results)
         except Exception as error:
             # What is remembered may no longer be what Redis holds: read it anew.
@@ -163,18 +165,19 @@ class ResultWriter:
             self._previews.pop(stream, None)
 
 
-def results_of(request: Request, stream: str, first: int, tokenizer: str) -> list[FrameResult]:
+def results_of(request: Request, stream: str, first: int) -> list[FrameResult]:
     """The results of a request that ran.
 
     Args:
         request: complete.
         stream: the id it has in results.
         first: number of its first frame.
-        tokenizer: name of what was asked for.
     """
     numbers = count(first)
     return [
-        frame_result(stream, next(numbers), request.engine.model.name, tokenizer, ran.timing, *facts)
+        frame_result(
+            stream, next(numbers), request.engine.model.name, request.settings.tokenizer, ran.timing, *facts
+        )
         for ran in request.ran
         for facts in zip(ran.frames, ran.outputs, ran.energies, strict=True)
     ]
