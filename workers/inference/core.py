@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ from pipeline.engine import Engine
 from pipeline.errors import UsageError
 from pipeline.frame import Frame, Geometry, Pixels
 from pipeline.models import resolve_device
-from vocab.connection import RedisClient, connect
+from vocab.lazy_client import LazyClient
 from vocab.window import WindowOptions
 from workers.contract.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings
 from workers.contract.result_log import ResultLog
@@ -62,10 +61,8 @@ class InferenceCore:
         if settings.redis is None:
             raise UsageError("the service has no Redis URL; `vwt serve` gives one")
         own = settings.inference
-        self._url = settings.redis
+        self._redis = LazyClient(settings.redis)
         self._kept = settings.kept_results
-        self._client: RedisClient | None = None
-        self._connecting = threading.Lock()
         device = resolve_device("cuda" if own.num_gpus else "cpu")
         if device.type == "cpu":
             # What Ray has set aside for this replica, however many cores the machine has.
@@ -73,12 +70,12 @@ class InferenceCore:
         meter = open_meter(own.meter, str(device), own.watts_per_core)
         later = meter.method in ("nvml", "rapl")
         self._tracing = open_tracing(settings.trace, "Inference", where)
-        self._writer = ResultWriter(self._connected, settings.kept_results, where, later, self._tracing)
+        self._writer = ResultWriter(self._redis.get, settings.kept_results, where, later, self._tracing)
         self._metering = _metering(meter, open_exchange, self._settle) if later else OwnMetering(meter)
         self._models = Models(device, own.weights, own.max_models)
         keeper = settings.keeper
         window = WindowOptions(keeper.window_fps, keeper.window_patches)
-        self._streams = Streams(self._connected, window)
+        self._streams = Streams(self._redis.get, window)
         self._batcher = Batcher(own.batch, own.batch_wait_s, self._metering.record)
         self._preparing = ThreadPoolExecutor(_PREPARING_THREADS, thread_name_prefix="vwt-prepare")
         self._sequencer = Sequencer(lambda stream: self._aside(self._durable, stream))
@@ -148,6 +145,7 @@ class InferenceCore:
         self._streams.close()
         self._models.close()
         self._preparing.shutdown()
+        self._redis.close()
 
     async def _aside(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Does what may wait for Redis in another thread."""
@@ -155,7 +153,7 @@ class InferenceCore:
         return await asyncio.get_running_loop().run_in_executor(self._preparing, call)
 
     def _durable(self, stream: str) -> int:
-        return ResultLog(self._connected(), stream, self._kept).next_frame()
+        return ResultLog(self._redis.get(), stream, self._kept).next_frame()
 
     def _prepare(self, batch: FrameBatch, engine: Engine) -> Request:
         frames = frames_of(batch)
@@ -189,12 +187,6 @@ class InferenceCore:
 
     def _settle(self, figures: Figures) -> None:
         self._writer.settle((key, energy) for key, energy in figures if key != (_SINGLE_KEY, 0))
-
-    def _connected(self) -> RedisClient:
-        with self._connecting:
-            if self._client is None:
-                self._client = connect(self._url)
-            return self._client
 
 
 def frames_of(batch: FrameBatch) -> list[Frame]:
