@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -29,6 +31,8 @@ redis.call('DEL', lease, state, results, energy, events, preview, sinks)
 """
 # Longer than any batch of the stream can be under way.
 _FENCED_MS = 24 * 3600 * 1000
+# Of a `StreamId`.
+_LONGEST_ID = 64
 
 
 class NoStreamError(UsageError):
@@ -79,6 +83,27 @@ class StreamStore:
             self._client.hset(
                 StreamKeys(spec.id).state, mapping=to_fields({"state": "starting", "since": spec.created_at})
             )
+
+    def add_named(self, name: str, settings: Mapping[str, Any]) -> StreamSpec:
+        """Adds a stream under an id that is free: the name, else the name with a number.
+
+        Args:
+            name: a slug, as `SourceSpec.name` is one.
+            settings: the other fields of its spec.
+
+        Returns:
+            The spec as it was added.
+        """
+        taken = set(self.all())
+        ids = (stream for stream in _numbered(name) if stream not in taken)
+        while True:
+            spec = StreamSpec(id=next(ids), **settings)
+            try:
+                self.add(spec)
+            except StreamExistsError:
+                # Somebody else was faster.
+                continue
+            return spec
 
     def change(self, stream: str, changes: dict[str, Any]) -> StreamSpec:
         """Changes fields of a stream and counts its revision up.
@@ -140,6 +165,12 @@ class StreamStore:
         if spec is None:
             raise NoStreamError(f"there is no stream {stream!r}; `vwt streams list` shows those there are")
         return spec, value
+
+
+def _numbered(name: str) -> Iterator[str]:
+    for number in itertools.count(1):
+        suffix = "" if number == 1 else f"-{number}"
+        yield name[: _LONGEST_ID - len(suffix)].rstrip("-") + suffix
 
 
 def _read(value: bytes) -> StreamSpec | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Response
@@ -13,13 +12,11 @@ from vocab.connection import RedisClient
 from workers.access.sources import check_source
 from workers.contract.stream_spec import StreamId, StreamSettings, StreamSpec
 from workers.contract.stream_status import StreamStatus
-from workers.contract.stream_store import StreamExistsError, StreamStore
+from workers.contract.stream_store import StreamStore
 from workers.gateway.connections import Connections
 from workers.gateway.problems import responses
 from workers.settings.schema import ServiceSettings
 from workers.sinks import check_sinks, sink_status
-
-_LONGEST_ID = 64
 
 
 class NewStream(StreamSettings):
@@ -124,25 +121,11 @@ def _add(client: RedisClient, asked: NewStream, settings: ServiceSettings) -> St
     given = asked.model_dump(exclude={"name"})
     if "model" not in asked.model_fields_set:
         given["model"] = settings.model
-    if asked.name is not None:
-        spec = StreamSpec(id=asked.name, **given)
-        store.add(spec)
-        return spec
-    taken = set(store.all())
-    while True:
-        spec = StreamSpec(id=_free(name, taken), **given)
-        try:
-            store.add(spec)
-        except StreamExistsError:
-            taken.add(spec.id)
-            continue
-        return spec
-
-
-def _free(name: str, taken: set[str]) -> str:
-    suffixes = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
-    ids = (name[: _LONGEST_ID - len(suffix)].rstrip("-") + suffix for suffix in suffixes)
-    return next(found for found in ids if found not in taken)
+    if asked.name is None:
+        return store.add_named(name, given)
+    spec = StreamSpec(id=asked.name, **given)
+    store.add(spec)
+    return spec
 
 
 def _change(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,9 @@ from typing import Any
 from pipeline.errors import UsageError
 from pipeline.sources import SourceSpec, parse_source
 from workers.access.sources import check_source
-from workers.contract.stream_spec import StreamSpec
-from workers.contract.stream_store import StreamExistsError, StreamStore
+from workers.contract.stream_store import StreamStore
 from workers.settings.schema import AccessSettings
 
-_LONGEST_ID = 64
 _AS_A_CAMERA: dict[str, Any] = {"loop": True, "realtime": True, "policy": "drop-oldest"}
 
 
@@ -79,22 +76,10 @@ def add_given(store: StreamStore, given: Sequence[Given], model: str) -> list[st
     for one in given:
         known = next((spec for spec in before if spec.source == one.text), None)
         if known is None:
-            ids.append(_add(store, one, model))
+            settings = {"source": one.text, "model": model} | (_AS_A_CAMERA if one.looped else {})
+            ids.append(store.add_named(one.spec.name, settings).id)
         else:
             before.remove(known)
             # The new revision also starts one again that had failed.
             ids.append(store.change(known.id, {"paused": False}).id)
     return ids
-
-
-def _add(store: StreamStore, one: Given, model: str) -> str:
-    for number in itertools.count(1):
-        suffix = "" if number == 1 else f"-{number}"
-        name = one.spec.name[: _LONGEST_ID - len(suffix)].rstrip("-") + suffix
-        spec = StreamSpec(id=name, source=one.text, model=model, **(_AS_A_CAMERA if one.looped else {}))
-        try:
-            store.add(spec)
-        except StreamExistsError:
-            continue
-        return name
-    raise AssertionError("numbers do not end")

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from pydantic import ValidationError
 
@@ -36,6 +39,26 @@ def test_a_name_is_given_once(client: RedisClient) -> None:
     store.add(GATE)
     with pytest.raises(StreamExistsError, match="gate"):
         store.add(GATE)
+
+
+def test_streams_of_one_name_added_at_once_get_ids_of_their_own(client: RedisClient) -> None:
+    together = threading.Barrier(6, timeout=20)
+
+    def add(_: int) -> str:
+        store = StreamStore(client)
+        together.wait()
+        return store.add_named("gate", {"source": "x"}).id
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sorted(pool.map(add, range(6))) == ["gate", *(f"gate-{number}" for number in range(2, 7))]
+
+
+@pytest.mark.parametrize(
+    ("name", "second"), [("a" * 64, "a" * 62 + "-2"), ("a" * 61 + "-bc", "a" * 61 + "-2")]
+)
+def test_an_id_that_a_number_makes_too_long_is_cut(client: RedisClient, name: str, second: str) -> None:
+    store = StreamStore(client)
+    assert [store.add_named(name, {"source": "x"}).id for _ in range(2)] == [name, second]
 
 
 def test_a_change_counts_the_revision_and_keeps_the_rest(client: RedisClient) -> None:
