@@ -73,9 +73,9 @@ class Camera:
             assert patches is not None
             self._window.add(patches)
         first = learn_words([frame.image for frame in frames[:64]], spec, patch_size, DEFAULT_WORDS)
-        token = self._lease.acquire()
-        assert token is not None
-        self._store.publish(first, token)
+        fence = self._lease.acquire()
+        assert fence is not None
+        self._store.publish(first, fence)
         self._lease.release()
 
     def show(self, count: int, period_s: float, relearn_after_s: float) -> tuple[list[float], list[float]]:

@@ -1,14 +1,8 @@
 """Errors a user can act on: what failed, why, what to do. The command line prints them as one line."""
 
+from vocab.errors import VwtError
 
-class VwtError(Exception):
-    """Base of every expected failure.
-
-    Attributes:
-        exit_code: what the `vwt` command exits with.
-    """
-
-    exit_code = 1
+__all__ = ["ModelError", "ServiceError", "SourceError", "UsageError", "VwtError"]
 
 
 class UsageError(VwtError):

@@ -58,11 +58,11 @@ def ping(client: RedisClient) -> None:
     Raises:
         StoreUnavailable: it does not.
     """
-    with redis_errors("use Redis", place(client)):
+    with redis_errors("use Redis", server_name(client)):
         client.ping()
 
 
-def place(client: RedisClient) -> str:
+def server_name(client: RedisClient) -> str:
     """Where a client is connected to, without credentials."""
     if isinstance(client, RedisCluster):
         nodes = sorted(client.nodes_manager.startup_nodes)
@@ -85,8 +85,6 @@ def _client(url: str) -> RedisClient:
         raise VocabularyError(f"no Redis URL: {shown(url)}; the forms are {_FORMS}")
     try:
         return _cluster_or_sentinel(url, scheme, kind) if kind else _single(url)
-    except VocabularyError:
-        raise
     except ValueError:
         # Not chained: what urllib says of a password that is not percent-encoded quotes a part of it.
         raise VocabularyError(

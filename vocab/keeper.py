@@ -94,7 +94,7 @@ class VocabularyKeeper:
         self._on_event = on_event
         self._clock = clock
         self._drift = DriftDetector(self._options.drift)
-        self._token: int | None = None
+        self._fence: int | None = None
         self._current: Vocabulary | None = None
         self._since = 0.0
         self._refused: int | None = None
@@ -108,8 +108,8 @@ class VocabularyKeeper:
     def stop(self) -> None:
         """Ends the thread, after the learning under way, and lets another keeper take over."""
         self._looks.stop()
-        if self._token is not None:
-            self._token = None
+        if self._fence is not None:
+            self._fence = None
             try:
                 self._lease.release()
             except StoreUnavailable:
@@ -129,7 +129,7 @@ class VocabularyKeeper:
             self._turn("keeping" if self._adopt() else "filling")
             self._keep()
         except StoreUnavailable as error:
-            self._token = None
+            self._fence = None
             if self.state != "unavailable":
                 self._on_event(KeeperEvent("unavailable", f"{error}; the words at hand go on"))
             self.state = "unavailable"
@@ -140,10 +140,10 @@ class VocabularyKeeper:
         self.state = state
 
     def _holds_lease(self) -> bool:
-        if self._token is not None and self._lease.renew():
+        if self._fence is not None and self._lease.renew():
             return True
-        self._token = self._lease.acquire()
-        return self._token is not None
+        self._fence = self._lease.acquire()
+        return self._fence is not None
 
     def _adopt(self) -> bool:
         """Takes over the scope's current words where they are not ours; False where there are none to use."""
@@ -206,10 +206,10 @@ class VocabularyKeeper:
         self._publish(learned, patches, why)
 
     def _publish(self, vocabulary: Vocabulary, patches: torch.Tensor | None, why: str) -> None:
-        assert self._token is not None
-        published = self._store.publish(vocabulary, self._token)
+        assert self._fence is not None
+        published = self._store.publish(vocabulary, self._fence)
         if published is None:  # another keeper took over meanwhile: its words count
-            self._token = None
+            self._fence = None
             return
         self._current, self._since = published, self._clock()
         self._drift = DriftDetector(self._options.drift)

@@ -44,7 +44,7 @@ class ScopeKeys:
 
     @property
     def last(self) -> str:
-        """Hash of the last fencing token and version given out; never expires, so neither comes again."""
+        """Hash of the last fence and version given out; never expires, so neither comes again."""
         return f"vwt:{{{self.scope}}}:vocab:last"
 
     @property

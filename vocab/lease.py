@@ -12,7 +12,7 @@ class Lease(Protocol):
         """Takes the lease, or keeps it where it is ours already.
 
         Returns:
-            The fencing token: above that of every holder before; None while another holds the lease.
+            The fence (a fencing token): above that of every holder before; None while another has the lease.
         """
 
     def renew(self) -> bool:

@@ -20,7 +20,7 @@ def redis_errors(doing: str, where: str) -> Iterator[None]:
 
     Args:
         doing: what fails, as in "cannot <doing>".
-        where: the server without credentials, as `vocab.connection.place` or `shown` gives it.
+        where: the server without credentials, as `vocab.connection.server_name` or `shown` gives it.
 
     Raises:
         StoreUnavailable: what failed, why, what to do.

@@ -6,12 +6,12 @@ import secrets
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from vocab.connection import RedisClient, place
+from vocab.connection import RedisClient, server_name
 from vocab.errors import StoreUnavailable
 from vocab.keys import ScopeKeys
 from vocab.redis_errors import raise_first, redis_errors
 
-# A server that lost its data counts tokens from its clock (microseconds) on, so that none comes again.
+# A server that lost its data counts fences from its clock (microseconds) on, so that none comes again.
 _ACQUIRE = """
 local holder = redis.call('GET', KEYS[1])
 if holder == ARGV[1] then
@@ -47,7 +47,7 @@ class LeaseKeys(Protocol):
 
     @property
     def last(self) -> str:
-        """Hash with the last fencing token given out."""
+        """Hash whose field `token` is the last fence given out."""
 
 
 class RedisLease:
@@ -67,22 +67,22 @@ class RedisLease:
         self, client: RedisClient, keys: str | LeaseKeys, ttl_s: float = 15.0, owner: str = ""
     ) -> None:
         self._client: Any = client
-        self._where = place(client)
+        self._where = server_name(client)
         self._keys = ScopeKeys(keys) if isinstance(keys, str) else keys
         self._ttl_ms = int(ttl_s * 1000)
         self._holder = f"{owner}#{secrets.token_hex(8)}"
 
     def acquire(self) -> int | None:
         """See `Lease`."""
-        token = self._eval(_ACQUIRE, self._keys.lease, self._keys.last)
-        if token is None:
+        fence = self._eval(_ACQUIRE, self._keys.lease, self._keys.last)
+        if fence is None:
             return None
-        if not token.isdigit():
+        if not fence.isdigit():
             raise StoreUnavailable(
                 f"cannot take the lease {self._keys.lease}: {self._where} holds it without an end, "
                 "so not vwt wrote it; delete it or use another scope"
             )
-        return int(token)
+        return int(fence)
 
     def renew(self) -> bool:
         """See `Lease`."""
@@ -99,7 +99,7 @@ class RedisLease:
         Raises:
             StoreUnavailable: Redis cannot do it now; some may have been renewed.
         """
-        with redis_errors("renew the leases", place(client)):
+        with redis_errors("renew the leases", server_name(client)):
             pipeline: Any = client.pipeline(transaction=False)
             for lease in leases:
                 # By its name: the pipeline of a Cluster has no method for it.

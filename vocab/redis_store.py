@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vocab.connection import RedisClient, place
+from vocab.connection import RedisClient, server_name
 from vocab.coverage import Coverage
 from vocab.errors import StoreUnavailable, VocabularyError
 from vocab.keys import ScopeKeys
@@ -21,8 +21,8 @@ _KEPT_VERSIONS = 64
 # can fail comes before the second write: reads of every key, then the only write that minds a key's type.
 _PUBLISH = """
 local last, current, bytes, replaced, versions = unpack(KEYS)
-local token, version, data, ttl_ms, unused_ms, kept, words, patch_size = unpack(ARGV)
-if redis.call('HGET', last, 'token') ~= token then return 'stale' end
+local fence, version, data, ttl_ms, unused_ms, kept, words, patch_size = unpack(ARGV)
+if redis.call('HGET', last, 'token') ~= fence then return 'stale' end
 if redis.call('GET', current) == version and redis.call('GET', bytes) == data then return 'published' end
 if tonumber(redis.call('HGET', last, 'version') or 0) >= tonumber(version) then return 'taken' end
 redis.call('XADD', versions, 'MAXLEN', kept, '*',
@@ -70,7 +70,7 @@ class RedisStore:
         unused_s: float = 7 * 86_400.0,
     ) -> None:
         self._client: Any = client
-        self._where = place(client)
+        self._where = server_name(client)
         self._keys = ScopeKeys(scope)
         self._patch_size = patch_size
         self._normalisation = normalisation
@@ -99,7 +99,7 @@ class RedisStore:
         check_fits(vocabulary, self._patch_size, self._normalisation, key)
         return vocabulary
 
-    def publish(self, vocabulary: Vocabulary, token: int) -> Vocabulary | None:
+    def publish(self, vocabulary: Vocabulary, fence: int) -> Vocabulary | None:
         """See `VocabularyStore`."""
         check_fits(vocabulary, self._patch_size, self._normalisation, "the vocabulary to publish")
         keys = self._keys
@@ -116,7 +116,7 @@ class RedisStore:
                 keys.version(version),
                 keys.version(replaced),
                 keys.versions,
-                token,
+                fence,
                 version,
                 published.to_bytes(),
                 self._ttl_ms,

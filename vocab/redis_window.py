@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vocab.connection import RedisClient, place
+from vocab.connection import RedisClient, server_name
 from vocab.keys import ScopeKeys
 from vocab.redis_errors import raise_first, redis_errors
 from vocab.window import Patches, WindowOptions, entries_of, joined, patch_bytes
@@ -46,7 +46,7 @@ class RedisWindow:
     ) -> None:
         self.skipped = 0
         self._client: Any = client
-        self._where = place(client)
+        self._where = server_name(client)
         self._key = ScopeKeys(scope).window
         self._patch_size = patch_size
         self._options = options or WindowOptions()

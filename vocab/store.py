@@ -56,15 +56,15 @@ class VocabularyStore(Protocol):
             VocabularyError: it is gone, damaged, foreign, or of another patch size or normalisation.
         """
 
-    def publish(self, vocabulary: Vocabulary, token: int) -> Vocabulary | None:
+    def publish(self, vocabulary: Vocabulary, fence: int) -> Vocabulary | None:
         """Makes a vocabulary the scope's current one, in one step that no reader can see a part of.
 
         Args:
             vocabulary: what to publish; its version, and every one published before, is below the new one.
-            token: of the lease. Only the newest token publishes.
+            fence: of the lease. Only the newest fence publishes.
 
         Returns:
-            The vocabulary with its new version; None when a newer token was given out: nothing is written.
+            The vocabulary with its new version; None when a newer fence was given out: nothing is written.
 
         Raises:
             VocabularyError: the vocabulary is of another patch size or normalisation than the store.
@@ -96,7 +96,7 @@ class MemoryStore:
         self._normalisation = normalisation
         self._versions: dict[int, tuple[Vocabulary, float]] = {}
         self._records: deque[Record] = deque(maxlen=KEPT_RECORDS)
-        self._newest_token = 0
+        self._newest_fence = 0
         self._lock = threading.Lock()
 
     def current(self) -> int | None:
@@ -111,13 +111,13 @@ class MemoryStore:
                 raise VocabularyError(f"vocabulary version {version} is gone; use the current one")
             return self._versions[version][0]
 
-    def publish(self, vocabulary: Vocabulary, token: int) -> Vocabulary | None:
+    def publish(self, vocabulary: Vocabulary, fence: int) -> Vocabulary | None:
         """See `VocabularyStore`."""
         check_fits(vocabulary, self._patch_size, self._normalisation, "the vocabulary to publish")
         with self._lock:
-            if token < self._newest_token:
+            if fence < self._newest_fence:
                 return None
-            self._newest_token = token
+            self._newest_fence = fence
             version = max(vocabulary.version, *self._versions, 0) + 1
             published = Vocabulary(vocabulary.words, version, vocabulary.normalisation)
             self._versions[version] = published, time.time()

@@ -201,8 +201,6 @@ class Vocabulary:
             vocabulary = cls(words, int(metadata["version"]), _read_normalisation(metadata))
             if str(vocabulary.patch_size) != metadata["patch_size"]:
                 raise VocabularyError(f"{name} contradicts itself about its patch size; learn it again")
-        except VocabularyError:
-            raise
         except (SafetensorError, KeyError, ValueError, TypeError) as error:
             raise VocabularyError(f"{name} is no vocabulary: {error}") from error
         return vocabulary

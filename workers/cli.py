@@ -15,7 +15,6 @@ import click
 
 from pipeline.errors import VwtError
 from pipeline.redact import redact
-from vocab.errors import VocabularyError
 from workers.commands.doctor import doctor
 from workers.commands.models import models
 from workers.commands.run import run
@@ -78,8 +77,6 @@ def _call(words: list[str], debug: bool) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 130
-    except VocabularyError as error:
-        return _fail(str(error), 2, debug)
     except VwtError as error:
         return _fail(str(error), error.exit_code, debug)
     except Exception as error:

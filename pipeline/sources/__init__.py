@@ -27,5 +27,5 @@ def open_source(spec: SourceSpec, options: SourceOptions, on_notice: OnNotice) -
     Raises:
         SourceError: it cannot be opened, or gave no picture within `options.open_timeout_s`.
     """
-    kind = FileSource if spec.kind in ("file", "sample") else RemoteSource
+    kind = FileSource if spec.local else RemoteSource
     return kind(spec, options, on_notice)

@@ -6,7 +6,6 @@ import socket
 import stat
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import av
 from av.codec.hwaccel import HWAccel
@@ -40,7 +39,7 @@ def open_container(spec: SourceSpec, options: SourceOptions, hwaccel: HWAccel | 
     Raises:
         SourceError: it cannot be opened; one line that says why and what to do.
     """
-    if spec.kind in ("file", "sample"):
+    if spec.local:
         _check_path(spec)
     if spec.kind == "camera":
         _check_camera(spec)
@@ -95,7 +94,7 @@ def explain(spec: SourceSpec, error: Exception) -> str:
         return "the peer did not answer in time: check address and network, or allow more time to open"
     if isinstance(error, (av.error.InvalidDataError, av.error.ArgumentError)):
         return f"{cause}: no video we can read, or cut off before its index (playlists: over http only)"
-    if spec.kind in ("rtsp", "http") and getattr(error, "errno", None) == _INPUT_OUTPUT_ERROR:
+    if spec.host is not None and getattr(error, "errno", None) == _INPUT_OUTPUT_ERROR:
         return _resolve(spec) or f"{cause}: check address and network"
     return f"{cause}: check that it can be read"
 
@@ -142,9 +141,8 @@ def _check_camera(spec: SourceSpec) -> None:
 
 def _resolve(spec: SourceSpec) -> str | None:
     """The library says only "Input/output error" for a host name it cannot resolve."""
-    host = urlsplit(spec.location).hostname
     try:
-        socket.getaddrinfo(host, None)
+        socket.getaddrinfo(spec.host, None)
     except OSError as error:
-        return f"host name {host} cannot be resolved ({error.strerror}): check the address"
+        return f"host name {spec.host} cannot be resolved ({error.strerror}): check the address"
     return None

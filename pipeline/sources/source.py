@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.defaults import DEFAULT_OPEN_TIMEOUT_S, DEFAULT_STALL_TIMEOUT_S
 from pipeline.frame import Decoded
 
 State = Literal["starting", "running", "reconnecting", "ended", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOptions:
     """How a source is opened and kept open.
 
@@ -29,8 +30,8 @@ class SourceOptions:
         threads: decoder threads; 0 for one per core.
     """
 
-    open_timeout_s: float = 10.0
-    stall_timeout_s: float = 10.0
+    open_timeout_s: float = DEFAULT_OPEN_TIMEOUT_S
+    stall_timeout_s: float = DEFAULT_STALL_TIMEOUT_S
     decoder: Literal["auto", "cpu", "cuda"] = "auto"
     rtsp_transport: Literal["tcp", "udp"] = "tcp"
     reconnect: bool = True

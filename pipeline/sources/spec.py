@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pipeline.errors import SourceError, UsageError
 from pipeline.redact import redact
@@ -37,6 +37,25 @@ class SourceSpec:
     location: str = field(repr=False)
     name: str
     display: str
+
+    @property
+    def local(self) -> bool:
+        """Whether it is a clip on this machine, which has an end and is the same when read again."""
+        return self.kind in ("file", "sample")
+
+    @property
+    def scheme(self) -> str:
+        """As a URL begins, in lower case, such as "rtsps"; the kind where there is no URL."""
+        return self._url.scheme or self.kind
+
+    @property
+    def host(self) -> str | None:
+        """Name or address of the machine it is on; None where there is no URL."""
+        return self._url.hostname
+
+    @property
+    def _url(self) -> SplitResult:
+        return urlsplit(self.location if self.kind in ("rtsp", "http") else "")
 
 
 def parse_source(text: str) -> SourceSpec:

@@ -58,7 +58,7 @@ class Actor(Writer):
             "live": True, "tokenizer": "inter", "ingest": {"replica": "a", "node": "10.0.0.7", "pid": 4100},
             "inference": {"replica": "b", "node": "10.0.0.7", "pid": 4200}, **self._sums, **status,
         }  # fmt: skip
-        self.log.append(self.token, self._next, [json.dumps(result) for result in results], fields)
+        self.log.append(self.fence, self._next, [json.dumps(result) for result in results], fields)
         self._next += count
         pictures = {"jpeg": _jpeg(MAP_SIZE, self._next), "plain": _jpeg(PLAIN_SIZE, self._next)}
         self.client.hset(self.keys.preview, mapping={"frame": self._next, **pictures})
@@ -66,7 +66,7 @@ class Actor(Writer):
     def say(self, state: str, reason: str | None) -> None:
         """Changes the state, as a worker does when its source breaks."""
         fields = {"state": state, "reason": reason, "since": time.time()}
-        self.log.tell(self.token, fields, json.dumps(fields))
+        self.log.set_status(self.fence, fields, json.dumps(fields))
 
     def play(self) -> None:
         """Goes on giving results, until `rest`."""

@@ -11,7 +11,7 @@ from tests.browser.conftest import Screen
 from tests.browser.test_wall import tile
 from tests.vocab.servers import Server
 from tests.workers.gateway.serving import Api
-from workers.access.tokens import add_token
+from workers.access.bearer_tokens import add_token
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamStore
 from workers.settings.schema import AccessSettings, ServiceSettings

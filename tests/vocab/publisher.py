@@ -21,12 +21,12 @@ def publish_for_ever(url: str, seed: int, started: Connection) -> None:
     torch.set_num_threads(1)
     client = connect(url)
     store, lease = RedisStore(client, "cam", SIDE, ttl_s=2), RedisLease(client, "cam", ttl_s=0.1)
-    while (token := lease.acquire()) is None:
+    while (fence := lease.acquire()) is None:
         time.sleep(0.005)
-    started.send(token)
+    started.send(fence)
     number = seed
     while True:
         vocabulary = Vocabulary(torch.full((WORDS, 3 * SIDE * SIDE), float(number)))
         lease.renew()
-        store.publish(vocabulary, token)
+        store.publish(vocabulary, fence)
         number += 1

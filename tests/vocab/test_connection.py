@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.vocab.servers import KINDS, Server, eventually, unused_port
-from vocab.connection import connect, place
+from vocab.connection import connect, server_name
 from vocab.errors import StoreUnavailable, VocabularyError
 from vocab.keys import ScopeKeys
 from vocab.redis_lease import RedisLease
@@ -26,8 +26,8 @@ def use_everything(client):
     window = RedisWindow(client, "cam", 4, WindowOptions(patches_per_frame=2))
     window.add(torch.randint(0, 256, (4, 48), dtype=torch.uint8).numpy())
     store = RedisStore(client, "cam", 4)
-    token = RedisLease(client, "cam").acquire()
-    published = store.publish(Vocabulary(torch.rand(5, 48)), token)
+    fence = RedisLease(client, "cam").acquire()
+    published = store.publish(Vocabulary(torch.rand(5, 48)), fence)
     assert torch.equal(store.load(store.current()).words, published.words)
     assert store.hold(1)
     assert [info.version for info in store.versions()] == [1]
@@ -39,7 +39,7 @@ def test_a_unix_socket_is_used_by_its_path(server):
 
     use_everything(client)
 
-    assert place(client) == f"Redis at {server.folder}/socket"
+    assert server_name(client) == f"Redis at {server.folder}/socket"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -48,7 +48,7 @@ def test_a_password_with_any_character_logs_in_and_is_never_shown(kind):
     try:
         client = connect(f"redis://:{QUOTED}@127.0.0.1:{server.port}/3")
         use_everything(client)
-        assert place(client) == f"Redis at 127.0.0.1:{server.port}"
+        assert server_name(client) == f"Redis at 127.0.0.1:{server.port}"
 
         for login in (":wrong-one@", ""):
             with pytest.raises(StoreUnavailable, match="check the user and password") as caught:
@@ -66,7 +66,7 @@ def test_keys_of_a_scope_share_a_slot_of_a_cluster(cluster):
     keys = ScopeKeys("cam")
     names = [keys.window, keys.current, keys.lease, keys.last, keys.versions, keys.stats, keys.version(7)]
     assert len({client.keyslot(name) for name in names}) == 1
-    assert place(client) == f"the Redis Cluster at 127.0.0.1:{cluster.port}"
+    assert server_name(client) == f"the Redis Cluster at 127.0.0.1:{cluster.port}"
 
 
 def test_a_cluster_that_went_away_is_said_to_be_away_and_used_again_when_back(cluster):
@@ -111,7 +111,7 @@ def test_sentinel_leads_to_the_primary_also_to_the_next_one(watched):
     sentinel, primary, replica = watched
     client = connect(f"redis+sentinel://127.0.0.1:{unused_port()},127.0.0.1:{sentinel.port}/main/0")
     use_everything(client)
-    assert place(client) == "the service main of Redis Sentinel"
+    assert server_name(client) == "the service main of Redis Sentinel"
     asked = connect(f"redis://127.0.0.1:{sentinel.port}")
     eventually(lambda: asked.execute_command("SENTINEL", "MASTERS")[0][b"num-slaves"] == b"1")
     eventually(lambda: connect(replica.url).exists("vwt:{cam}:vocab:1"))

@@ -46,7 +46,7 @@ class Worker:
             "size": self.window.size,
             "current": self.store.current,
             "load": lambda: self.store.load(1),
-            "publish": lambda: self.store.publish(words(1), self.token),
+            "publish": lambda: self.store.publish(words(1), self.fence),
             "hold": lambda: self.store.hold(1),
             "versions": self.store.versions,
             "record": lambda: self.store.record(1, COVERAGE),
@@ -59,8 +59,8 @@ class Worker:
 
     def work(self) -> None:
         """Does everything once; version 1 is published afterwards, on a server that was empty."""
-        self.token = self.lease.acquire()
-        self.store.publish(words(), self.token)
+        self.fence = self.lease.acquire()
+        self.store.publish(words(), self.fence)
         self.window.add(self.patches)
         self.store.record(1, COVERAGE)
 
@@ -136,7 +136,7 @@ def test_work_goes_on_by_itself_on_a_server_that_came_back_empty(server, worker)
 
 
 def test_words_at_hand_get_a_new_number_on_a_server_that_lost_its_versions(server, worker):
-    at_hand = worker.store.publish(words(2), worker.token)
+    at_hand = worker.store.publish(words(2), worker.fence)
     server.kill()
     server.start()
 
@@ -150,7 +150,7 @@ def test_a_publisher_from_before_the_server_lost_its_data_publishes_nothing(serv
     server.start()
     newer = Worker(server.url)
 
-    assert worker.store.publish(words(5), worker.token) is None
+    assert worker.store.publish(words(5), worker.fence) is None
 
     assert torch.equal(worker.store.load(newer.store.current()).words, words().words)
 
@@ -158,11 +158,11 @@ def test_a_publisher_from_before_the_server_lost_its_data_publishes_nothing(serv
 def test_a_publisher_whose_lease_went_to_another_publishes_nothing(server, worker):
     worker.client.delete(KEYS.lease)  # as when it expires while the publisher is suspended
     newer = RedisLease(connect(server.url), "cam")
-    token = newer.acquire()
+    fence = newer.acquire()
 
-    assert worker.store.publish(words(5), worker.token) is None
+    assert worker.store.publish(words(5), worker.fence) is None
     assert worker.store.current() == 1
-    assert worker.store.publish(words(6), token).version == 2
+    assert worker.store.publish(words(6), fence).version == 2
 
 
 def test_a_full_server_refuses_writes_and_goes_on_giving_what_it_has(worker):
@@ -289,13 +289,13 @@ def test_a_reader_sees_whole_versions_only_while_publishers_are_killed(server):
 
     reader = threading.Thread(target=read)
     reader.start()
-    tokens, moments = [], random.Random(0)
+    fences, moments = [], random.Random(0)
     for round_ in range(20):
         started, told = context.Pipe(duplex=False)
         process = context.Process(target=publisher.publish_for_ever, args=(server.url, 1000 * round_, told))
         process.start()
         assert started.poll(60), "the publisher did not get the lease"
-        tokens.append(started.recv())
+        fences.append(started.recv())
         time.sleep(moments.uniform(0.02, 0.12))  # the moment of the kill is what varies
         process.kill()
         process.join()
@@ -305,6 +305,6 @@ def test_a_reader_sees_whole_versions_only_while_publishers_are_killed(server):
     assert errors == []
     assert len(seen) > 20
     assert seen == sorted(set(seen))
-    assert tokens == sorted(set(tokens))
+    assert fences == sorted(set(fences))
     store = RedisStore(connect(server.url), "cam", publisher.SIDE)
     assert [info.version for info in store.versions()][-1] == store.current()

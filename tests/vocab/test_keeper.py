@@ -165,11 +165,11 @@ def test_a_keeper_without_the_lease_waits_and_learns_nothing():
     assert bench.keeper.state == "waiting"
 
 
-def test_a_keeper_whose_token_is_old_takes_the_words_of_the_newer_one():
+def test_a_keeper_whose_fence_is_old_takes_the_words_of_the_newer_one():
     bench = Bench()
     bench.fill(1)
     bench.look(0)
-    bench.store.publish(Vocabulary(np_words(5), normalisation=PLAIN), token=7)
+    bench.store.publish(Vocabulary(np_words(5), normalisation=PLAIN), fence=7)
 
     assert [bench.look(at) for at in (15, 20, 25, 30)] == [2, 2, 2, 2]
 
@@ -229,7 +229,7 @@ def test_words_that_cannot_be_read_are_never_used_and_learned_anew():
             return super().load(version)
 
     store = Damaged(P, PLAIN)
-    store.publish(Vocabulary(np_words(1), normalisation=PLAIN), token=0)
+    store.publish(Vocabulary(np_words(1), normalisation=PLAIN), fence=0)
     bench = Bench(store=store)
     bench.fill(1)
 
@@ -269,14 +269,14 @@ def test_a_follower_hands_out_the_newest_words_and_keeps_them_when_the_store_goe
     follower = VocabularyFollower(flaky, on_event=lambda event: events.append(event.kind))
     follower.step()
     assert follower.latest() is None
-    store.publish(Vocabulary(np_words(1), normalisation=PLAIN), token=1)
+    store.publish(Vocabulary(np_words(1), normalisation=PLAIN), fence=1)
     follower.step()
     assert follower.latest().version == 1
     flaky.away = True
     follower.step()
     follower.step()
     assert follower.latest().version == 1
-    store.publish(Vocabulary(np_words(2), normalisation=PLAIN), token=1)
+    store.publish(Vocabulary(np_words(2), normalisation=PLAIN), fence=1)
     flaky.away = False
     follower.step()
 

@@ -31,7 +31,7 @@ def test_one_holds_the_lease_and_others_wait_until_it_is_released(client):
     assert one.acquire() is None
 
 
-def test_acquiring_what_one_holds_gives_the_same_token(client):
+def test_acquiring_what_one_holds_gives_the_same_fence(client):
     lease = RedisLease(client, "cam")
 
     assert lease.acquire() == lease.acquire()
@@ -52,7 +52,7 @@ def test_releasing_what_another_holds_does_nothing(client):
     assert holder.renew()
 
 
-def test_a_lease_that_is_not_renewed_goes_to_another_with_a_greater_token(client):
+def test_a_lease_that_is_not_renewed_goes_to_another_with_a_greater_fence(client):
     gone, waiting = RedisLease(client, "cam", ttl_s=0.05), RedisLease(client, "cam")
     first = gone.acquire()
     second = []
@@ -90,17 +90,17 @@ def test_scopes_have_leases_of_their_own(client):
     assert RedisLease(client, "other").acquire() is not None
 
 
-def test_no_token_comes_again_after_the_server_lost_its_data(server):
+def test_no_fence_comes_again_after_the_server_lost_its_data(server):
     client = connect(server.url)
     lease = RedisLease(client, "cam")
-    tokens = [lease.acquire()]
+    fences = [lease.acquire()]
     for _ in range(3):
         server.kill()
         server.start()
         assert not lease.renew()
-        tokens.append(RedisLease(client, "cam").acquire())
+        fences.append(RedisLease(client, "cam").acquire())
 
-    assert tokens == sorted(set(tokens))
+    assert fences == sorted(set(fences))
 
 
 def test_a_lease_without_an_end_is_reported_as_foreign(client):

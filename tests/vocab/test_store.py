@@ -39,7 +39,7 @@ def store(store_and_lease):
 
 
 @pytest.fixture
-def token(store_and_lease):
+def fence(store_and_lease):
     return store_and_lease[1].acquire()
 
 
@@ -52,8 +52,8 @@ def test_an_empty_store_has_no_current_words(store):
         store.load(1)
 
 
-def test_published_words_are_current_and_read_back_whole(store, token):
-    published = store.publish(words(), token)
+def test_published_words_are_current_and_read_back_whole(store, fence):
+    published = store.publish(words(), fence)
 
     assert published.version == store.current() == 1
     loaded = store.load(1)
@@ -62,9 +62,9 @@ def test_published_words_are_current_and_read_back_whole(store, token):
     assert torch.equal(loaded.words, words().words)
 
 
-def test_versions_count_up_and_earlier_ones_do_not_change(store, token):
+def test_versions_count_up_and_earlier_ones_do_not_change(store, fence):
     for seed in range(3):
-        store.publish(words(seed), token)
+        store.publish(words(seed), fence)
 
     assert store.current() == 3
     assert [info.version for info in store.versions()] == [1, 2, 3]
@@ -72,15 +72,15 @@ def test_versions_count_up_and_earlier_ones_do_not_change(store, token):
     assert torch.equal(store.load(1).words, words(0).words)
 
 
-def test_a_new_version_is_above_the_one_it_was_made_from(store, token):
-    assert store.publish(words(version=41), token).version == 42
-    assert store.publish(words(), token).version == 43
+def test_a_new_version_is_above_the_one_it_was_made_from(store, fence):
+    assert store.publish(words(version=41), fence).version == 42
+    assert store.publish(words(), fence).version == 43
 
 
-def test_an_old_token_publishes_nothing(store, token):
-    store.publish(words(0), token)
+def test_an_old_fence_publishes_nothing(store, fence):
+    store.publish(words(0), fence)
 
-    assert store.publish(words(1), token - 1) is None
+    assert store.publish(words(1), fence - 1) is None
 
     assert store.current() == 1
     assert torch.equal(store.load(1).words, words(0).words)
@@ -94,9 +94,9 @@ def test_an_old_token_publishes_nothing(store, token):
         (Vocabulary(words().words), "was learned with None"),
     ],
 )
-def test_words_the_scope_cannot_use_are_not_published(store, token, other, why):
+def test_words_the_scope_cannot_use_are_not_published(store, fence, other, why):
     with pytest.raises(VocabularyError, match=why):
-        store.publish(other, token)
+        store.publish(other, fence)
 
     assert store.current() is None
 
@@ -136,16 +136,16 @@ def redis_store(client, **options) -> tuple[RedisStore, int]:
 
 
 def test_keys_are_those_of_the_design(client):
-    store, token = redis_store(client)
-    store.publish(words(), token)
+    store, fence = redis_store(client)
+    store.publish(words(), fence)
 
     assert client.get(key("current")) == b"1"
     assert Vocabulary.from_bytes(client.get(key(1))).version == 1
 
 
 def test_a_second_worker_starts_from_the_current_words(client, server):
-    store, token = redis_store(client)
-    store.publish(words(), token)
+    store, fence = redis_store(client)
+    store.publish(words(), fence)
 
     other = RedisStore(connect(server.url), "cam", 4, SCALE)
 
@@ -153,8 +153,8 @@ def test_a_second_worker_starts_from_the_current_words(client, server):
 
 
 def test_a_scope_can_be_looked_at_without_knowing_its_patch_size(client):
-    store, token = redis_store(client)
-    store.publish(words(), token)
+    store, fence = redis_store(client)
+    store.publish(words(), fence)
 
     assert RedisStore(client, "cam", patch_size=None).load(1).patch_size == 4
     with pytest.raises(VocabularyError, match="patch size 4, the model 8"):
@@ -162,9 +162,9 @@ def test_a_scope_can_be_looked_at_without_knowing_its_patch_size(client):
 
 
 def test_a_version_that_is_replaced_expires_and_the_current_one_stays(client):
-    store, token = redis_store(client, ttl_s=0.05)
-    store.publish(words(0), token)
-    store.publish(words(1), token)
+    store, fence = redis_store(client, ttl_s=0.05)
+    store.publish(words(0), fence)
+    store.publish(words(1), fence)
 
     eventually(lambda: not client.exists(key(1)))
 
@@ -174,9 +174,9 @@ def test_a_version_that_is_replaced_expires_and_the_current_one_stays(client):
 
 
 def test_a_version_that_is_held_does_not_expire(client):
-    store, token = redis_store(client, ttl_s=100)
-    store.publish(words(0), token)
-    store.publish(words(1), token)
+    store, fence = redis_store(client, ttl_s=100)
+    store.publish(words(0), fence)
+    store.publish(words(1), fence)
     client.pexpire(key(1), 1000)
 
     assert store.hold(1)
@@ -185,8 +185,8 @@ def test_a_version_that_is_held_does_not_expire(client):
 
 
 def test_holding_the_current_version_keeps_all_that_leads_to_it(client):
-    store, token = redis_store(client, ttl_s=1, unused_s=100)
-    store.publish(words(), token)
+    store, fence = redis_store(client, ttl_s=1, unused_s=100)
+    store.publish(words(), fence)
     store.record(1, Coverage(1.0, 0.0, np.array([1])))
     names = [key(name) for name in (1, "current", "versions", "stats")]
     for name in names:
@@ -198,8 +198,8 @@ def test_holding_the_current_version_keeps_all_that_leads_to_it(client):
 
 
 def test_everything_but_two_numbers_of_a_scope_expires_when_unused(client):
-    store, token = redis_store(client)
-    store.publish(words(), token)
+    store, fence = redis_store(client)
+    store.publish(words(), fence)
     store.record(1, Coverage(1.0, 0.0, np.array([1])))
 
     lasting = [name for name in client.scan_iter() if client.pttl(name) < 0]
@@ -208,12 +208,12 @@ def test_everything_but_two_numbers_of_a_scope_expires_when_unused(client):
 
 
 def test_version_numbers_do_not_come_again_after_the_words_expired(client):
-    store, token = redis_store(client)
-    store.publish(words(), token)
+    store, fence = redis_store(client)
+    store.publish(words(), fence)
     for name in (1, "current", "versions"):
         client.delete(key(name))
 
-    assert store.publish(words(), token).version == 2
+    assert store.publish(words(), fence).version == 2
 
 
 class AnswersLost(redis.Redis):
@@ -225,9 +225,9 @@ class AnswersLost(redis.Redis):
 
 
 def test_publishing_again_after_a_lost_answer_makes_no_second_version(client, server):
-    store, token = redis_store(client)
+    store, fence = redis_store(client)
 
-    published = RedisStore(AnswersLost.from_url(server.url), "cam", 4, SCALE).publish(words(), token)
+    published = RedisStore(AnswersLost.from_url(server.url), "cam", 4, SCALE).publish(words(), fence)
 
     assert published.version == store.current() == 1
     assert client.xlen(key("versions")) == 1

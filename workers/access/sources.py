@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pipeline.errors import UsageError
 from pipeline.sources import SourceSpec, parse_source
@@ -30,18 +29,16 @@ def check_source(text: str, access: AccessSettings) -> SourceSpec:
         SourceError: a sample clip's package is not installed.
     """
     spec = parse_source(text)
-    scheme = "file" if spec.kind == "file" else text.partition(":")[0].lower()
-    if scheme not in access.allow_schemes:
+    if spec.scheme not in access.allow_schemes:
         allowed = ", ".join(access.allow_schemes) or "none"
         raise UsageError(
-            f"the source {spec.display} may not be read: {scheme!r} is not among the schemes allowed here "
-            f"({allowed}), which the setting access.allow_schemes names"
+            f"the source {spec.display} may not be read: {spec.scheme!r} is not among the schemes allowed "
+            f"here ({allowed}), which the setting access.allow_schemes names"
         )
     if spec.kind == "file":
         refusal = f"the file {spec.display} may not be read"
         real = allowed_file(Path(spec.location), access, refusal)
         return SourceSpec("file", str(real), spec.name, spec.display)
-    if spec.kind in ("rtsp", "http"):
-        host = urlsplit(spec.location).hostname or ""
-        AllowedHosts(access.allow_hosts).check(host, spec.display)
+    if spec.host is not None:
+        AllowedHosts(access.allow_hosts).check(spec.host, spec.display)
     return spec

@@ -14,7 +14,9 @@ import click
 from pipeline.defaults import (
     DEFAULT_BATCH,
     DEFAULT_MODEL,
+    DEFAULT_OPEN_TIMEOUT_S,
     DEFAULT_RELEARN_AFTER_S,
+    DEFAULT_STALL_TIMEOUT_S,
     DEFAULT_WARMUP_FRAMES,
     DEFAULT_WATTS_PER_CORE,
     DEFAULT_WINDOW_FPS,
@@ -108,14 +110,14 @@ _STDERR_FD = 2
 @click.option(
     "--open-timeout",
     type=click.FloatRange(min=0, min_open=True),
-    default=8.0,
+    default=DEFAULT_OPEN_TIMEOUT_S,
     show_default=True,
     help="Seconds a source may take until its first picture.",
 )
 @click.option(
     "--stall-timeout",
     type=click.FloatRange(min=0, min_open=True),
-    default=10.0,
+    default=DEFAULT_STALL_TIMEOUT_S,
     show_default=True,
     help="Seconds without a picture after which a live source is opened again.",
 )

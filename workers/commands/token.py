@@ -26,7 +26,7 @@ import click
 )
 def token(name: str, role: str, path: Path) -> None:
     """Make a token called NAME, print it once, and add its hash to FILE (see `vwt serve --token-file`)."""
-    from workers.access.tokens import add_token
+    from workers.access.bearer_tokens import add_token
 
     made = add_token(path, name, "manage" if role == "manage" else "read")
     click.echo(f"added {name} ({role}) to {path}; this is the only time its token is shown:", err=True)

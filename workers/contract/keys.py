@@ -32,7 +32,7 @@ class StreamKeys:
 
     @property
     def last(self) -> str:
-        """Hash of the last fencing token given out."""
+        """Hash whose field `token` is the last fence given out."""
         return self._key("lease:last")
 
     @property

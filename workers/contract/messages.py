@@ -52,7 +52,7 @@ class FrameBatch:
 
     Attributes:
         stream: its id.
-        token: fencing token of the lease under which they were read.
+        fence: fencing token of the lease under which they were read.
         first: number of the first frame.
         images: (B, H, W, 3) uint8 RGB, of the model's input size.
         facts: one per frame.
@@ -62,7 +62,7 @@ class FrameBatch:
     """
 
     stream: str
-    token: int
+    fence: int
     first: int
     images: npt.NDArray[np.uint8]
     facts: Sequence[FrameFacts]

@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.errors import VwtError
-from vocab.connection import RedisClient, place
+from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import raise_first, redis_errors
 from workers.contract.keys import StreamKeys
 from workers.contract.stream_status import to_fields
 
-# A Redis that lost its data knows no token: the first that writes becomes the one to beat.
-FENCE = """
+# A Redis that lost its data knows no fence: the first that writes becomes the one to beat.
+CHECK_FENCE = """
 local last = redis.call('HGET', KEYS[1], 'token')
 if last and tonumber(last) > tonumber(ARGV[1]) then return {err = 'FENCED'} end
 if not last then redis.call('HSET', KEYS[1], 'token', ARGV[1]) end
 """
 _APPEND = (
-    FENCE
+    CHECK_FENCE
     + """
 local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
 local next_frame = newest[1] and tonumber(string.match(newest[1][1], '^(%d+)')) or 0
@@ -38,8 +38,8 @@ end
 return next_frame
 """
 )
-_TELL = (
-    FENCE
+_SET_STATUS = (
+    CHECK_FENCE
     + """
 for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 if ARGV[3] ~= '' then redis.call('XADD', KEYS[3], 'MAXLEN', ARGV[2], '*', 'state', ARGV[3]) end
@@ -71,15 +71,15 @@ class ResultLog:
     def __init__(self, client: RedisClient, stream: str, kept: int) -> None:
         self.stream = stream
         self._client: Any = client
-        self._where = place(client)
+        self._where = server_name(client)
         self._keys = StreamKeys(stream)
         self._kept = kept
 
-    def append(self, token: int, first: int, results: Sequence[str], status: Mapping[str, Any]) -> int:
+    def append(self, fence: int, first: int, results: Sequence[str], status: Mapping[str, Any]) -> int:
         """Appends results in one step, each once however often it is tried.
 
         Args:
-            token: fencing token of the stream's lease.
+            fence: fencing token of the stream's lease.
             first: number of the first frame; the entry of frame N gets the id (N+1)-0.
             results: JSON of each.
             status: fields of `StreamStatus` that become true with them.
@@ -88,27 +88,27 @@ class ResultLog:
             The number of the frame after the last durable result.
 
         Raises:
-            FencedError: a newer token was given out.
+            FencedError: a newer fence was given out.
             OutOfOrderError: results before the first are missing.
         """
         fields = [part for item in to_fields(status).items() for part in item]
         keys = (self._keys.last, self._keys.results, self._keys.state)
-        arguments = (token, self._kept, first, len(results), *results, *fields)
+        arguments = (fence, self._kept, first, len(results), *results, *fields)
         return int(self._run(f"write results of {self._keys.stream}", _APPEND, keys, arguments))
 
-    def tell(self, token: int, status: Mapping[str, Any], event: str | None = None) -> None:
+    def set_status(self, fence: int, status: Mapping[str, Any], event: str | None = None) -> None:
         """Changes fields of the stream's status; with `event` (JSON) clients are told.
 
         Raises:
-            FencedError: a newer token was given out.
+            FencedError: a newer fence was given out.
         """
         fields = [part for item in to_fields(status).items() for part in item]
         keys = (self._keys.last, self._keys.state, self._keys.events)
         self._run(
             f"write the state of {self._keys.stream}",
-            _TELL,
+            _SET_STATUS,
             keys,
-            (token, _KEPT_EVENTS, event or "", *fields),
+            (fence, _KEPT_EVENTS, event or "", *fields),
         )
 
     def settle(self, energies: Sequence[str]) -> None:

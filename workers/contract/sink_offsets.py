@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from vocab.connection import RedisClient, place
+from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import redis_errors
 from workers.contract.keys import StreamKeys
-from workers.contract.result_log import FENCE, FencedError
+from workers.contract.result_log import CHECK_FENCE, FencedError
 from workers.contract.stream_spec import StreamSpec
 
 # A new sink begins with the oldest result that is kept. What we know may be newer than what Redis has, when
 # it was away or lost its data; and older, when somebody else delivered meanwhile.
 _BEGIN = (
-    FENCE
+    CHECK_FENCE
     + """
 local stored = redis.call('HGET', KEYS[2], ARGV[2])
 local known = ARGV[3] ~= '' and ARGV[3]
@@ -30,9 +30,9 @@ redis.call('HSET', KEYS[2], ARGV[2], known)
 return known
 """
 )
-_SAVE = FENCE + "redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])"
+_SAVE = CHECK_FENCE + "redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])"
 _KEEP = (
-    FENCE
+    CHECK_FENCE
     + """
 for _, name in ipairs(redis.call('HKEYS', KEYS[2])) do
     local wanted = false
@@ -43,8 +43,8 @@ end
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkOffset:
     """How far a sink has come.
 
     Attributes:
@@ -60,7 +60,7 @@ class Place:
     error: str | None = None
 
     @classmethod
-    def parse(cls, text: bytes) -> Place:
+    def parse(cls, text: bytes) -> SinkOffset:
         """Reads what Redis holds."""
         return cls(**json.loads(text))
 
@@ -68,8 +68,8 @@ class Place:
         return json.dumps(asdict(self), separators=(",", ":"))
 
 
-class Places:
-    """The places of a stream's sinks. Every method raises StoreUnavailable when Redis cannot do it now.
+class SinkOffsets:
+    """The offsets of a stream's sinks. Every method raises StoreUnavailable when Redis cannot do it now.
 
     Args:
         client: as `vocab.connection.connect` gives it; used from any thread.
@@ -78,38 +78,38 @@ class Places:
 
     def __init__(self, client: RedisClient, stream: str) -> None:
         self._client: Any = client
-        self._where = place(client)
+        self._where = server_name(client)
         self._keys = StreamKeys(stream)
 
-    def begin(self, token: int, sink: str, known: Place | None) -> Place:
+    def begin(self, fence: int, sink: str, known: SinkOffset | None) -> SinkOffset:
         """Where a sink goes on, or begins.
 
         Raises:
             FencedError: somebody else runs the stream now, or it was removed.
         """
-        return Place.parse(self._run(_BEGIN, token, sink, "" if known is None else str(known)))
+        return SinkOffset.parse(self._run(_BEGIN, fence, sink, "" if known is None else str(known)))
 
-    def save(self, token: int, sink: str, reached: Place) -> None:
+    def save(self, fence: int, sink: str, reached: SinkOffset) -> None:
         """Keeps how far a sink has come.
 
         Raises:
             FencedError: as of `begin`.
         """
-        self._run(_SAVE, token, sink, str(reached))
+        self._run(_SAVE, fence, sink, str(reached))
 
-    def keep_only(self, token: int, sinks: Sequence[str]) -> None:
+    def keep_only(self, fence: int, sinks: Sequence[str]) -> None:
         """Forgets sinks that the stream no longer has: one of that name begins anew.
 
         Raises:
             FencedError: as of `begin`.
         """
-        self._run(_KEEP, token, *sinks)
+        self._run(_KEEP, fence, *sinks)
 
-    def _run(self, script: str, token: int, *arguments: str) -> Any:
+    def _run(self, script: str, fence: int, *arguments: str) -> Any:
         keys = (self._keys.last, self._keys.sinks, self._keys.results)
         with redis_errors(f"keep how far the sinks of {self._keys.stream} are", self._where):
             try:
-                return self._client.eval(script, len(keys), *keys, token, *arguments)
+                return self._client.eval(script, len(keys), *keys, fence, *arguments)
             except Exception as error:
                 if "FENCED" in str(error):
                     raise FencedError(
@@ -133,7 +133,7 @@ def sink_status(client: RedisClient, spec: StreamSpec) -> list[dict[str, Any]]:
         return []
     keys = StreamKeys(spec.id)
     pipeline: Any = client.pipeline(transaction=False)
-    with redis_errors(f"look up the sinks of {spec.id}", place(client)):
+    with redis_errors(f"look up the sinks of {spec.id}", server_name(client)):
         pipeline.hgetall(keys.sinks)
         pipeline.xrevrange(keys.results, count=1)
         stored, newest = pipeline.execute()
@@ -141,7 +141,7 @@ def sink_status(client: RedisClient, spec: StreamSpec) -> list[dict[str, Any]]:
     found = []
     for sink in spec.sinks:
         text = stored.get(sink.key.encode())
-        reached = None if text is None else Place.parse(text)
+        reached = None if text is None else SinkOffset.parse(text)
         found.append(
             {
                 "name": sink.key,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from pipeline.errors import UsageError
-from vocab.connection import RedisClient, place
+from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import redis_errors
 from workers.contract.keys import EPOCH, STREAMS, StreamKeys
 from workers.contract.stream_spec import StreamSpec
@@ -20,7 +22,7 @@ if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 return 1
 """
-# The token grows, so whoever still runs the stream can write nothing more.
+# The fence grows, so whoever still runs the stream can write nothing more.
 _FORGET = """
 local lease, last, state, results, energy, events, preview, sinks = unpack(KEYS)
 redis.call('HINCRBY', last, 'token', 1)
@@ -29,6 +31,8 @@ redis.call('DEL', lease, state, results, energy, events, preview, sinks)
 """
 # Longer than any batch of the stream can be under way.
 _FENCED_MS = 24 * 3600 * 1000
+# Of a `StreamId`.
+_LONGEST_ID = 64
 
 
 class NoStreamError(UsageError):
@@ -48,7 +52,7 @@ class StreamStore:
 
     def __init__(self, client: RedisClient) -> None:
         self._client: Any = client
-        self._where = place(client)
+        self._where = server_name(client)
 
     def all(self) -> dict[str, StreamSpec]:
         """Every stream by id; what is no spec is left out."""
@@ -79,6 +83,27 @@ class StreamStore:
             self._client.hset(
                 StreamKeys(spec.id).state, mapping=to_fields({"state": "starting", "since": spec.created_at})
             )
+
+    def add_named(self, name: str, settings: Mapping[str, Any]) -> StreamSpec:
+        """Adds a stream under an id that is free: the name, else the name with a number.
+
+        Args:
+            name: a slug, as `SourceSpec.name` is one.
+            settings: the other fields of its spec.
+
+        Returns:
+            The spec as it was added.
+        """
+        taken = set(self.all())
+        ids = (stream for stream in _numbered(name) if stream not in taken)
+        while True:
+            spec = StreamSpec(id=next(ids), **settings)
+            try:
+                self.add(spec)
+            except StreamExistsError:
+                # Somebody else was faster.
+                continue
+            return spec
 
     def change(self, stream: str, changes: dict[str, Any]) -> StreamSpec:
         """Changes fields of a stream and counts its revision up.
@@ -140,6 +165,12 @@ class StreamStore:
         if spec is None:
             raise NoStreamError(f"there is no stream {stream!r}; `vwt streams list` shows those there are")
         return spec, value
+
+
+def _numbered(name: str) -> Iterator[str]:
+    for number in itertools.count(1):
+        suffix = "" if number == 1 else f"-{number}"
+        yield name[: _LONGEST_ID - len(suffix)].rstrip("-") + suffix
 
 
 def _read(value: bytes) -> StreamSpec | None:

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from workers.access.tokens import Tokens
+from workers.access.bearer_tokens import BearerTokens
 from workers.gateway.backend import Backend
 from workers.gateway.connections import Connections
 from workers.gateway.frames import frame_routes
@@ -39,7 +39,7 @@ def build_api(settings: ServiceSettings, backend: Backend) -> FastAPI:
         raise ValueError("settings.redis must be the URL of a server")
     connections = Connections(settings.redis, settings.gateway.max_connections)
     token_file = settings.access.token_file
-    tokens = None if token_file is None else Tokens.load(token_file)
+    tokens = None if token_file is None else BearerTokens(token_file)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

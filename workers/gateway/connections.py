@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import TypeVar
 
 from anyio import to_thread
 
-from vocab.connection import RedisClient, connect, ping, place
+from vocab.connection import RedisClient, ping, server_name
+from vocab.lazy_client import LazyClient
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamStore
 from workers.gateway.async_redis import AsyncRedis, asynchronous
@@ -28,10 +28,8 @@ class Connections:
     """
 
     def __init__(self, url: str, waiting: int) -> None:
-        self._url = url
+        self._client = LazyClient(url)
         self._waiting = waiting
-        self._lock = threading.Lock()
-        self._client: RedisClient | None = None
         self._asynchronous: AsyncRedis | None = None
 
     async def call(self, function: Callable[[RedisClient], T]) -> T:
@@ -40,7 +38,7 @@ class Connections:
         Raises:
             StoreUnavailable: Redis cannot be used now.
         """
-        return await to_thread.run_sync(lambda: function(self._connected()))
+        return await to_thread.run_sync(lambda: function(self._client.get()))
 
     async def spec(self, stream: str) -> StreamSpec:
         """What a stream is asked to be.
@@ -66,24 +64,17 @@ class Connections:
             StoreUnavailable: Redis was never reached yet.
         """
         if self._asynchronous is None:
-            client = await to_thread.run_sync(self._connected)
+            client = await to_thread.run_sync(self._client.get)
             # Somebody else may have been quicker meanwhile.
             self._asynchronous = self._asynchronous or asynchronous(client, BLOCK_S + 1.0, self._waiting)
         return self._asynchronous
 
     def where(self) -> str:
         """The server without credentials; after it was reached."""
-        return place(self._connected())
+        return server_name(self._client.get())
 
     async def close(self) -> None:
         """Closes them all."""
         if self._asynchronous is not None:
             await self._asynchronous.aclose()
-        if self._client is not None:
-            await to_thread.run_sync(self._client.close)
-
-    def _connected(self) -> RedisClient:
-        with self._lock:
-            if self._client is None:
-                self._client = connect(self._url)
-            return self._client
+        await to_thread.run_sync(self._client.close)

@@ -9,7 +9,7 @@ from anyio import to_thread
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from workers.access.tokens import Role, Tokens
+from workers.access.bearer_tokens import BearerTokens, Role
 from workers.gateway.problems import Problem
 from workers.settings.schema import GatewaySettings
 
@@ -34,7 +34,7 @@ class Guard:
         settings: the limits.
     """
 
-    def __init__(self, app: ASGIApp, tokens: Tokens | None, settings: GatewaySettings) -> None:
+    def __init__(self, app: ASGIApp, tokens: BearerTokens | None, settings: GatewaySettings) -> None:
         self._app = app
         self._tokens = tokens
         self._settings = settings

@@ -14,11 +14,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from vocab.connection import RedisClient, place
+from vocab.connection import RedisClient, server_name
 from vocab.errors import StoreUnavailable
 from vocab.redis_errors import redis_errors
 from workers.contract.keys import StreamKeys
-from workers.contract.sink_offsets import Place
+from workers.contract.sink_offsets import SinkOffset
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_status import STATES, StreamStatus
 from workers.contract.stream_store import StreamStore
@@ -63,7 +63,7 @@ class Seen:
 
     spec: StreamSpec
     status: StreamStatus
-    sinks: Mapping[str, Place] = field(default_factory=dict)
+    sinks: Mapping[str, SinkOffset] = field(default_factory=dict)
 
 
 def look(client: RedisClient) -> list[Seen]:
@@ -75,9 +75,9 @@ def look(client: RedisClient) -> list[Seen]:
     store = StreamStore(client)
     specs = list(store.all().values())
     statuses = store.statuses([spec.id for spec in specs])
-    places = _places(client, [spec for spec in specs if spec.sinks])
+    offsets = _offsets(client, [spec for spec in specs if spec.sinks])
     pairs = zip(specs, statuses, strict=True)
-    return [Seen(spec, status, places.get(spec.id, {})) for spec, status in pairs]
+    return [Seen(spec, status, offsets.get(spec.id, {})) for spec, status in pairs]
 
 
 class ServiceCollector(Collector):
@@ -158,21 +158,21 @@ def _family(metric: Described) -> Family:
     return kind(metric.name, metric.help, labels=metric.labels)
 
 
-def _places(client: RedisClient, specs: Sequence[StreamSpec]) -> dict[str, dict[str, Place]]:
+def _offsets(client: RedisClient, specs: Sequence[StreamSpec]) -> dict[str, dict[str, SinkOffset]]:
     if not specs:
         return {}
     pipeline: Any = client.pipeline(transaction=False)
-    with redis_errors("look up the sinks of the streams", place(client)):
+    with redis_errors("look up the sinks of the streams", server_name(client)):
         for spec in specs:
             pipeline.hgetall(StreamKeys(spec.id).sinks)
         answers = pipeline.execute()
     return {spec.id: _asked_for(spec, stored) for spec, stored in zip(specs, answers, strict=True)}
 
 
-def _asked_for(spec: StreamSpec, stored: Mapping[bytes, bytes]) -> dict[str, Place]:
+def _asked_for(spec: StreamSpec, stored: Mapping[bytes, bytes]) -> dict[str, SinkOffset]:
     found = {}
     for sink in spec.sinks:
         text = stored.get(sink.key.encode())
         if text is not None:
-            found[sink.key] = Place.parse(text)
+            found[sink.key] = SinkOffset.parse(text)
     return found

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from pipeline.errors import ServiceError, VwtError
 from pipeline.redact import redact
-from vocab.errors import StoreUnavailable
+from vocab.errors import StoreUnavailable, VocabularyError
 from workers.contract.stream_store import NoStreamError, StreamExistsError
 
 MEDIA_TYPE = "application/problem+json"
@@ -110,7 +110,8 @@ def _as_problem(error: Exception) -> Problem:
             return Problem(404, str(error), "no-stream")
         case StreamExistsError():
             return Problem(409, str(error), "stream-exists")
-        case StoreUnavailable() | ServiceError():
+        # Words are the service's own: whoever asks did nothing wrong.
+        case StoreUnavailable() | ServiceError() | VocabularyError():
             return unavailable(str(error))
         case VwtError():
             return Problem(422, str(error), "refused")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -15,13 +14,11 @@ from workers.access.sources import check_source
 from workers.contract.sink_offsets import sink_status
 from workers.contract.stream_spec import StreamId, StreamSettings, StreamSpec
 from workers.contract.stream_status import StreamStatus
-from workers.contract.stream_store import StreamExistsError, StreamStore
+from workers.contract.stream_store import StreamStore
 from workers.gateway.connections import Connections
 from workers.gateway.problems import responses
 from workers.settings.schema import AccessSettings, ServiceSettings
 from workers.sinks.settings import SinkSettings
-
-_LONGEST_ID = 64
 
 
 class NewStream(StreamSettings):
@@ -126,30 +123,16 @@ def _add(client: RedisClient, asked: NewStream, settings: ServiceSettings) -> St
     given = asked.model_dump(exclude={"name"})
     if "model" not in asked.model_fields_set:
         given["model"] = settings.model
-    if asked.name is not None:
-        spec = StreamSpec(id=asked.name, **given)
-        store.add(spec)
-        return spec
-    taken = set(store.all())
-    while True:
-        spec = StreamSpec(id=_free(name, taken), **given)
-        try:
-            store.add(spec)
-        except StreamExistsError:
-            taken.add(spec.id)
-            continue
-        return spec
+    if asked.name is None:
+        return store.add_named(name, given)
+    spec = StreamSpec(id=asked.name, **given)
+    store.add(spec)
+    return spec
 
 
 def _check(sinks: Sequence[SinkSettings], access: AccessSettings) -> None:
     for sink in sinks:
         sink.check(access)
-
-
-def _free(name: str, taken: set[str]) -> str:
-    suffixes = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
-    ids = (name[: _LONGEST_ID - len(suffix)].rstrip("-") + suffix for suffix in suffixes)
-    return next(found for found in ids if found not in taken)
 
 
 def _change(

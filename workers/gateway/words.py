@@ -13,8 +13,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from pipeline.tokenizers.registry import kind_of
-from vocab.connection import RedisClient, place
-from vocab.errors import VocabularyError
+from vocab.connection import RedisClient, server_name
 from vocab.keys import ScopeKeys
 from vocab.redis_errors import redis_errors
 from workers.contract.stream_store import StreamStore
@@ -53,8 +52,6 @@ def word_routes(settings: ServiceSettings, connections: Connections) -> APIRoute
         # while it is imported, nor stays for those who never look at words.
         try:
             return await to_process.run_sync(function, url, scope, limiter=one_at_a_time)
-        except VocabularyError as error:
-            raise unavailable(str(error)) from error
         except BrokenWorkerProcess as error:
             raise unavailable("the process that reads words was ended; try again in a moment") from error
 
@@ -84,7 +81,7 @@ def word_routes(settings: ServiceSettings, connections: Connections) -> APIRoute
 
 def _current(client: RedisClient, scope: str) -> int | None:
     key = ScopeKeys(scope).current
-    with redis_errors(f"look up the version {key}", place(client)):
+    with redis_errors(f"look up the version {key}", server_name(client)):
         value: Any = client.get(key)
     return None if value is None else int(value)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ import torch
 
 from pipeline.engine import BatchOutput, PendingBatch
 from pipeline.errors import ServiceError
+from pipeline.in_flight import InFlight
 from pipeline.results import Energy
 from pipeline.stream import Timing
 from workers.inference.failures import first_line, plain_error
@@ -31,7 +31,6 @@ class _Pass:
     slices: Sequence[Slice]
     pending: PendingBatch
     taken_at: float
-    depth: int
 
 
 class Batcher:
@@ -91,14 +90,12 @@ class Batcher:
         self._thread.join()
 
     def _work(self) -> None:
-        flying: deque[_Pass] = deque()
-        while (slices := self._next(idle=not flying)) is not None:
-            if slices:
-                self._start(slices, flying)
-            while flying and (len(flying) >= flying[-1].depth or not slices):
-                self._finish(flying.popleft())
-        while flying:
-            self._finish(flying.popleft())
+        with InFlight(self._finish) as in_flight:
+            while (slices := self._next(idle=not in_flight)) is not None:
+                if slices:
+                    self._start(slices, in_flight)
+                else:
+                    in_flight.drain()
 
     def _next(self, idle: bool) -> list[Slice] | None:
         """The next pass; empty when there is none while others are under way; None at the end."""
@@ -119,7 +116,7 @@ class Batcher:
             self._metrics.left(len(self._queue))
             return slices
 
-    def _start(self, slices: Sequence[Slice], flying: deque[_Pass]) -> None:
+    def _start(self, slices: Sequence[Slice], in_flight: InFlight[_Pass]) -> None:
         taken_at = time.monotonic()
         waited_s = taken_at - min(part.request.arrived_at for part in slices)
         self._load.waited(waited_s)
@@ -129,11 +126,10 @@ class Batcher:
             pending = engine.submit_parts([part.part() for part in slices])
         except Exception as error:
             # What was taken before comes first, or a stream's frames would change places.
-            while flying:
-                self._finish(flying.popleft())
+            in_flight.drain()
             self._run_alone(slices, taken_at, error)
         else:
-            flying.append(_Pass(slices, pending, taken_at, engine.depth))
+            in_flight.add(_Pass(slices, pending, taken_at), engine.depth)
 
     def _finish(self, passed: _Pass) -> None:
         try:

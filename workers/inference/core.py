@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ from pipeline.engine import Engine
 from pipeline.errors import UsageError
 from pipeline.frame import Frame, Geometry, Pixels
 from pipeline.models import resolve_device
-from vocab.connection import RedisClient, connect
+from vocab.lazy_client import LazyClient
 from vocab.window import WindowOptions
 from workers.contract.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings
 from workers.contract.result_log import ResultLog
@@ -28,8 +27,8 @@ from workers.inference.load import Load
 from workers.inference.metering import LATER, Figures, MeteredSpan, Metering, OwnMetering, SharedMetering
 from workers.inference.models import Models
 from workers.inference.queue import Request
+from workers.inference.sequencer import Sequencer
 from workers.inference.streams import Streams
-from workers.inference.turns import Turns
 from workers.inference.writer import ResultWriter, results_of
 from workers.settings.schema import ServiceSettings
 from workers.telemetry.opening import open_tracing
@@ -40,8 +39,8 @@ T = TypeVar("T")
 OpenExchange = Callable[[str, str | None], Callable[[Sequence[MeteredSpan]], Figures]]
 
 _PREPARING_THREADS = 4
-# Single images: their id in results, and a name for their turns that no stream can have.
-_SINGLE, _SINGLE_TURN = "frames", "/frames"
+# Single images: their id in results, and a key of their own that no stream can have.
+_SINGLE, _SINGLE_KEY = "frames", "/frames"
 
 
 class InferenceCore:
@@ -62,25 +61,25 @@ class InferenceCore:
         if settings.redis is None:
             raise UsageError("the service has no Redis URL; `vwt serve` gives one")
         own = settings.inference
-        self._url = settings.redis
+        self._redis = LazyClient(settings.redis)
         self._kept = settings.kept_results
-        self._client: RedisClient | None = None
-        self._connecting = threading.Lock()
         device = resolve_device("cuda" if own.num_gpus else "cpu")
         if device.type == "cpu":
             # What Ray has set aside for this replica, however many cores the machine has.
             torch.set_num_threads(max(1, math.floor(own.num_cpus)))
         meter = open_meter(own.meter, str(device), own.watts_per_core)
         self._tracing = open_tracing(settings.trace, "Inference", where)
-        self._writer = ResultWriter(self._connected, self._kept, where, meter.shared, self._tracing)
+        self._writer = ResultWriter(
+            self._redis.get, settings.kept_results, where, meter.shared, self._tracing
+        )
         self._metering = _metering(meter, open_exchange, self._settle)
         self._models = Models(device, own.weights, own.max_models)
         keeper = settings.keeper
         window = WindowOptions(keeper.window_fps, keeper.window_patches)
-        self._streams = Streams(self._connected, window)
+        self._streams = Streams(self._redis.get, window)
         self._batcher = Batcher(own.batch, own.batch_wait_s, self._metering.record)
         self._preparing = ThreadPoolExecutor(_PREPARING_THREADS, thread_name_prefix="vwt-prepare")
-        self._turns = Turns(lambda stream: self._aside(self._durable, stream))
+        self._sequencer = Sequencer(lambda stream: self._aside(self._durable, stream))
 
     async def infer(self, batch: FrameBatch) -> BatchDone:
         """Predicts frames of a stream; returns when their results are durable.
@@ -88,12 +87,14 @@ class InferenceCore:
         Raises:
             ModelError: the model cannot be had, or cannot run these frames.
             UsageError: the frames, the settings or the scope's words do not fit the model.
-            FencedError: a newer fencing token was given out.
+            FencedError: a newer fence was given out.
             OutOfOrderError: results before these are missing.
             StoreUnavailable: Redis cannot take them now.
             ServiceError: the replica stops.
         """
-        async with self._turns.turn(batch.stream, batch.token, batch.first, len(batch.images)):
+        async with self._sequencer.in_order(
+            batch.stream, fence=batch.fence, first=batch.first, count=len(batch.images)
+        ):
             engine = await self._models.get(batch.settings.model)
             request = await self._aside(self._prepare, batch, engine)
             self._batcher.submit(request)
@@ -145,6 +146,7 @@ class InferenceCore:
         self._streams.close()
         self._models.close()
         self._preparing.shutdown()
+        self._redis.close()
 
     async def _aside(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Does what may wait for Redis in another thread."""
@@ -152,7 +154,7 @@ class InferenceCore:
         return await asyncio.get_running_loop().run_in_executor(self._preparing, call)
 
     def _durable(self, stream: str) -> int:
-        return ResultLog(self._connected(), stream, self._kept).next_frame()
+        return ResultLog(self._redis.get(), stream, self._kept).next_frame()
 
     def _prepare(self, batch: FrameBatch, engine: Engine) -> Request:
         frames = frames_of(batch)
@@ -164,31 +166,28 @@ class InferenceCore:
             frames=frames,
             keys=[(batch.stream, batch.first + offset) for offset in range(len(frames))],
             tokenizer=tokenizer.next,
-            deliver=lambda request: self._writer.write(batch, request),
+            settings=batch.settings,
+            deliver=self._writer.write,
+            batch=batch,
         )
 
     def _prepare_single(self, frame: Frame, settings: TokenSettings, engine: Engine) -> Request:
         _check_size(frame.image.shape[:2], engine)
         # Its own name per settings, so that those of one caller do not replace another's.
-        name = f"{_SINGLE_TURN}/{settings}"
+        name = f"{_SINGLE_KEY}/{settings}"
         tokenizer = self._streams.get(name, settings, engine.model, sampled=False)
         return Request(
-            stream=_SINGLE_TURN,
+            stream=_SINGLE_KEY,
             engine=engine,
             frames=[frame],
-            keys=[(_SINGLE_TURN, 0)],
+            keys=[(_SINGLE_KEY, 0)],
             tokenizer=tokenizer.next,
-            deliver=lambda request: request.future.set_result(_single_result(request, settings)),
+            settings=settings,
+            deliver=_answer_single,
         )
 
     def _settle(self, figures: Figures) -> None:
-        self._writer.settle((key, energy) for key, energy in figures if key != (_SINGLE_TURN, 0))
-
-    def _connected(self) -> RedisClient:
-        with self._connecting:
-            if self._client is None:
-                self._client = connect(self._url)
-            return self._client
+        self._writer.settle((key, energy) for key, energy in figures if key != (_SINGLE_KEY, 0))
 
 
 def frames_of(batch: FrameBatch) -> list[Frame]:
@@ -211,12 +210,12 @@ def frames_of(batch: FrameBatch) -> list[Frame]:
     ]
 
 
-def _single_result(request: Request, settings: TokenSettings) -> dict[str, Any]:
-    (result,) = results_of(request, _SINGLE, 0, settings.tokenizer)
+def _answer_single(request: Request) -> None:
+    (result,) = results_of(request, _SINGLE, 0)
     if result.energy.reason == LATER:
         reason = "the counter is read beside inference: a single image is answered before its figure is known"
         result = replace(result, energy=replace(result.energy, reason=reason))
-    return result.to_dict()
+    request.future.set_result(result.to_dict())
 
 
 def _check_size(size: tuple[int, ...], engine: Engine) -> None:

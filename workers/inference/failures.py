@@ -10,10 +10,10 @@ _LONGEST_REASON = 200
 
 def plain_error(error: Exception, stream: str, model: str) -> VwtError | StoreUnavailable:
     """What to tell who sent frames of a stream for a model: what failed, why, what to do."""
-    if isinstance(error, VwtError | StoreUnavailable):
-        return error
     if isinstance(error, VocabularyError):
         return UsageError(f"cannot tokenize frames of {stream}: {first_line(error)}")
+    if isinstance(error, VwtError | StoreUnavailable):
+        return error
     return ModelError(
         f"model '{model}' cannot run frames of {stream}: {first_line(error)}; "
         "try another model or smaller batches"

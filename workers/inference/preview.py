@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pipeline.frame import Frame, Geometry, Pixels
 from pipeline.outputs.drawing import Painter
 from pipeline.results import FrameResult, Prediction, Region
-from vocab.connection import RedisClient, place
+from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import raise_first, redis_errors
 from workers.contract.keys import StreamKeys
 
@@ -33,7 +33,7 @@ class Preview:
 
     def __init__(self, client: RedisClient, stream: str) -> None:
         self._client: Any = client
-        self._where = place(client)
+        self._where = server_name(client)
         self._keys = StreamKeys(stream)
         self._watched = False
         self._look_at = self._paint_at = 0.0

@@ -14,6 +14,7 @@ from pipeline.frame import Frame
 from pipeline.results import Energy
 from pipeline.stream import Timing
 from pipeline.tokenizers import Tokenizer
+from workers.contract.messages import FrameBatch, TokenSettings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,7 +27,7 @@ class Ran:
     timing: Timing
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, kw_only=True)
 class Request:
     """Frames of one stream that are to run.
 
@@ -36,7 +37,9 @@ class Request:
         frames: at least one, of the model's input size.
         keys: one per frame; they name it in the energy ledger.
         tokenizer: gives what plans some of them; asked in the device thread, just before a pass.
+        settings: what was asked for; results name its tokenizer, also while frames run in full.
         deliver: takes the request once all its frames ran, in the device thread; sees to `future`.
+        batch: the message that the frames came in; None for a single image.
         future: fails when the frames cannot run. Cancelling it takes the request back while it waits.
         arrived_at: `time.monotonic()`.
         ran: what came of the frames, in order.
@@ -47,7 +50,9 @@ class Request:
     frames: Sequence[Frame]
     keys: Sequence[Hashable]
     tokenizer: Callable[[Sequence[Frame]], Tokenizer]
+    settings: TokenSettings
     deliver: Callable[[Request], None]
+    batch: FrameBatch | None = None
     future: Future[Any] = field(default_factory=Future)
     arrived_at: float = field(default_factory=time.monotonic)
     ran: list[Ran] = field(default_factory=list)

@@ -52,23 +52,23 @@ class Pace:
 
 
 class StreamRecord:
-    """Writes the results of one stream under one fencing token. One call at a time.
+    """Writes the results of one stream under one fence. One call at a time.
 
     Every method raises StoreUnavailable when Redis cannot do it now.
 
     Args:
         client: of Redis.
         stream: id of the stream.
-        token: of its lease.
+        fence: of its lease.
         kept: how many results Redis keeps.
         where: who writes, for the status.
         later: whether energies come after their results.
     """
 
     def __init__(
-        self, client: RedisClient, stream: str, token: int, kept: int, where: Mapping[str, Any], later: bool
+        self, client: RedisClient, stream: str, fence: int, kept: int, where: Mapping[str, Any], later: bool
     ) -> None:
-        self.token = token
+        self.fence = fence
         self.used_at = time.monotonic()
         self._log = ResultLog(client, stream, kept)
         self._durable_sums = lambda: Sums.of(StreamStore(client).status(stream))
@@ -87,7 +87,7 @@ class StreamRecord:
             The number of the frame after the last durable result.
 
         Raises:
-            FencedError: a newer token was given out.
+            FencedError: a newer fence was given out.
             OutOfOrderError: results before these are missing.
         """
         self.used_at = time.monotonic()
@@ -109,7 +109,7 @@ class StreamRecord:
             **batch.position,
         }
         lines = [result.to_json() for result in results]
-        next_frame = self._log.append(batch.token, batch.first, lines, status)
+        next_frame = self._log.append(batch.fence, batch.first, lines, status)
         self._sums = sums
         if self._later:
             self._awaited.update((r.frame, None) for r in fresh if r.energy.joules is None)
@@ -120,7 +120,7 @@ class StreamRecord:
         """Writes energies that became known after their results, and what they add up to.
 
         Raises:
-            FencedError: a newer token was given out.
+            FencedError: a newer fence was given out.
         """
         for frame, energy in figures:
             if frame in self._awaited:
@@ -134,7 +134,7 @@ class StreamRecord:
                 _trim(self._early)
         if self._unsent:
             # Fenced, so that nothing is written for a stream that was removed meanwhile.
-            self._log.tell(self.token, self._sums.energy_fields())
+            self._log.set_status(self.fence, self._sums.energy_fields())
             self._log.settle(list(self._unsent))
             self._unsent.clear()
 

@@ -16,13 +16,13 @@ from vocab.errors import StoreUnavailable
 from workers.contract.messages import BatchDone, FrameBatch
 from workers.contract.result_log import FencedError
 from workers.inference.failures import plain_error
-from workers.inference.lanes import Lanes
+from workers.inference.keyed_executor import KeyedExecutor
 from workers.inference.metering import Figures
 from workers.inference.metrics import WriteMetrics
 from workers.inference.preview import Preview
 from workers.inference.queue import Request
 from workers.inference.record import StreamRecord
-from workers.telemetry.logs import telling, trace_id
+from workers.telemetry.logs import log_context, trace_id
 
 if TYPE_CHECKING:
     from workers.telemetry.tracing import Tracing
@@ -58,14 +58,16 @@ class ResultWriter:
         self._later = later
         self._tracing = tracing
         self._metrics = WriteMetrics()
-        self._lanes = Lanes(_THREADS, "vwt-results")
+        self._executor = KeyedExecutor(_THREADS, "vwt-results")
         self._records: dict[str, StreamRecord] = {}
         self._previews: dict[str, Preview] = {}
         self._swept_at = time.monotonic()
 
-    def write(self, batch: FrameBatch, request: Request) -> None:
-        """Queues the results of a request that ran; its future gets `BatchDone` once they are durable."""
-        self._lanes.submit(batch.stream, partial(self._write, batch, request))
+    def write(self, request: Request) -> None:
+        """Queues the results of a message that ran; its future gets `BatchDone` once they are durable."""
+        batch = request.batch
+        assert batch is not None, "a single image has no stream to be written to"
+        self._executor.submit(batch.stream, partial(self._write, batch, request))
 
     def settle(self, figures: Figures) -> None:
         """Queues energies that became known later; keys are (stream, frame)."""
@@ -74,20 +76,20 @@ class ResultWriter:
             assert isinstance(key, tuple)
             streams.setdefault(key[0], []).append((key[1], energy))
         for stream, settled in streams.items():
-            self._lanes.submit(stream, partial(self._settle, stream, settled))
+            self._executor.submit(stream, partial(self._settle, stream, settled))
 
     def close(self) -> None:
         """Waits until everything is written."""
-        self._lanes.close()
+        self._executor.close()
 
     def _write(self, batch: FrameBatch, request: Request) -> None:
-        with telling(batch.stream, trace_id(batch.trace)):
+        with log_context(batch.stream, trace_id(batch.trace)):
             self._append(batch, request)
 
     def _append(self, batch: FrameBatch, request: Request) -> None:
         results: list[FrameResult] = []
         try:
-            results = results_of(request, batch.stream, batch.first, batch.settings.tokenizer)
+            results = results_of(request, batch.stream, batch.first)
             next_frame = self._record(batch).append(batch, results)
         except Exception as error:
             # What is remembered may no longer be what Redis holds: read it anew.
@@ -129,9 +131,9 @@ class ResultWriter:
 
     def _record(self, batch: FrameBatch) -> StreamRecord:
         record = self._records.get(batch.stream)
-        if record is None or record.token != batch.token:
+        if record is None or record.fence != batch.fence:
             record = StreamRecord(
-                self._connect(), batch.stream, batch.token, self._kept, self._where, self._later
+                self._connect(), batch.stream, batch.fence, self._kept, self._where, self._later
             )
             self._records[batch.stream] = record
         return record
@@ -155,7 +157,7 @@ class ResultWriter:
         self._swept_at = now
         for stream, record in list(self._records.items()):
             if record.used_at < now - _UNUSED_S:
-                self._lanes.submit(stream, partial(self._drop, stream, record))
+                self._executor.submit(stream, partial(self._drop, stream, record))
 
     def _drop(self, stream: str, record: StreamRecord) -> None:
         if self._records.get(stream) is record and record.used_at < time.monotonic() - _UNUSED_S:
@@ -163,18 +165,19 @@ class ResultWriter:
             self._previews.pop(stream, None)
 
 
-def results_of(request: Request, stream: str, first: int, tokenizer: str) -> list[FrameResult]:
+def results_of(request: Request, stream: str, first: int) -> list[FrameResult]:
     """The results of a request that ran.
 
     Args:
         request: complete.
         stream: the id it has in results.
         first: number of its first frame.
-        tokenizer: name of what was asked for.
     """
     numbers = count(first)
     return [
-        frame_result(stream, next(numbers), request.engine.model.name, tokenizer, ran.timing, *facts)
+        frame_result(
+            stream, next(numbers), request.engine.model.name, request.settings.tokenizer, ran.timing, *facts
+        )
         for ran in request.ran
         for facts in zip(ran.frames, ran.outputs, ran.energies, strict=True)
     ]

@@ -12,17 +12,17 @@ from typing import Any
 from pipeline.errors import VwtError
 from pipeline.redact import redact
 from pipeline.sources.backoff import Backoff
-from vocab.connection import RedisClient, place
+from vocab.connection import RedisClient, server_name
 from vocab.errors import StoreUnavailable
 from vocab.redis_errors import redis_errors
 from workers.contract.keys import StreamKeys
 from workers.contract.result_log import FencedError
-from workers.contract.sink_offsets import Place, Places, sink_status
+from workers.contract.sink_offsets import SinkOffset, SinkOffsets, sink_status
 from workers.contract.stream_spec import StreamSpec
 from workers.settings.schema import ServiceSettings
 from workers.sinks.settings import SinkSettings
 from workers.sinks.sink import Sink
-from workers.telemetry.logs import telling
+from workers.telemetry.logs import log_context
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 30.0
 class StreamDeliveries:
     """Delivers to all sinks of a stream, for whoever holds its lease.
 
-    Each result is delivered at least once and in order: a sink's place moves on only after it has taken the
+    Each result is delivered at least once and in order: a sink's offset moves on only after it has taken the
     results before it. A sink that fails is tried again with growing pauses, and never holds up the stream or
     another sink; results that Redis keeps no longer when it is back are counted as lost.
 
@@ -43,24 +43,24 @@ class StreamDeliveries:
         settings: of the service.
         client: of Redis; used from several threads.
         spec: of the stream.
-        token: gives the fencing token of its lease as it is now.
+        fence: gives the fence of its lease as it is now.
     """
 
     def __init__(
-        self, settings: ServiceSettings, client: RedisClient, spec: StreamSpec, token: Callable[[], int]
+        self, settings: ServiceSettings, client: RedisClient, spec: StreamSpec, fence: Callable[[], int]
     ) -> None:
         self._client = client
         self._spec = spec
-        self._deliveries = [_Delivery(settings, client, spec.id, sink, token) for sink in spec.sinks]
-        self._places = Places(client, spec.id)
-        self._token = token
+        self._deliveries = [_Delivery(settings, client, spec.id, sink, fence) for sink in spec.sinks]
+        self._offsets = SinkOffsets(client, spec.id)
+        self._fence = fence
 
     def start(self) -> None:
         """Starts the threads, without waiting for any sink; call it before the stream's first result."""
         if not self._deliveries:
             return
         try:
-            self._places.keep_only(self._token(), [sink.key for sink in self._spec.sinks])
+            self._offsets.keep_only(self._fence(), [sink.key for sink in self._spec.sinks])
         except (StoreUnavailable, FencedError) as error:
             _log.warning("%s", error)
         for delivery in self._deliveries:
@@ -95,17 +95,17 @@ class _Delivery:
         client: RedisClient,
         stream: str,
         sink: SinkSettings,
-        token: Callable[[], int],
+        fence: Callable[[], int],
     ) -> None:
         self._access = settings.access
         self._client: Any = client
         self._stream = stream
         self._settings = sink
-        self._token = token
-        self._places = Places(client, stream)
-        self._reached: Place | None = None
+        self._fence = fence
+        self._offsets = SinkOffsets(client, stream)
+        self._reached: SinkOffset | None = None
         self._sink: Sink | None = None
-        # Whether our place is the one Redis has.
+        # Whether our offset is the one Redis has.
         self._agreed = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"vwt-sink-{stream}-{sink.key}", daemon=True)
@@ -121,7 +121,7 @@ class _Delivery:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        with telling(self._stream):
+        with log_context(self._stream):
             self._deliver()
 
     def _deliver(self) -> None:
@@ -142,7 +142,7 @@ class _Delivery:
     def _step(self) -> None:
         """Delivers what there is, or waits a moment for more."""
         if self._reached is None or not self._agreed:
-            self._reached = self._places.begin(self._token(), self._settings.key, self._reached)
+            self._reached = self._offsets.begin(self._fence(), self._settings.key, self._reached)
             self._agreed = True
         entries = self._read(self._reached.frames)
         if not entries or self._stopped.is_set():
@@ -156,12 +156,12 @@ class _Delivery:
             _log.info("%s takes results of %s again", self._settings.display, self._stream)
         newest = entries[-1][0]
         missing = newest - self._reached.frames - len(entries)
-        self._keep(Place(newest, self._reached.lost + missing, time.time()))
+        self._keep(SinkOffset(frames=newest, lost=self._reached.lost + missing, at=time.time()))
 
     def _read(self, after: int) -> list[tuple[int, bytes]]:
         """Results behind that many frames, with how many frames there are up to each."""
         key = StreamKeys(self._stream).results
-        with redis_errors(f"read results of {self._stream}", place(self._client)):
+        with redis_errors(f"read results of {self._stream}", server_name(self._client)):
             answer = self._client.xread({key: f"{after}-0"}, count=_BATCH, block=_BLOCK_MS)
         if not answer:
             return []
@@ -169,9 +169,9 @@ class _Delivery:
         entries = answer[key.encode()][0] if isinstance(answer, dict) else answer[0][1]
         return [(int(entry.partition(b"-")[0]), fields[b"result"]) for entry, fields in entries]
 
-    def _keep(self, reached: Place) -> None:
+    def _keep(self, reached: SinkOffset) -> None:
         self._reached, self._agreed = reached, False
-        self._places.save(self._token(), self._settings.key, reached)
+        self._offsets.save(self._fence(), self._settings.key, reached)
         self._agreed = True
 
     def _failed(self, why: str) -> None:

@@ -14,10 +14,10 @@ from vocab.connection import connect
 from workers.contract.messages import FrameBatch, ModelFacts, TokenSettings
 from workers.deployment import scaled, where
 from workers.ingest.image import prepare
+from workers.ingest.replica_context import ReplicaContext
 from workers.ingest.scaling import STREAMS, StreamPolicy
 from workers.ingest.sender import Answer
 from workers.ingest.supervisor import Supervisor
-from workers.ingest.surroundings import Surroundings
 from workers.settings.schema import ServiceSettings
 from workers.telemetry.logs import log_from_replica, serve_logging
 from workers.telemetry.opening import open_tracing
@@ -51,15 +51,15 @@ class Ingest:
         self._models: dict[str, ModelFacts] = {}
         self._where = where()
         self._tracing = open_tracing(self._settings.trace, "Ingest", self._where)
-        around = Surroundings(
-            self._settings,
-            connect(self._settings.redis),
-            self._infer,
-            self._describe,
-            self._where,
-            self._tracing,
+        context = ReplicaContext(
+            settings=self._settings,
+            client=connect(self._settings.redis),
+            infer=self._infer,
+            describe=self._describe,
+            where=self._where,
+            tracing=self._tracing,
         )
-        self._supervisor = Supervisor(around)
+        self._supervisor = Supervisor(context)
 
     async def image(self, data: bytes, settings: TokenSettings) -> dict[str, Any]:
         """The result of one encoded image.

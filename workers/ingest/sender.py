@@ -78,7 +78,7 @@ class Sender:
         log: of the stream.
         in_flight: most batches under way.
         stopped: set when the stream is to be left.
-        renewed: waits for a newer token than the one given, which was refused; None when there is none.
+        renewed: waits for a newer fence than the one given, which was refused; None when there is none.
         answered: told how long a batch took until its results were durable.
 
     Attributes:
@@ -120,8 +120,8 @@ class Sender:
             batch: not sent before.
             trace: of the batch, if it is traced.
         """
-        if self._window and self._window[-1].batch.token != batch.token:
-            # Those under the old token may be refused.
+        if self._window and self._window[-1].batch.fence != batch.fence:
+            # Those under the old fence may be refused.
             self.drain()
         if not self.progressed:
             # Calls may overtake each other, and a log that is empty takes any frame for its first.
@@ -207,12 +207,12 @@ class Sender:
         return failure
 
     def _renew(self, error: FencedError) -> None:
-        token = self._renewed(self._window[0].batch.token)
+        fence = self._renewed(self._window[0].batch.fence)
         self._check_stopped()
-        if token is None:
+        if fence is None:
             raise error
         for sent in self._window:
-            sent.batch = replace(sent.batch, token=token)
+            sent.batch = replace(sent.batch, fence=fence)
 
     def _count_failure(self, error: BaseException) -> None:
         now = time.monotonic()

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from vocab.connection import place
+from vocab.connection import server_name
 from vocab.errors import StoreUnavailable
 from vocab.redis_errors import redis_errors
 from vocab.redis_lease import RedisLease
@@ -18,10 +18,10 @@ from workers.contract.keys import ROOM, StreamKeys
 from workers.contract.result_log import ResultLog
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamExistsError, StreamStore
-from workers.ingest.stream import StreamRun
-from workers.ingest.surroundings import Surroundings
-from workers.ingest.telling import Teller
+from workers.ingest.replica_context import ReplicaContext
+from workers.ingest.status_reporter import StatusReporter
 from workers.ingest.unread import Unread, look
+from workers.ingest.worker import StreamWorker
 
 _log = logging.getLogger(__name__)
 
@@ -37,28 +37,28 @@ class _Held:
     """A stream whose lease is ours."""
 
     lease: RedisLease
-    run: StreamRun
+    worker: StreamWorker
     failures: int = 0
     retry_at: float | None = None
 
     @property
     def spec(self) -> StreamSpec:
-        return self.run.spec
+        return self.worker.spec
 
 
 class Supervisor:
     """Looks at all streams every `poll_s` seconds, in a thread of its own, and reads some of them.
 
     Args:
-        around: what the streams of this replica need.
+        context: what the streams of this replica need.
     """
 
-    def __init__(self, around: Surroundings) -> None:
-        self._around = around
-        self._settings = around.settings.ingest
-        self._metrics = around.metrics
-        self._client = around.client
-        self._store = StreamStore(around.client)
+    def __init__(self, context: ReplicaContext) -> None:
+        self._context = context
+        self._settings = context.settings.ingest
+        self._metrics = context.metrics
+        self._client = context.client
+        self._store = StreamStore(context.client)
         self._held: dict[str, _Held] = {}
         self._unread = Unread()
         self._wanted = 0
@@ -90,18 +90,18 @@ class Supervisor:
         self._thread.join(_CLOSE_S)
         held = list(self._held.values())
         for one in held:
-            one.run.stop()
+            one.worker.stop()
         for one in held:
             if time.monotonic() > deadline:
                 break
             try:
-                one.run.hand_over()
+                one.worker.hand_over()
                 one.lease.release()
                 self._metrics.lease("handed_over")
             except StoreUnavailable:
                 break
         for one in held:
-            one.run.join(max(deadline - time.monotonic(), 0.0))
+            one.worker.join(max(deadline - time.monotonic(), 0.0))
         self._held.clear()
 
     def _run(self) -> None:
@@ -136,7 +136,7 @@ class Supervisor:
         self._wanted = len(self._held) + self._unread.wanted
         self._claim()
         self._share()
-        frames = sum(held.run.under_way for held in self._held.values())
+        frames = sum(held.worker.under_way for held in self._held.values())
         self._metrics.looked(len(self._held), frames)
 
     def _renew(self) -> list[_Held]:
@@ -154,13 +154,13 @@ class Supervisor:
         _log.warning("Redis has lost its data; putting back the streams held here")
         for held in list(self._held.values()):
             # The lease first: with the spec alone another replica would begin at frame 0.
-            token = held.lease.acquire()
-            if token is None:
+            fence = held.lease.acquire()
+            if fence is None:
                 self._lose(held)
                 continue
             self._put_back(held.spec)
-            held.run.teller.again(token)
-            held.run.go_on(token)
+            held.worker.reporter.report_all(fence)
+            held.worker.go_on(fence)
         for spec in self._unread.specs:
             self._put_back(spec)
 
@@ -172,41 +172,41 @@ class Supervisor:
 
     def _regain(self, held: _Held) -> None:
         """Takes a lease again that had run out, as it does while Redis is away."""
-        token = held.lease.acquire()
-        if token is None:
+        fence = held.lease.acquire()
+        if fence is None:
             stream = held.spec.id
             _log.warning("%s is read by somebody else now", stream, extra={"stream": stream})
             self._lose(held)
-        elif token == held.run.token + 1:
-            held.run.go_on(token)
+        elif fence == held.worker.fence + 1:
+            held.worker.go_on(fence)
         else:
             # Somebody else had it meanwhile and may have gone further.
             self._again(held, held.spec, held.failures)
 
     def _tend(self, held: _Held, spec: StreamSpec | None) -> None:
-        outcome = held.run.outcome
+        outcome = held.worker.outcome
         if spec is None:
             self._drop(held)
             held.lease.release()
         elif spec.paused:
-            held.run.stop()
-            held.run.teller.last_words("paused", revision=spec.revision, ingest=None)
+            held.worker.stop()
+            held.worker.reporter.report_last("paused", revision=spec.revision, ingest=None)
             self._drop(held)
             held.lease.release()
         elif not _same(held.spec, spec):
             self._again(held, spec, 0)
         elif outcome is None:
-            held.run.teller.flush()
+            held.worker.reporter.flush()
         elif outcome.kind == "again":
             self._again(held, spec, held.failures)
         elif outcome.kind == "retry":
-            held.run.teller.flush()
+            held.worker.reporter.flush()
             self._retry(held, spec, outcome.progressed)
         elif outcome.kind == "lost":
             self._lose(held)
             held.lease.release()
         else:
-            held.run.teller.flush()
+            held.worker.reporter.flush()
             self._drop(held)
             held.lease.release()
 
@@ -216,14 +216,14 @@ class Supervisor:
             held.failures = 1 if progressed else held.failures + 1
             wait_s = min(_RETRY_S * 2 ** (held.failures - 1), _LONGEST_RETRY_S)
             held.retry_at = now + wait_s
-            held.run.teller.add(retry_at=time.time() + wait_s)
+            held.worker.reporter.add(retry_at=time.time() + wait_s)
         elif now >= held.retry_at:
             self._again(held, spec, held.failures)
 
     def _drop(self, held: _Held) -> None:
         """Leaves a stream and says nothing of it."""
-        held.run.teller.silence()
-        held.run.stop()
+        held.worker.reporter.mute()
+        held.worker.stop()
         self._held.pop(held.spec.id, None)
 
     def _lose(self, held: _Held) -> None:
@@ -231,7 +231,7 @@ class Supervisor:
         self._drop(held)
 
     def _again(self, held: _Held, spec: StreamSpec, failures: int) -> None:
-        """Reads a stream anew, under a new token that keeps out what is still under way."""
+        """Reads a stream anew, under a new fence that keeps out what is still under way."""
         self._drop(held)
         held.lease.release()
         self._take(spec, failures)
@@ -242,15 +242,17 @@ class Supervisor:
             self._client,
             StreamKeys(spec.id),
             self._settings.lease_s,
-            owner=str(self._around.where["replica"]),
+            owner=str(self._context.where["replica"]),
         )
-        token = lease.acquire()
-        if token is None:
+        fence = lease.acquire()
+        if fence is None:
             return False
         status = self._store.status(spec.id)
         # The streams share the cores among them.
         threads = max((os.cpu_count() or 1) // (len(self._held) + 1), 1)
-        self._held[spec.id] = _Held(lease, StreamRun(spec, token, status, self._around, threads), failures)
+        self._held[spec.id] = _Held(
+            lease, StreamWorker(spec, fence, status, self._context, threads), failures
+        )
         return True
 
     def _claim(self) -> None:
@@ -272,7 +274,7 @@ class Supervisor:
     def _share(self) -> None:
         """Evens out what was taken before there were as many replicas as now."""
         excess = len(self._held) - self._settings.streams_per_replica
-        with redis_errors("share the streams", place(self._client)):
+        with redis_errors("share the streams", server_name(self._client)):
             client: Any = self._client
             if excess < 0 and not self._unread.waiting:
                 client.set(ROOM, -excess, px=int(3000 * self._settings.poll_s))
@@ -280,18 +282,18 @@ class Supervisor:
         # The newest: the oldest are those that have been without a gap for longest.
         for held in list(self._held.values())[::-1][: min(excess, room)] if room else ():
             del self._held[held.spec.id]
-            held.run.stop()
-            held.run.hand_over()
+            held.worker.stop()
+            held.worker.hand_over()
             held.lease.release()
             self._metrics.lease("handed_over")
 
     def _pause(self, spec: StreamSpec) -> None:
         """Says of a stream that nobody reads that it is paused."""
         lease = RedisLease(self._client, StreamKeys(spec.id), self._settings.lease_s)
-        token = lease.acquire()
-        if token is not None:
-            log = ResultLog(self._client, spec.id, self._around.settings.kept_results)
-            Teller(log, token, {"revision": spec.revision, "ingest": None}).tell("paused")
+        fence = lease.acquire()
+        if fence is not None:
+            log = ResultLog(self._client, spec.id, self._context.settings.kept_results)
+            StatusReporter(log, fence, {"revision": spec.revision, "ingest": None}).report("paused")
             lease.release()
 
 

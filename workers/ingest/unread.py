@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vocab.connection import RedisClient, place
+from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import raise_first, redis_errors
 from workers.contract.keys import StreamKeys
 from workers.contract.stream_spec import StreamSpec
@@ -46,7 +46,7 @@ def look(client: RedisClient, before: Unread, specs: Sequence[StreamSpec]) -> Un
     """
     if not specs:
         return Unread()
-    with redis_errors("look at the leases of the streams", place(client)):
+    with redis_errors("look at the leases of the streams", server_name(client)):
         pipeline: Any = client.pipeline(transaction=False)
         for spec in specs:
             keys = StreamKeys(spec.id)

@@ -15,9 +15,9 @@ import torch
 from pipeline.errors import VwtError
 from pipeline.tokenizers.registry import TOKENIZERS
 from vocab.background import step_back
-from vocab.connection import RedisClient, connect
-from vocab.errors import StoreUnavailable, VocabularyError
+from vocab.errors import StoreUnavailable
 from vocab.keeper import KeeperEvent, KeeperOptions, VocabularyKeeper
+from vocab.lazy_client import LazyClient
 from vocab.redis_lease import RedisLease
 from vocab.redis_store import RedisStore
 from vocab.redis_window import RedisWindow
@@ -71,11 +71,10 @@ class Keepers:
         describe: Callable[[str], ModelFacts],
         say: Callable[[str], None],
     ) -> None:
-        self._url = url
+        self._redis = LazyClient(url)
         self._settings = settings
         self._describe = describe
         self._say = say
-        self._client: RedisClient | None = None
         self._metrics = KeeperMetrics()
         self._lock = threading.Lock()
         self._kept: dict[Wanted, _Kept] = {}
@@ -111,8 +110,7 @@ class Keepers:
     def step(self) -> None:
         """One look at the streams, and at every window that is due."""
         try:
-            self._client = self._client or connect(self._url)
-            wanted = wanted_scopes(StreamStore(self._client))
+            wanted = wanted_scopes(StreamStore(self._redis.get()))
             self._trouble("streams", None)
         except StoreUnavailable as error:
             self._trouble("streams", f"{error}; scopes stay as they are")
@@ -133,7 +131,7 @@ class Keepers:
             self._trouble(wanted.scope, None)
             if keeper.state == "unavailable":
                 self._metrics.failed()
-        except VocabularyError as error:
+        except VwtError as error:
             self._failed(wanted.scope, f"{error}")
         except Exception as error:  # what is wrong with one scope must not end the others' thread
             self._failed(wanted.scope, f"{type(error).__name__}: {error}")
@@ -151,17 +149,16 @@ class Keepers:
             if facts.patch_size is not None:
                 self._keep(wanted, facts.patch_size, Normalisation(facts.input.mean, facts.input.std))
             self._trouble(wanted.scope, None)
-        except (VwtError, VocabularyError, StoreUnavailable) as error:
+        except (VwtError, StoreUnavailable) as error:
             self._failed(wanted.scope, f"no words can be learned: {error}")
 
     def _keep(self, wanted: Wanted, patch_size: int, scale: Normalisation) -> None:
-        assert self._client is not None
-        settings = self._settings
+        client, settings = self._redis.get(), self._settings
         window = WindowOptions(settings.window_fps, settings.window_patches)
         keeper = VocabularyKeeper(
-            RedisWindow(self._client, wanted.scope, patch_size, window),
-            RedisStore(self._client, wanted.scope, patch_size, scale),
-            RedisLease(self._client, wanted.scope, _LEASE_S, f"{socket.gethostname()}:{os.getpid()}"),
+            RedisWindow(client, wanted.scope, patch_size, window),
+            RedisStore(client, wanted.scope, patch_size, scale),
+            RedisLease(client, wanted.scope, _LEASE_S, f"{socket.gethostname()}:{os.getpid()}"),
             scale,
             KeeperOptions(
                 words=wanted.words,

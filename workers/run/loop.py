@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pipeline.energy import Ledger, open_meter
 from pipeline.engine import Engine, PendingBatch
 from pipeline.errors import VwtError
 from pipeline.frame import Frame
+from pipeline.in_flight import InFlight
 from pipeline.models import Model, load_model, resolve_device
 from pipeline.preprocess import Preprocessor
 from pipeline.reader import FrameReader
@@ -33,6 +34,14 @@ if TYPE_CHECKING:
 
 # How often a quiet stream looks up to see whether it should stop.
 _LOOK_UP_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class _Submitted:
+    """A batch under way, and when (`time.monotonic()`) its frames were taken from the queue."""
+
+    pending: PendingBatch
+    taken_at: float
 
 
 class StreamRun:
@@ -59,7 +68,6 @@ class StreamRun:
 
         Raises:
             VwtError: what failed, why, what to do.
-            VocabularyError: words that cannot be used.
         """
         options, info = self._options, self._source.info
         check_outputs(options)
@@ -130,17 +138,17 @@ class StreamRun:
         progress: Progress,
     ) -> None:
         batch = self._options.batch
-        flying: deque[tuple[PendingBatch, float]] = deque()
-        try:
+        with InFlight[_Submitted](partial(self._collect, state, delivery, ledger)) as in_flight:
             while not self._stop.is_set():
                 frames = reader.batch(state.batch_limit(batch), wait_s=0.0, timeout=_LOOK_UP_S)
                 if frames is None:
                     break
                 if frames:
                     taken_at = time.monotonic()
-                    flying.append((engine.submit(frames, self._tokenizer(state, frames)), taken_at))
-                while flying and (len(flying) >= engine.depth or not frames):
-                    self._collect(*flying.popleft(), state, delivery, ledger)
+                    pending = engine.submit(frames, self._tokenizer(state, frames))
+                    in_flight.add(_Submitted(pending, taken_at), engine.depth)
+                else:
+                    in_flight.drain()
                 delivery.deliver()
                 progress.update(delivery.stats, self._doing(state))
             if state.learning and state.next_frame:
@@ -148,9 +156,6 @@ class StreamRun:
                     "no words were learned before the end, so every frame ran in full; "
                     "a smaller --warmup-frames or words of an earlier run (--vocab) help"
                 )
-        finally:
-            while flying:
-                self._collect(*flying.popleft(), state, delivery, ledger)
 
     def _tokenizer(self, state: StreamState, frames: Sequence[Frame]) -> Tokenizer:
         was_learning = state.learning
@@ -159,20 +164,14 @@ class StreamRun:
             self._notices.say(f"{len(state.vocabulary)} words are there; frames are tokenized from here on")
         return tokenizer
 
-    def _collect(
-        self,
-        pending: PendingBatch,
-        taken_at: float,
-        state: StreamState,
-        delivery: Delivery,
-        ledger: Ledger,
-    ) -> None:
+    def _collect(self, state: StreamState, delivery: Delivery, ledger: Ledger, submitted: _Submitted) -> None:
+        pending = submitted.pending
         batch = pending.result()
         numbers = range(state.next_frame, state.next_frame + len(batch.frames))
         costs = [output.flops for output in batch.frames]
         energies = ledger.record(batch.start_s, batch.end_s, costs, numbers)
         delivery.add(
-            state.results(pending, batch, taken_at, energies),
+            state.results(pending, batch, submitted.taken_at, energies),
             pending.frames,
             [output.states for output in batch.frames],
         )

@@ -17,7 +17,7 @@ def check_outputs(options: RunOptions) -> None:
         UsageError: a path that cannot be written, that two options name, or that is the source.
     """
     source = parse_source(options.source)
-    taken = {Path(source.location).resolve(): "SOURCE"} if source.kind in ("file", "sample") else {}
+    taken = {Path(source.location).resolve(): "SOURCE"} if source.local else {}
     for option, path in (
         ("--out", options.out),
         ("--annotate", options.annotate),

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pipeline.errors import UsageError
 from pipeline.sources import SourceSpec, parse_source
 from workers.access.sources import check_source
-from workers.contract.stream_spec import StreamSpec
-from workers.contract.stream_store import StreamExistsError, StreamStore
+from workers.contract.stream_store import StreamStore
 from workers.settings.schema import AccessSettings
 
-_LONGEST_ID = 64
 _AS_A_CAMERA: dict[str, Any] = {"loop": True, "realtime": True, "policy": "drop-oldest"}
 
 
@@ -35,7 +31,7 @@ class Given:
     @property
     def looped(self) -> bool:
         """Whether it is a clip, which stands for a camera: played at its pace, again and again."""
-        return self.spec.kind in ("file", "sample")
+        return self.spec.local
 
 
 def given_sources(texts: Sequence[str], access: AccessSettings) -> tuple[list[Given], AccessSettings]:
@@ -57,8 +53,8 @@ def given_sources(texts: Sequence[str], access: AccessSettings) -> tuple[list[Gi
                 raise UsageError(f"there is no file {spec.display}")
             files.append(path)
             text = str(path)
-        elif spec.kind in ("rtsp", "http"):
-            hosts.append(urlsplit(spec.location).hostname or "")
+        elif spec.host is not None:
+            hosts.append(spec.host)
         given.append(Given(text, spec))
     wider = access.model_copy(update={"allow_hosts": hosts, "allow_folders": files})
     for one in given:
@@ -80,22 +76,10 @@ def add_given(store: StreamStore, given: Sequence[Given], model: str) -> list[st
     for one in given:
         known = next((spec for spec in before if spec.source == one.text), None)
         if known is None:
-            ids.append(_add(store, one, model))
+            settings = {"source": one.text, "model": model} | (_AS_A_CAMERA if one.looped else {})
+            ids.append(store.add_named(one.spec.name, settings).id)
         else:
             before.remove(known)
             # The new revision also starts one again that had failed.
             ids.append(store.change(known.id, {"paused": False}).id)
     return ids
-
-
-def _add(store: StreamStore, one: Given, model: str) -> str:
-    for number in itertools.count(1):
-        suffix = "" if number == 1 else f"-{number}"
-        name = one.spec.name[: _LONGEST_ID - len(suffix)].rstrip("-") + suffix
-        spec = StreamSpec(id=name, source=one.text, model=model, **(_AS_A_CAMERA if one.looped else {}))
-        try:
-            store.add(spec)
-        except StreamExistsError:
-            continue
-        return name
-    raise AssertionError("numbers do not end")

@@ -13,7 +13,7 @@ from rich.text import Text
 from pipeline.errors import ServiceError, UsageError
 from vocab.connection import connect
 from vocab.errors import StoreUnavailable
-from workers.access.tokens import Tokens
+from workers.access.bearer_tokens import BearerTokens
 from workers.contract.stream_store import StreamStore
 from workers.notices import Notices
 from workers.serve.address import base_url, free_port, is_loopback
@@ -65,7 +65,8 @@ def serve_until_stopped(settings: ServiceSettings, sources: Sequence[str], notic
 
 def _check(settings: ServiceSettings) -> None:
     if settings.access.token_file is not None:
-        Tokens.load(settings.access.token_file)
+        # Here already, so that a file that cannot be used is said before anything is started.
+        BearerTokens(settings.access.token_file)
     elif not is_loopback(settings.host):
         raise UsageError(
             f"on --host {settings.host} others reach the service: give --token-file FILE as well (make one "

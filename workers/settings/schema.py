@@ -12,7 +12,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from pipeline.defaults import (
     DEFAULT_MODEL,
+    DEFAULT_OPEN_TIMEOUT_S,
     DEFAULT_RELEARN_AFTER_S,
+    DEFAULT_STALL_TIMEOUT_S,
     DEFAULT_WATTS_PER_CORE,
     DEFAULT_WINDOW_FPS,
     DEFAULT_WINDOW_PATCHES,
@@ -121,8 +123,8 @@ class IngestSettings(BaseModel):
     in_flight: Annotated[int, Field(ge=1, le=16)] = 2
     lease_s: Positive = 5.0
     poll_s: Positive = 0.5
-    open_timeout_s: Positive = 8.0
-    stall_timeout_s: Positive = 10.0
+    open_timeout_s: Positive = DEFAULT_OPEN_TIMEOUT_S
+    stall_timeout_s: Positive = DEFAULT_STALL_TIMEOUT_S
     decoder: Literal["auto", "cpu", "cuda"] = "auto"
     rtsp_transport: Literal["tcp", "udp"] = "tcp"
 

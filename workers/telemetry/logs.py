@@ -19,18 +19,18 @@ _OURS = ("workers", "pipeline", "vocab", "vwt")
 # Beside what every record has; `extra` may give them too, and Serve gives the id of an HTTP request.
 _FACTS = ("stream", "trace_id", "request_id")
 
-_told: ContextVar[Mapping[str, str] | None] = ContextVar("vwt_told", default=None)
+_context: ContextVar[Mapping[str, str] | None] = ContextVar("vwt_log_context", default=None)
 
 
 @contextmanager
-def telling(stream: str, trace_id: str | None = None) -> Iterator[None]:
+def log_context(stream: str, trace_id: str | None = None) -> Iterator[None]:
     """What this thread or task logs within the block is about a stream, and a trace if there is one."""
     facts = {"stream": stream} | ({} if trace_id is None else {"trace_id": trace_id})
-    before = _told.set(facts)
+    before = _context.set(facts)
     try:
         yield
     finally:
-        _told.reset(before)
+        _context.reset(before)
 
 
 def trace_id(carrier: Mapping[str, str] | None) -> str | None:
@@ -39,11 +39,11 @@ def trace_id(carrier: Mapping[str, str] | None) -> str | None:
 
 
 class Completing(logging.Filter):
-    """Lets every record pass: with what `telling` says, and without credentials, in tracebacks neither."""
+    """Adds what `log_context` says to every record and takes credentials out, also of tracebacks."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """See logging.Filter."""
-        for name, value in (_told.get() or {}).items():
+        for name, value in (_context.get() or {}).items():
             record.__dict__.setdefault(name, value)
         try:
             text = record.getMessage()

@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.errors import ServiceError, UsageError
 from pipeline.outputs.files import write_failure
-from vocab.connection import connect, place
+from vocab.connection import connect, server_name
 from vocab.errors import StoreUnavailable
 from vocab.redis_store import RedisStore
 from vocab.store import Record, VersionInfo
@@ -102,10 +102,10 @@ def read_scope(url: str, scope: str) -> Report:
         version = store.current()
         if version is None:
             raise UsageError(
-                f"scope '{scope}' has no words in {place(client)}; check --scope, or learn some with "
+                f"scope '{scope}' has no words in {server_name(client)}; check --scope, or learn some with "
                 f"`vwt run SOURCE --redis URL --scope {scope}`"
             )
-        where = {"redis": place(client), "scope": scope}
+        where = {"redis": server_name(client), "scope": scope}
         return Report(where, store.load(version), store.versions(), store.history())
     except StoreUnavailable as error:
         raise ServiceError(str(error)) from error

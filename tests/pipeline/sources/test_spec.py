@@ -31,6 +31,21 @@ def test_a_source_is_told_by_its_form_and_gets_a_slug_for_a_name(
 
 
 @pytest.mark.parametrize(
+    ("text", "scheme", "host", "local"),
+    [
+        ("clips/a.mp4", "file", None, True),
+        ("sample:bikes", "sample", None, True),
+        ("camera:0", "camera", None, False),
+        ("RTSPS://user:p%40ss@Cam.local:322/x", "rtsps", "cam.local", False),
+        ("http://[::1]:8000/a.mp4", "http", "::1", False),
+    ],
+)
+def test_a_source_says_where_it_is(text: str, scheme: str, host: str | None, local: bool) -> None:
+    spec = parse_source(text)
+    assert (spec.scheme, spec.host, spec.local) == (scheme, host, local)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "concat:a.mp4|b.mp4",

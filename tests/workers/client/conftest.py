@@ -76,20 +76,20 @@ class Frames:
     """Writes what Ingest and Inference would, under a real lease."""
 
     def __init__(self, service: Service, stream: str) -> None:
-        token = RedisLease(service.client, StreamKeys(stream)).acquire()
-        assert token is not None
-        self._token, self._stream, self._next = token, stream, 0
+        fence = RedisLease(service.client, StreamKeys(stream)).acquire()
+        assert fence is not None
+        self._fence, self._stream, self._next = fence, stream, 0
         self._log = ResultLog(service.client, stream, 100_000)
 
     def write(self, count: int) -> None:
         texts = [json.dumps(result(self._stream, n)) for n in range(self._next, self._next + count)]
-        self._next = self._log.append(self._token, self._next, texts, {})
+        self._next = self._log.append(self._fence, self._next, texts, {})
 
     def tell(self, **status: Any) -> None:
-        self._log.tell(self._token, status, json.dumps({"state": "running", "reason": None, **status}))
+        self._log.set_status(self._fence, status, json.dumps({"state": "running", "reason": None, **status}))
 
     def know(self, **status: Any) -> None:
-        self._log.tell(self._token, status)
+        self._log.set_status(self._fence, status)
 
 
 def result(stream: str, frame: int) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def test_whoever_lost_the_lease_can_write_nothing_more(client: RedisClient) -> N
     with pytest.raises(FencedError, match="gate"):
         log.append(old, 1, ["b"], {})
     with pytest.raises(FencedError):
-        log.tell(old, {"state": "ended"}, json.dumps({"state": "ended"}))
+        log.set_status(old, {"state": "ended"}, json.dumps({"state": "ended"}))
     assert log.append(new, 1, ["b by the new one"], {}) == 2
     assert [text for _, text in _entries(client)] == ["a", "b by the new one"]
     assert _status(client).state == "starting"
@@ -124,8 +124,8 @@ def test_the_results_kept_are_bounded(client: RedisClient) -> None:
 
 def test_a_change_of_state_is_kept_and_told(client: RedisClient) -> None:
     log = ResultLog(client, "gate", 100)
-    log.tell(1, {"state": "failed", "reason": "no such file"}, json.dumps({"state": "failed"}))
-    log.tell(1, {"width": 640})
+    log.set_status(1, {"state": "failed", "reason": "no such file"}, json.dumps({"state": "failed"}))
+    log.set_status(1, {"width": 640})
     status = _status(client)
     assert (status.state, status.reason, status.width) == ("failed", "no such file", 640)
     events: Any = client.xrange(KEYS.events)
@@ -147,10 +147,10 @@ def test_a_full_redis_is_said_and_nothing_is_half_written(client: RedisClient) -
 
 def test_a_stream_that_lives_in_a_cluster(cluster: Server) -> None:
     client = connect(f"redis+cluster://127.0.0.1:{cluster.port}")
-    token = RedisLease(client, KEYS).acquire()
-    assert token is not None
+    fence = RedisLease(client, KEYS).acquire()
+    assert fence is not None
     log = ResultLog(client, "gate", 1000)
-    assert log.append(token, 0, ["a"], {"pts_s": 0.0}) == 1
-    log.tell(token, {"state": "running"}, "{}")
+    assert log.append(fence, 0, ["a"], {"pts_s": 0.0}) == 1
+    log.set_status(fence, {"state": "running"}, "{}")
     log.settle(['{"frame":0}'])
     assert _status(client).state == "running"

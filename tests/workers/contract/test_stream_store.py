@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from pydantic import ValidationError
 
@@ -38,6 +41,26 @@ def test_a_name_is_given_once(client: RedisClient) -> None:
         store.add(GATE)
 
 
+def test_streams_of_one_name_added_at_once_get_ids_of_their_own(client: RedisClient) -> None:
+    together = threading.Barrier(6, timeout=20)
+
+    def add(_: int) -> str:
+        store = StreamStore(client)
+        together.wait()
+        return store.add_named("gate", {"source": "x"}).id
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sorted(pool.map(add, range(6))) == ["gate", *(f"gate-{number}" for number in range(2, 7))]
+
+
+@pytest.mark.parametrize(
+    ("name", "second"), [("a" * 64, "a" * 62 + "-2"), ("a" * 61 + "-bc", "a" * 61 + "-2")]
+)
+def test_an_id_that_a_number_makes_too_long_is_cut(client: RedisClient, name: str, second: str) -> None:
+    store = StreamStore(client)
+    assert [store.add_named(name, {"source": "x"}).id for _ in range(2)] == [name, second]
+
+
 def test_a_change_counts_the_revision_and_keeps_the_rest(client: RedisClient) -> None:
     store = StreamStore(client)
     store.add(GATE)
@@ -60,19 +83,19 @@ def test_a_spec_of_an_earlier_version_can_be_changed(client: RedisClient) -> Non
 def test_who_ran_a_removed_stream_can_write_nothing_more(client: RedisClient) -> None:
     store, keys = StreamStore(client), StreamKeys("gate")
     store.add(GATE)
-    token = RedisLease(client, keys).acquire()
-    assert token is not None
+    fence = RedisLease(client, keys).acquire()
+    assert fence is not None
     log = ResultLog(client, "gate", 100)
-    log.append(token, 0, ["a"], {})
+    log.append(fence, 0, ["a"], {})
     store.remove("gate")
     with pytest.raises(FencedError):
-        log.append(token, 1, ["b"], {})
+        log.append(fence, 1, ["b"], {})
     left = [key for key in client.keys("vwt:*") if key != keys.last.encode()]
     assert left == []
     store.add(GATE)
     again = RedisLease(client, keys).acquire()
     assert again is not None
-    assert again > token
+    assert again > fence
     assert log.append(again, 0, ["anew"], {}) == 1
 
 
@@ -97,7 +120,7 @@ def test_an_epoch_is_new_in_an_empty_redis_and_after_data_loss(client: RedisClie
 def test_the_states_of_many_come_in_order(client: RedisClient) -> None:
     store = StreamStore(client)
     store.add(GATE)
-    ResultLog(client, "yard", 100).tell(1, {"state": "failed"})
+    ResultLog(client, "yard", 100).set_status(1, {"state": "failed"})
     assert [status.state for status in store.statuses(["yard", "gate"])] == ["failed", "starting"]
 
 

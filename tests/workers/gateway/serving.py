@@ -108,17 +108,17 @@ class Writer:
         self.client: RedisClient = connect(url)
         self.stream = stream
         self.keys = StreamKeys(stream)
-        token = RedisLease(self.client, self.keys).acquire()
-        assert token is not None
-        self.token = token
+        fence = RedisLease(self.client, self.keys).acquire()
+        assert fence is not None
+        self.fence = fence
         self.log = ResultLog(self.client, stream, kept=1000)
 
     def frames(self, first: int, count: int) -> None:
         texts = [json.dumps({"stream": self.stream, "frame": n}) for n in range(first, first + count)]
-        self.log.append(self.token, first, texts, {})
+        self.log.append(self.fence, first, texts, {})
 
     def state(self, state: str) -> None:
-        self.log.tell(self.token, {"state": state}, json.dumps({"state": state, "reason": None}))
+        self.log.set_status(self.fence, {"state": state}, json.dumps({"state": state, "reason": None}))
 
     def energy(self, frame: int, joules: float) -> None:
         self.log.settle([json.dumps({"frame": frame, "energy": {"joules": joules}})])

@@ -11,7 +11,7 @@ from websockets.sync.client import connect as websocket
 
 from tests.vocab.servers import Server
 from tests.workers.gateway.serving import Api, Writer
-from workers.access.tokens import add_token
+from workers.access.bearer_tokens import add_token
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamStore
 

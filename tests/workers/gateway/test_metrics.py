@@ -14,9 +14,9 @@ from tests.vocab.servers import Server
 from tests.workers.gateway.serving import Api, Writer
 from tests.workers.telemetry.exposition import samples_of, value
 from vocab.connection import RedisClient, connect
-from workers.access.tokens import add_token
+from workers.access.bearer_tokens import add_token
 from workers.contract.keys import StreamKeys
-from workers.contract.sink_offsets import Place, Places
+from workers.contract.sink_offsets import SinkOffset, SinkOffsets
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_status import STATES, to_fields
 from workers.contract.stream_store import StreamStore
@@ -125,8 +125,8 @@ def test_the_latency_of_a_stream_that_stands_still_is_not_told(client: RedisClie
 def test_how_far_sinks_lag_is_told_by_their_name_only(client: RedisClient, tmp_path: Path) -> None:
     sinks = [JsonlSettings(path=f"{tmp_path}/{name}.jsonl", name=name) for name in ("disk", "untried")]
     add(client, "gate", _RUNNING, sinks=sinks)
-    client.hset(StreamKeys("gate").sinks, "disk", str(Place(frames=100, lost=4)))
-    client.hset(StreamKeys("gate").sinks, "removed", str(Place(frames=1, lost=0)))
+    client.hset(StreamKeys("gate").sinks, "disk", str(SinkOffset(frames=100, lost=4)))
+    client.hset(StreamKeys("gate").sinks, "removed", str(SinkOffset(frames=1, lost=0)))
     found = exposed(client)
     assert [(s.labels, s.value) for s in found["vwt_sink_lag_results"]] == [
         ({"stream": "gate", "sink": "disk"}, 20.0)
@@ -138,7 +138,7 @@ def test_the_lag_is_the_one_that_the_api_shows(redis: Server, client: RedisClien
     add(client, "gate", {"state": "running"}, sinks=[JsonlSettings(path=f"{tmp_path}/x.jsonl")])
     writer = Writer(redis.url, "gate")
     writer.frames(0, 9)
-    Places(client, "gate").save(writer.token, "jsonl", Place(frames=2))
+    SinkOffsets(client, "gate").save(writer.fence, "jsonl", SinkOffset(frames=2))
     api = Api(ServiceSettings(redis=redis.url))
     try:
         (sink,) = api.http.get("/v1/streams/gate").json()["sinks"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.workers.gateway.serving import Api
-from workers.access.tokens import add_token
+from workers.access.bearer_tokens import add_token
 
 _TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 

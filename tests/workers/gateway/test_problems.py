@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.errors import ModelError, ServiceError
 from tests.workers.gateway.serving import Api
+from vocab.errors import VocabularyError
 
 
 def problem(answer: httpx.Response) -> dict[str, Any]:
@@ -73,6 +74,8 @@ def test_errors_of_inference_are_problems(api: Api) -> None:
     api.edge.error = ServiceError("Inference cannot be reached")
     answer = post_pixel(api)
     assert (problem(answer)["status"], answer.headers["Retry-After"]) == (503, "1")
+    api.edge.error = VocabularyError("vocabulary version 3 is damaged")
+    assert problem(post_pixel(api))["status"] == 503
     api.edge.error = RuntimeError("secret inner thing")
     body = problem(post_pixel(api))
     assert body["status"] == 500

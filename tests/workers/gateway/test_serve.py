@@ -19,7 +19,7 @@ from tests.small_ray import small_ray
 from tests.vocab.servers import Server, eventually, unused_port
 from tests.workers.gateway.serving import Writer, events_of
 from tests.workers.gateway.test_preview_and_frames import picture
-from workers.access.tokens import add_token
+from workers.access.bearer_tokens import add_token
 from workers.contract.messages import TokenSettings
 from workers.gateway.deployment import gateway_deployment
 from workers.settings.schema import AccessSettings, ServiceSettings

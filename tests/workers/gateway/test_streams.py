@@ -61,7 +61,7 @@ def test_a_stream_that_names_no_model_gets_that_of_the_service(serve) -> None:
 
 def test_the_tokenizer_in_use_is_shown_where_none_was_given(api: Api, writer: Writer) -> None:
     assert api.http.get("/v1/streams/bikes").json()["settings"]["tokenizer"] is None
-    writer.log.tell(writer.token, {"tokenizer": "full"}, None)
+    writer.log.set_status(writer.fence, {"tokenizer": "full"}, None)
     assert api.http.get("/v1/streams/bikes").json()["settings"]["tokenizer"] == "full"
     given = api.http.patch("/v1/streams/bikes", json={"tokenizer": "intra"}).json()
     assert given["settings"]["tokenizer"] == "intra"

@@ -10,7 +10,7 @@ from PIL import Image
 from tests.vocab.servers import Server
 from tests.workers.gateway.serving import Api
 from tests.workers.gateway.words import PATCH, WORDS, publish
-from workers.access.tokens import add_token
+from workers.access.bearer_tokens import add_token
 
 SCOPE = "bikes/dinov2_vits14_saliency"
 

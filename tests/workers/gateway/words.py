@@ -23,9 +23,9 @@ def publish(url: str, scope: str, covered: float | None = 0.75) -> int:
         words = Vocabulary(patches, 0, Normalisation((0.5,) * 3, (0.5,) * 3))
         store = RedisStore(client, scope, PATCH)
         lease = RedisLease(client, ScopeKeys(scope))
-        token = lease.acquire()
-        assert token is not None
-        published = store.publish(words, token)
+        fence = lease.acquire()
+        assert fence is not None
+        published = store.publish(words, fence)
         assert published is not None
         if covered is not None:
             usage = torch.arange(WORDS).numpy()

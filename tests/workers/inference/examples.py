@@ -47,7 +47,7 @@ def batch(
     first: int = 0,
     count: int = 4,
     settings: TokenSettings = FULL,
-    token: int = 1,
+    fence: int = 1,
     position: dict[str, Any] | None = None,
     frames: Sequence[Frame] | None = None,
 ) -> FrameBatch:
@@ -59,7 +59,7 @@ def batch(
         for frame in taken
     ]
     images = np.stack([frame.image for frame in taken])
-    return FrameBatch(stream, token, first, images, facts, settings, position or {})
+    return FrameBatch(stream, fence, first, images, facts, settings, position or {})
 
 
 def with_drops(sent: FrameBatch, dropped: dict[str, int]) -> FrameBatch:

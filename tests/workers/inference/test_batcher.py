@@ -17,7 +17,7 @@ from pipeline.frame import Frame
 from pipeline.models import NullModel, load_model
 from pipeline.tokenizers import FullTokenizer, InterTokenizer, IntraTokenizer, Tokenizer
 from tests.vocab.servers import eventually
-from tests.workers.inference.examples import clip
+from tests.workers.inference.examples import FULL, clip
 from vocab.words import Vocabulary
 from workers.inference.batcher import Batcher
 from workers.inference.queue import Request
@@ -61,7 +61,15 @@ def request(
     to: Callable[[Request], None] = deliver,
 ) -> Request:
     keys = [(stream, number) for number in range(len(frames))]
-    return Request(stream, engine, frames, keys, lambda _frames: tokenizer(), to)
+    return Request(
+        stream=stream,
+        engine=engine,
+        frames=frames,
+        keys=keys,
+        tokenizer=lambda _frames: tokenizer(),
+        settings=FULL,
+        deliver=to,
+    )
 
 
 class Held:

@@ -170,11 +170,11 @@ def test_a_gap_a_newer_token_and_a_redis_that_is_away_are_told_as_they_are(
     with pytest.raises(OutOfOrderError):
         replica.infer(batch("a", 8, 4))
     keys = StreamKeys("b")
-    token = RedisLease(redis, keys).acquire()
-    assert token is not None
+    fence = RedisLease(redis, keys).acquire()
+    assert fence is not None
     with pytest.raises(FencedError):
-        replica.infer(batch("b", token=token - 1))
-    replica.infer(batch("b", token=token))
+        replica.infer(batch("b", fence=fence - 1))
+    replica.infer(batch("b", fence=fence))
     server.kill()
     try:
         with pytest.raises(StoreUnavailable):
@@ -234,9 +234,9 @@ def published(redis: Any, model: str, scope: str, words: int = 100) -> int:
     images = [frame.image for frame in clip(model)[:4]]
     vocabulary = learn_words(images, spec, patch_size, words)
     lease = RedisLease(redis, scope)
-    token = lease.acquire()
-    assert token is not None
-    done = store.publish(vocabulary, token)
+    fence = lease.acquire()
+    assert fence is not None
+    done = store.publish(vocabulary, fence)
     lease.release()
     assert done is not None
     return done.version

@@ -6,7 +6,7 @@ import torch
 from pipeline.engine import Engine
 from pipeline.models import NullModel
 from pipeline.tokenizers import FullTokenizer
-from tests.workers.inference.examples import clip
+from tests.workers.inference.examples import FULL, clip
 from workers.inference.queue import FairQueue, Request, Slice
 
 CPU = torch.device("cpu")
@@ -19,7 +19,15 @@ def engine() -> Engine:
 
 def request(engine: Engine, stream: str, count: int) -> Request:
     frames = (clip("null") * 4)[:count]
-    return Request(stream, engine, frames, list(range(count)), lambda _: FullTokenizer(), lambda _: None)
+    return Request(
+        stream=stream,
+        engine=engine,
+        frames=frames,
+        keys=range(count),
+        tokenizer=lambda _: FullTokenizer(),
+        settings=FULL,
+        deliver=lambda _: None,
+    )
 
 
 def taken(slices: list[Slice]) -> list[tuple[str, int, int]]:

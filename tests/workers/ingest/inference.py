@@ -12,7 +12,7 @@ from pipeline.input_spec import InputSpec
 from vocab.connection import RedisClient
 from workers.contract.messages import BatchDone, FrameBatch, ModelFacts
 from workers.contract.result_log import ResultLog
-from workers.ingest.surroundings import Surroundings
+from workers.ingest.replica_context import ReplicaContext
 from workers.settings.schema import ServiceSettings
 
 
@@ -73,14 +73,14 @@ class Inference:
             self._held_from = None
             self._released.notify_all()
 
-    def around(self, replica: str, **ingest: Any) -> Surroundings:
-        """Surroundings of a replica that asks this one; its files lie anywhere."""
+    def context(self, replica: str, **ingest: Any) -> ReplicaContext:
+        """The context of a replica that asks this one; its files lie anywhere."""
         ingest = {"lease_s": 1.0, "poll_s": 0.05, "micro_batch": 8, **ingest}
         settings = ServiceSettings(
             ingest=ingest, access={"allow_folders": ["/"], "allow_hosts": ["*"]}, model="any"
         )
         where = {"replica": replica, "node": "here", "pid": 1}
-        return Surroundings(settings, self._client, self.infer, self.describe, where)
+        return ReplicaContext(settings, self._client, self.infer, self.describe, where)
 
     def close(self) -> None:
         self.release()
@@ -105,7 +105,7 @@ class Inference:
             ]
             status = {**batch.position, "pts_s": batch.facts[-1].pts_s, "results_at": 1.0}
             log = ResultLog(self._client, batch.stream, 10_000)
-            return BatchDone(log.append(batch.token, batch.first, results, status), 1.0, 1.0)
+            return BatchDone(log.append(batch.fence, batch.first, results, status), 1.0, 1.0)
         finally:
             with self._lock:
                 self._under_way -= 1

@@ -9,6 +9,6 @@ from workers.ingest.supervisor import Supervisor
 
 if __name__ == "__main__":
     url, name = sys.argv[1:]
-    supervisor = Supervisor(Inference(connect(url)).around(name))
+    supervisor = Supervisor(Inference(connect(url)).context(name))
     print("ready", flush=True)
     threading.Event().wait()

@@ -33,7 +33,7 @@ class Inference:
     async def infer(self, batch):
         results = [json.dumps({"frame": batch.first + n}) for n in range(len(batch.facts))]
         log = ResultLog(self._client, batch.stream, 10_000)
-        return BatchDone(log.append(batch.token, batch.first, results, batch.position), 1.0, 1.0)
+        return BatchDone(log.append(batch.fence, batch.first, results, batch.position), 1.0, 1.0)
 
     async def predict(self, image, geometry, settings):
         return {"shape": image.shape, "width": geometry.source_width, "model": settings.model}
@@ -87,7 +87,7 @@ def test_a_replica_logs_json_that_says_of_which_stream_and_no_credential(service
     assert "p%40ss" not in text
     lines = [json.loads(line) for line in text.splitlines()]
     failed = next(line for line in lines if line.get("stream") == "dark" and line["level"] == "WARNING")
-    assert failed["logger"] == "workers.ingest.telling"
+    assert failed["logger"] == "workers.ingest.status_reporter"
     assert failed["message"].startswith("dark is failed: ")
     assert failed["deployment"] == "Ingest"
     assert f"_{failed['replica']}" in {log.stem[-len(failed["replica"]) - 1 :] for log in logs}

@@ -18,7 +18,7 @@ def changes(told):
 def test_every_message_is_timed_once_and_leases_are_counted(client, inference, watch, clip, told):
     StreamStore(client).add(StreamSpec(id="cam", source=str(clip), model="any", tokenizer="full"))
     inference.hold(48)
-    supervisor = Supervisor(inference.around("one"))
+    supervisor = Supervisor(inference.context("one"))
     try:
         watch("cam").until_frame(47)
         eventually(lambda: values(told, UNDER_WAY)[-1] == 16)
@@ -38,7 +38,7 @@ def test_every_message_is_timed_once_and_leases_are_counted(client, inference, w
 def test_a_stream_left_for_others_counts_as_handed_over(client, inference, watch, clip, told):
     spec = StreamSpec(id="cam", source=str(clip), model="any", tokenizer="full", loop=True, realtime=True)
     StreamStore(client).add(spec)
-    supervisor = Supervisor(inference.around("one"))
+    supervisor = Supervisor(inference.context("one"))
     try:
         watch("cam").until_frame(0)
     finally:
@@ -49,7 +49,7 @@ def test_a_stream_left_for_others_counts_as_handed_over(client, inference, watch
 def test_a_camera_that_goes_away_counts_as_a_reconnect(client, inference, watch, rtsp_server, told):
     spec = StreamSpec(id="cam", source=rtsp_server.url, model="any", tokenizer="full")
     StreamStore(client).add(spec)
-    supervisor = Supervisor(inference.around("one"))
+    supervisor = Supervisor(inference.context("one"))
     try:
         watch("cam").until_frame(0)
         rtsp_server.kill()

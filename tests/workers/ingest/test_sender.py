@@ -16,9 +16,9 @@ GEOMETRY = Geometry(2, 2, 2, 2, 1.0, 1.0, 0.0, 0.0)
 SETTINGS = TokenSettings("any", "full", {}, "cam/any")
 
 
-def batch(first: int, frames: int = 4, token: int = 1) -> FrameBatch:
+def batch(first: int, frames: int = 4, fence: int = 1) -> FrameBatch:
     facts = [FrameFacts(float(first + n), GEOMETRY, None, 0.0, 0.0) for n in range(frames)]
-    return FrameBatch("cam", token, first, np.zeros((frames, 2, 2, 3), np.uint8), facts, SETTINGS)
+    return FrameBatch("cam", fence, first, np.zeros((frames, 2, 2, 3), np.uint8), facts, SETTINGS)
 
 
 @pytest.fixture
@@ -163,19 +163,19 @@ def test_lost_results_before_those_at_hand_mean_to_read_again(sender, inference,
         sender.drain()
 
 
-def test_who_was_fenced_gives_up_without_a_newer_token(sender, log, client):
-    log.tell(5, {})
-    sender.send(batch(0, token=4))
+def test_who_was_fenced_gives_up_without_a_newer_fence(sender, log, client):
+    log.set_status(5, {})
+    sender.send(batch(0, fence=4))
     with pytest.raises(FencedError):
         sender.drain()
     assert frames(client) == []
 
 
-def test_with_a_newer_token_refused_batches_are_sent_again(log, inference, stopped, client):
-    log.tell(5, {})
+def test_with_a_newer_fence_refused_batches_are_sent_again(log, inference, stopped, client):
+    log.set_status(5, {})
     sender = Sender(lambda b: inference.infer("cam", b), log, 2, stopped, lambda _: 5)
-    sender.send(batch(0, token=4))
-    sender.send(batch(4, token=5))
+    sender.send(batch(0, fence=4))
+    sender.send(batch(4, fence=5))
     sender.drain()
     assert frames(client) == list(range(8))
 

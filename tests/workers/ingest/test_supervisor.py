@@ -41,7 +41,7 @@ def supervise(server, inference):
 
     def start(name="one", **ingest):
         inference._client = connect(server.url)
-        supervisors.append(Supervisor(inference.around(name, **ingest)))
+        supervisors.append(Supervisor(inference.context(name, **ingest)))
         return supervisors[-1]
 
     yield start

@@ -17,7 +17,7 @@ def given(*arguments: str) -> dict[str, Any]:
 
 def test_the_defaults_of_the_command_line_are_those_of_the_options() -> None:
     options = run_options(given("clip.mp4"))
-    assert options == RunOptions("clip.mp4", opening=SourceOptions(open_timeout_s=8.0))
+    assert options == RunOptions("clip.mp4")
 
 
 def test_every_option_reaches_its_field() -> None:
@@ -33,7 +33,9 @@ def test_every_option_reaches_its_field() -> None:
     assert (options.tokenizer.options["threshold"], options.tokenizer.options["drop"]) == (0.5, 0.25)
     assert options.tokenizer.vocab == Path("words.safetensors")
     assert (options.tokenizer.words, options.tokenizer.warmup_frames) == (7, 9)
-    assert options.opening == SourceOptions(3.0, 4.0, "cpu", "udp")
+    assert options.opening == SourceOptions(
+        open_timeout_s=3.0, stall_timeout_s=4.0, decoder="cpu", rtsp_transport="udp"
+    )
     assert (options.fps, options.max_frames, options.policy) == (2.5, 11, "block")
     assert (options.name, options.quiet) == ("gate", True)
 

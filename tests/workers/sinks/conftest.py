@@ -45,7 +45,7 @@ class Bench:
         self.settings = ServiceSettings(
             access={"allow_hosts": ["127.0.0.1"], "allow_folders": [folder]}  # type: ignore[arg-type]
         )
-        self.token = 1
+        self.fence = 1
         self._next = 0
         self._running: list[StreamDeliveries] = []
 
@@ -58,12 +58,12 @@ class Bench:
             json.dumps({"stream": "gate", "frame": number}, separators=(",", ":"))
             for number in range(self._next, self._next + count)
         ]
-        self._next = ResultLog(self.client, "gate", kept).append(self.token, self._next, texts, {})
+        self._next = ResultLog(self.client, "gate", kept).append(self.fence, self._next, texts, {})
 
-    def deliver(self, *sinks: dict[str, Any], token: int | None = None) -> StreamDeliveries:
+    def deliver(self, *sinks: dict[str, Any], fence: int | None = None) -> StreamDeliveries:
         """Starts deliveries to such sinks."""
         deliveries = StreamDeliveries(
-            self.settings, self.client, self.spec(*sinks), lambda: self.token if token is None else token
+            self.settings, self.client, self.spec(*sinks), lambda: self.fence if fence is None else fence
         )
         self._running.append(deliveries)
         deliveries.start()

@@ -76,13 +76,13 @@ def test_who_lost_the_lease_moves_nothing_and_goes_on_when_it_has_it_again(
     bench: Bench, tmp_path: Path
 ) -> None:
     sink = _jsonl(tmp_path)
-    bench.token = 7
+    bench.fence = 7
     bench.results(5)
-    bench.deliver(sink, token=6)
+    bench.deliver(sink, fence=6)
     bench.deliver(sink)
     bench.caught_up(sink)
     assert _frames(tmp_path) == list(range(5))
-    bench.token = 8
+    bench.fence = 8
     bench.results(5)
     bench.caught_up(sink)
     assert _frames(tmp_path) == list(range(10))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from workers.telemetry.logs import Completing, JsonLines, telling
+from workers.telemetry.logs import Completing, JsonLines, log_context
 from workers.telemetry.notices import JsonNotices
 
 SECRET = "p@ss:w/rd"
@@ -22,7 +22,7 @@ def log():
     handler = logging.StreamHandler(written)
     handler.addFilter(Completing())
     handler.setFormatter(JsonLines(deployment="Ingest", replica="r1"))
-    logger = logging.Logger("workers.ingest.stream")
+    logger = logging.Logger("workers.ingest.worker")
     logger.addHandler(handler)
     logger.lines = lambda: [json.loads(line) for line in written.getvalue().splitlines()]
     return logger
@@ -35,7 +35,7 @@ def test_a_record_is_one_json_object_in_one_line(log):
     assert abs((datetime.fromisoformat(line.pop("ts")) - before).total_seconds()) < 60
     assert line == {
         "level": "WARNING",
-        "logger": "workers.ingest.stream",
+        "logger": "workers.ingest.worker",
         "message": "3 frames\nof gate",
         "deployment": "Ingest",
         "replica": "r1",
@@ -43,9 +43,9 @@ def test_a_record_is_one_json_object_in_one_line(log):
 
 
 def test_a_record_says_of_which_stream_and_trace_it_tells_and_only_within_the_block(log):
-    with telling("gate", "4bf92f35"):
+    with log_context("gate", "4bf92f35"):
         log.info("within")
-        with telling("yard"):
+        with log_context("yard"):
             log.info("deeper")
         log.info("named by itself", extra={"stream": "door"})
     log.info("after")
@@ -55,7 +55,7 @@ def test_a_record_says_of_which_stream_and_trace_it_tells_and_only_within_the_bl
 
 def test_threads_tell_of_their_own_streams(log):
     def tell(stream):
-        with telling(stream):
+        with log_context(stream):
             together.wait(timeout=10)
             log.info(stream)
 

@@ -19,8 +19,8 @@ from workers.contract.messages import FrameBatch
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamStore
 from workers.inference.core import InferenceCore
-from workers.ingest.stream import StreamRun
-from workers.ingest.surroundings import Surroundings
+from workers.ingest.replica_context import ReplicaContext
+from workers.ingest.worker import StreamWorker
 from workers.settings.loading import load_settings
 from workers.settings.schema import ServiceSettings, TraceSettings
 from workers.telemetry.opening import open_tracing
@@ -59,9 +59,11 @@ class Service:
     def read(self, source, end="ended"):
         """Reads a file to that end."""
         spec = StreamSpec(id="cam", source=str(source), model="null", tokenizer="full")
-        token = RedisLease(self.client, StreamKeys("cam")).acquire()
-        around = Surroundings(self.settings, self.client, self._infer, self._describe, WHERE, self._tracing)
-        run = StreamRun(spec, token, StreamStore(self.client).status("cam"), around)
+        fence = RedisLease(self.client, StreamKeys("cam")).acquire()
+        context = ReplicaContext(
+            self.settings, self.client, self._infer, self._describe, WHERE, self._tracing
+        )
+        run = StreamWorker(spec, fence, StreamStore(self.client).status("cam"), context)
         run.join(60)
         assert run.outcome is not None
         assert run.outcome.kind == end
@@ -203,7 +205,7 @@ def test_without_a_collector_messages_carry_nothing(service, clip):
 
 def test_without_a_collector_nothing_of_it_is_imported():
     code = (
-        "import sys, workers.inference.core, workers.ingest.stream, workers.telemetry.opening as opening\n"
+        "import sys, workers.inference.core, workers.ingest.worker, workers.telemetry.opening as opening\n"
         "from workers.settings.schema import TraceSettings\n"
         "assert opening.open_tracing(TraceSettings(), 'Ingest', {}) is None\n"
         "print([name for name in sys.modules if name.startswith('opentelemetry.exporter.otlp')])"

@@ -16,7 +16,7 @@ import yaml
 from pipeline.results import Energy
 from tests.pipeline.outputs.examples import a_result
 from tests.workers.telemetry.exposition import samples_of
-from workers.contract.sink_offsets import Place
+from workers.contract.sink_offsets import SinkOffset
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_status import StreamStatus
 from workers.gateway.metrics import Seen, ServiceCollector
@@ -69,7 +69,7 @@ def drawn(dashboard: dict[str, Any]) -> list[str]:
 def exposed() -> set[str]:
     """Names of samples as Prometheus gets them from a stream of which everything is known."""
     spec = StreamSpec(id="gate", source="sample:bikes")
-    service = samples_of(ServiceCollector([Seen(spec, _STATUS, {"disk": Place()})]))
+    service = samples_of(ServiceCollector([Seen(spec, _STATUS, {"disk": SinkOffset()})]))
     metrics = RunMetrics("gate")
     metrics.add(a_result(energy=_ENERGY, vocab_version=1))
     run = samples_of(metrics.registry)

@@ -8,7 +8,7 @@ from vocab.redis_lease import RedisLease
 from workers.contract.keys import StreamKeys
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamStore
-from workers.ingest.stream import StreamRun
+from workers.ingest.worker import StreamWorker
 
 
 def spec_of(source, **settings) -> StreamSpec:
@@ -21,9 +21,9 @@ def run(client, inference):
     runs = []
 
     def start(spec, replica="one", **ingest):
-        token = RedisLease(client, StreamKeys(spec.id)).acquire()
+        fence = RedisLease(client, StreamKeys(spec.id)).acquire()
         status = StreamStore(client).status(spec.id)
-        runs.append(StreamRun(spec, token, status, inference.around(replica, **ingest)))
+        runs.append(StreamWorker(spec, fence, status, inference.context(replica, **ingest)))
         return runs[-1]
 
     yield start
@@ -201,13 +201,13 @@ def test_a_fenced_run_ends_and_writes_nothing_more(client, run, inference, watch
     assert watch("cam").results() == []
 
 
-def test_a_run_with_a_new_token_sends_again_what_was_refused(client, run, inference, watch, clip):
+def test_a_run_with_a_new_fence_sends_again_what_was_refused(client, run, inference, watch, clip):
     inference.hold()
     one = run(spec_of(clip))
     assert inference.called.acquire(timeout=30)
     client.delete(StreamKeys("cam").lease)
-    token = RedisLease(client, StreamKeys("cam")).acquire()
-    one.go_on(token)
+    fence = RedisLease(client, StreamKeys("cam")).acquire()
+    one.go_on(fence)
     inference.release()
     watch("cam").until_state("ended")
     assert [result["frame"] for result in watch("cam").results()] == list(range(100))

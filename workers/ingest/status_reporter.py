@@ -1,4 +1,4 @@
-"""Tells the world what a stream is doing."""
+"""Reports what a stream is doing: to its clients, to the API and to the log."""
 
 from __future__ import annotations
 
@@ -15,66 +15,66 @@ from workers.contract.stream_status import State
 _logger = logging.getLogger(__name__)
 
 
-class Teller:
-    """Writes and logs changes of a stream's state; after `last_words` it is silent. Used from any thread.
+class StatusReporter:
+    """Writes and logs changes of a stream's state, until it is muted. Used from any thread.
 
     What cannot be written because Redis is away is kept, and written by the next `flush`; in between only the
     newest change counts. Nothing is written once somebody else has the lease.
 
     Args:
         log: of the stream.
-        token: fencing token of its lease.
-        facts: fields of the status that go with the first that is told.
+        fence: fencing token of its lease.
+        facts: fields of the status that go with the first report.
 
     Attributes:
         frame: number of the next frame; goes into the events.
     """
 
-    def __init__(self, log: ResultLog, token: int, facts: dict[str, Any]) -> None:
+    def __init__(self, log: ResultLog, fence: int, facts: dict[str, Any]) -> None:
         self.frame = 0
         self._log = log
-        self._token = token
+        self._fence = fence
         self._lock = threading.Lock()
-        self._silent = False
-        # All that was told, for a Redis that loses it.
+        self._muted = False
+        # All that was reported, for a Redis that loses it.
         self._known = dict(facts)
         self._unwritten = dict(facts)
         self._event: str | None = None
 
-    def tell(self, state: State, reason: str | None = None, **facts: Any) -> None:
-        """Says that the stream is in a state, why, and what else became true with it."""
+    def report(self, state: State, reason: str | None = None, **facts: Any) -> None:
+        """Reports that the stream is in a state, why, and what else became true with it."""
         with self._lock:
-            if not self._silent:
+            if not self._muted:
                 self._note(state, reason)
                 self._change(state, reason, facts)
 
     def add(self, **facts: Any) -> None:
-        """Says what else is true of the state it is in; no client is told of a change."""
+        """Reports what else is true of the state it is in; no client is told of a change."""
         with self._lock:
-            if not self._silent:
+            if not self._muted:
                 self._known |= facts
                 self._unwritten |= facts
                 self._write(quiet=True)
 
-    def last_words(self, state: State, reason: str | None = None, **facts: Any) -> None:
-        """Says a last thing, after which a thread that still works on the stream can say nothing more.
+    def report_last(self, state: State, reason: str | None = None, **facts: Any) -> None:
+        """Reports a last state and mutes: a thread that still works on the stream can report nothing more.
 
         Raises:
             StoreUnavailable: Redis cannot do it now.
         """
         with self._lock:
-            if self._silent:
+            if self._muted:
                 return
-            self._silent = True
+            self._muted = True
             self._note(state, reason)
             self._change(state, reason, facts)
             if self._event is not None:
                 self._write(quiet=False)
 
-    def silence(self) -> None:
-        """Nothing is said from now on."""
+    def mute(self) -> None:
+        """Reports nothing from now on."""
         with self._lock:
-            self._silent = True
+            self._muted = True
 
     def flush(self) -> None:
         """Writes what could not be written before, if anything.
@@ -86,25 +86,25 @@ class Teller:
             if self._event is not None:
                 self._write(quiet=False)
 
-    def again(self, token: int) -> None:
-        """Says all that is known once more, under a new token: Redis lost it.
+    def report_all(self, fence: int) -> None:
+        """Reports all that is known once more, under a new fence: Redis lost it.
 
         Raises:
             StoreUnavailable: Redis cannot do it now.
         """
         with self._lock:
-            self._token = token
-            if not self._silent:
+            self._fence = fence
+            if not self._muted:
                 known = self._known
                 still = {"retry_at": known["retry_at"]}
                 self._change(known["state"], known["reason"], still, everything=True)
                 if self._event is not None:
                     self._write(quiet=False)
 
-    def renewed(self, token: int) -> None:
-        """Uses a new token from now on."""
+    def renew(self, fence: int) -> None:
+        """Uses a new fence from now on."""
         with self._lock:
-            self._token = token
+            self._fence = fence
 
     def _note(self, state: State, reason: str | None) -> None:
         stream, why = self._log.stream, "" if reason is None else f": {reason}"
@@ -123,12 +123,12 @@ class Teller:
 
     def _write(self, quiet: bool) -> None:
         try:
-            self._log.tell(self._token, self._unwritten, self._event)
+            self._log.set_status(self._fence, self._unwritten, self._event)
         except StoreUnavailable:
             if not quiet:
                 raise
             return
         except FencedError:
-            # Kept too: where Redis had lost its data, a new token is on its way.
+            # Kept too: where Redis had lost its data, a new fence is on its way.
             return
         self._unwritten, self._event = {}, None

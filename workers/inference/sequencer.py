@@ -15,14 +15,14 @@ _MOST_STREAMS = 4096
 
 
 @dataclass(slots=True)
-class _Turn:
-    token: int
+class _Queue:
+    fence: int
     next_frame: int | None = None
     waiting: list[int] = field(default_factory=list)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
 
-class Turns:
+class Sequencer:
     """Lets the messages of each stream through one at a time, in order. For one event loop.
 
     The log of a stream refuses a message that came too early, except the very first: there nothing is written
@@ -36,48 +36,48 @@ class Turns:
     def __init__(self, durable: Callable[[str], Awaitable[int]], patience_s: float = _PATIENCE_S) -> None:
         self._durable = durable
         self._patience_s = patience_s
-        self._turns: OrderedDict[str, _Turn] = OrderedDict()
+        self._queues: OrderedDict[str, _Queue] = OrderedDict()
 
     @asynccontextmanager
-    async def turn(self, stream: str, token: int, first: int, count: int) -> AsyncIterator[None]:
+    async def in_order(self, stream: str, *, fence: int, first: int, count: int) -> AsyncIterator[None]:
         """Waits until the frames before `first` were let through, or for as long as patience lasts.
 
         Args:
             stream: whose frames they are.
-            token: of its lease; under another one it may begin anew.
+            fence: of its lease; under another one it may begin anew.
             first, count: the frames of the message.
 
         Raises:
             StoreUnavailable: Redis cannot say where the stream stands.
         """
-        turn = self._turn(stream, token)
-        async with turn.changed:
-            turn.waiting.append(first)
+        queue = self._queue(stream, fence)
+        async with queue.changed:
+            queue.waiting.append(first)
             try:
-                await self._wait(turn, stream, first)
+                await self._wait(queue, stream, first)
                 yield
-                turn.next_frame = first + count
+                queue.next_frame = first + count
             finally:
-                turn.waiting.remove(first)
-                turn.changed.notify_all()
+                queue.waiting.remove(first)
+                queue.changed.notify_all()
 
-    def _turn(self, stream: str, token: int) -> _Turn:
-        turn = self._turns.get(stream)
-        if turn is None or turn.token != token:
-            turn = self._turns[stream] = _Turn(token)
-        self._turns.move_to_end(stream)
-        if len(self._turns) > _MOST_STREAMS:
-            self._turns.popitem(last=False)
-        return turn
+    def _queue(self, stream: str, fence: int) -> _Queue:
+        queue = self._queues.get(stream)
+        if queue is None or queue.fence != fence:
+            queue = self._queues[stream] = _Queue(fence)
+        self._queues.move_to_end(stream)
+        if len(self._queues) > _MOST_STREAMS:
+            self._queues.popitem(last=False)
+        return queue
 
-    async def _wait(self, turn: _Turn, stream: str, first: int) -> None:
-        if turn.next_frame is None or first > turn.next_frame:
+    async def _wait(self, queue: _Queue, stream: str, first: int) -> None:
+        if queue.next_frame is None or first > queue.next_frame:
             # It may have been elsewhere meanwhile.
-            turn.next_frame = max(turn.next_frame or 0, await self._durable(stream))
-        while first > (turn.next_frame or 0):
+            queue.next_frame = max(queue.next_frame or 0, await self._durable(stream))
+        while first > (queue.next_frame or 0):
             try:
                 async with asyncio.timeout(self._patience_s):
-                    await turn.changed.wait()
+                    await queue.changed.wait()
             except TimeoutError:
-                if first <= min(turn.waiting):
+                if first <= min(queue.waiting):
                     return

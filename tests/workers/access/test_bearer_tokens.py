@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UsageError
-from workers.access.tokens import Tokens, add_token
+from workers.access.bearer_tokens import BearerTokens, add_token
 
 VWT = str(Path(sys.executable).with_name("vwt"))
 
@@ -26,7 +26,7 @@ def changed(path: Path, text: str) -> None:
 
 def test_a_token_has_the_role_it_was_made_with_and_others_have_none(path):
     reader, manager = add_token(path, "wall", "read"), add_token(path, "ops", "manage")
-    tokens = Tokens.load(path)
+    tokens = BearerTokens(path)
 
     assert tokens.role(reader) == "read"
     assert tokens.role(manager) == "manage"
@@ -48,7 +48,7 @@ def test_a_line_is_appended_also_where_the_last_one_does_not_end(path):
 
     token = add_token(path, "two", "read")
 
-    assert Tokens.load(path).role(token) == "read"
+    assert BearerTokens(path).role(token) == "read"
     assert len(path.read_text().splitlines()) == 2
 
 
@@ -82,7 +82,7 @@ def test_a_line_that_is_none_is_named_by_its_number_and_not_quoted(path, line):
     path.chmod(0o600)
 
     with pytest.raises(UsageError, match=r"line 3 of the token file .* is none") as refused:
-        Tokens.load(path)
+        BearerTokens(path)
     assert line not in str(refused.value)
 
 
@@ -91,12 +91,12 @@ def test_a_name_that_comes_twice_is_reported(path):
     path.chmod(0o600)
 
     with pytest.raises(UsageError, match=r"line 2 of the token file .* names 'wall' again"):
-        Tokens.load(path)
+        BearerTokens(path)
 
 
 def test_a_file_that_is_not_there_says_how_to_make_one(path):
     with pytest.raises(UsageError, match="No such file or directory; make one with `vwt token"):
-        Tokens.load(path)
+        BearerTokens(path)
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602])
@@ -105,7 +105,7 @@ def test_a_file_that_others_may_write_is_refused(path, mode):
     path.chmod(mode)
 
     with pytest.raises(UsageError, match=r"others may write to the token file .*: chmod 600"):
-        Tokens.load(path)
+        BearerTokens(path)
 
 
 def test_a_file_that_others_may_read_is_warned_of(path, caplog):
@@ -113,14 +113,14 @@ def test_a_file_that_others_may_read_is_warned_of(path, caplog):
     path.chmod(0o604)
 
     with caplog.at_level(logging.WARNING):
-        Tokens.load(path)
+        BearerTokens(path)
 
     assert "others may read the token file" in caplog.text
 
 
 def test_a_change_of_the_file_counts_at_once(path):
     old = add_token(path, "old", "read")
-    tokens = Tokens.load(path)
+    tokens = BearerTokens(path)
     new = add_token(path, "new", "manage")
 
     assert tokens.role(new) == "manage"
@@ -133,7 +133,7 @@ def test_a_change_of_the_file_counts_at_once(path):
 
 def test_a_change_that_cannot_be_read_is_logged_and_leaves_the_tokens_as_they_were(path, caplog):
     token = add_token(path, "wall", "read")
-    tokens = Tokens.load(path)
+    tokens = BearerTokens(path)
 
     with caplog.at_level(logging.WARNING):
         changed(path, "half a li")
@@ -145,7 +145,7 @@ def test_a_change_that_cannot_be_read_is_logged_and_leaves_the_tokens_as_they_we
 
 def test_a_file_that_is_gone_lets_nobody_in_until_it_is_back(path):
     token = add_token(path, "wall", "read")
-    tokens = Tokens.load(path)
+    tokens = BearerTokens(path)
 
     path.rename(path.with_name("away"))
     assert tokens.role(token) is None
@@ -159,7 +159,7 @@ def test_the_command_prints_the_token_alone_and_once(path):
     )
 
     (token,) = done.stdout.splitlines()
-    assert Tokens.load(path).role(token) == "manage"
+    assert BearerTokens(path).role(token) == "manage"
     assert token not in done.stderr
     assert "added wall (manage)" in done.stderr
 

@@ -32,7 +32,7 @@ class _Entry:
 _Version = tuple[int, int, int]
 
 
-class Tokens:
+class BearerTokens:
     """The tokens of a file, read again when it changes. Safe from any thread.
 
     A change that cannot be read is logged, and the tokens before it count on: an editor may be half through.
@@ -50,11 +50,6 @@ class Tokens:
         self._lock = threading.Lock()
         self._version = _version(path)
         self._entries = _read(path)
-
-    @classmethod
-    def load(cls, path: Path) -> Tokens:
-        """Reads a token file; see the class."""
-        return cls(path)
 
     def role(self, bearer: str | None) -> Role | None:
         """What the holder of a token may do; None for an unknown one. Takes as long for every token."""

@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.errors import SourceError, UsageError, VwtError
 from pipeline.frame import Frame
 from pipeline.redact import redact
-from pipeline.sources import Notice, Source, SourceOptions, open_source
+from pipeline.sources import Notice, Source, SourceOptions, open_source, parse_source
 from pipeline.tokenizers.registry import kind_of, preferred
 from vocab.errors import StoreUnavailable
 from workers.access.sources import check_source
@@ -25,11 +25,11 @@ from workers.contract.stream_status import StreamStatus
 from workers.contract.stream_store import StreamStore
 from workers.ingest.deliveries import StreamDeliveries
 from workers.ingest.position import Position, resume
+from workers.ingest.replica_context import ReplicaContext
 from workers.ingest.round import Round
 from workers.ingest.sender import LOOK_UP_S, Answer, RewindError, Sender, Stopped, one_line, pending
-from workers.ingest.surroundings import Surroundings
-from workers.ingest.telling import Teller
-from workers.telemetry.logs import telling
+from workers.ingest.status_reporter import StatusReporter
+from workers.telemetry.logs import log_context
 
 _log = logging.getLogger(__name__)
 
@@ -51,73 +51,73 @@ class Outcome:
     progressed: bool = False
 
 
-class StreamRun:
+class StreamWorker:
     """Runs one stream until it ends, fails, or is stopped; starts at once.
 
     Args:
         spec: of the stream.
-        token: fencing token of its lease.
+        fence: fencing token of its lease.
         status: what is known of it, read after the lease was taken.
-        around: what it needs.
+        context: what it needs.
         threads: of its decoder.
 
     Attributes:
         spec: as given.
-        teller: says what it is doing.
+        reporter: says what it is doing.
         outcome: how it ended; None while it runs and when it was stopped.
     """
 
     def __init__(
-        self, spec: StreamSpec, token: int, status: StreamStatus, around: Surroundings, threads: int = 1
+        self, spec: StreamSpec, fence: int, status: StreamStatus, context: ReplicaContext, threads: int = 1
     ) -> None:
         self.spec = spec
         self.outcome: Outcome | None = None
-        self._around = around
+        self._context = context
         self._status = status
         self._threads = threads
-        self._log = ResultLog(around.client, spec.id, around.settings.kept_results)
-        taken_over = status.ingest is not None and status.ingest != around.where
+        self._log = ResultLog(context.client, spec.id, context.settings.kept_results)
+        taken_over = status.ingest is not None and status.ingest != context.where
         self._restarts = status.restarts + taken_over
-        facts = {"revision": spec.revision, "ingest": around.where, "restarts": self._restarts}
-        self.teller = Teller(self._log, token, facts)
+        facts = {"revision": spec.revision, "ingest": context.where, "restarts": self._restarts}
+        self.reporter = StatusReporter(self._log, fence, facts)
         self._stopped = threading.Event()
-        self._token = token
+        self._fence = fence
         self._renewal = threading.Condition()
         self._closing = threading.Lock()
         self._source: Source | None = None
-        # How its frames become tokens; known once the model is.
-        self._tokens: TokenSettings
+        # How its frames are to run; known once the model is.
+        self._settings: TokenSettings
         # Dropped and told with no frame yet, by reason.
         self._missed: Counter[str] = Counter()
         # What the source says of its own end.
         self._flaw: str | None = None
         self._sender = Sender(
-            lambda batch: around.infer(spec.id, batch),
+            lambda batch: context.infer(spec.id, batch),
             self._log,
-            around.settings.ingest.in_flight,
+            context.settings.ingest.in_flight,
             self._stopped,
             self._renewed,
-            around.metrics.answered,
+            context.metrics.answered,
         )
-        self._deliveries = StreamDeliveries(around.settings, around.client, spec, lambda: self._token)
+        self._deliveries = StreamDeliveries(context.settings, context.client, spec, lambda: self._fence)
         self._thread = threading.Thread(target=self._run, name=f"vwt-stream-{spec.id}", daemon=True)
         self._thread.start()
 
     @property
-    def token(self) -> int:
-        """The fencing token in use."""
-        return self._token
+    def fence(self) -> int:
+        """The fence in use."""
+        return self._fence
 
     @property
     def under_way(self) -> int:
         """Frames that were sent and have no durable result yet."""
         return self._sender.under_way
 
-    def go_on(self, token: int) -> None:
-        """Uses a new token of the same lease from now on."""
-        self.teller.renewed(token)
+    def go_on(self, fence: int) -> None:
+        """Uses a new fence of the same lease from now on."""
+        self.reporter.renew(fence)
         with self._renewal:
-            self._token = token
+            self._fence = fence
             self._renewal.notify_all()
 
     def stop(self) -> None:
@@ -135,14 +135,14 @@ class StreamRun:
             StoreUnavailable: Redis cannot do it now.
         """
         reason = "its reader stopped; waiting for another one"
-        self.teller.last_words("starting", reason, ingest=None, restarts=self._restarts + 1)
+        self.reporter.report_last("starting", reason, ingest=None, restarts=self._restarts + 1)
 
     def join(self, timeout_s: float) -> None:
         """Waits for the thread to end."""
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        with telling(self.spec.id):
+        with log_context(self.spec.id):
             self._read()
 
     def _read(self) -> None:
@@ -151,7 +151,7 @@ class StreamRun:
         except Stopped:
             return
         except FencedError:
-            self.teller.silence()
+            self.reporter.mute()
             outcome = Outcome("lost")
         except RewindError as error:
             _log.warning("%s: %s; reading it again from there", self.spec.id, error)
@@ -173,29 +173,28 @@ class StreamRun:
 
     def _failed(self, error: Exception) -> Outcome:
         """A file stays as it is; whatever lies beyond a network, and Inference, may come back."""
-        scheme = self.spec.source.partition(":")[0].lower()
-        remote = scheme in ("rtsp", "rtsps", "http", "https", "camera")
-        final = isinstance(error, (SourceError, UsageError)) and not remote
+        final = isinstance(error, (SourceError, UsageError)) and not _comes_back(self.spec.source)
         if not isinstance(error, VwtError):
             _log.warning("%s stopped where nobody expected it", self.spec.id, exc_info=error)
-        self.teller.tell("failed", one_line(error), **({"ingest": None} if final else {}), **self._dropped())
+        facts = self._dropped() | ({"ingest": None} if final else {})
+        self.reporter.report("failed", one_line(error), **facts)
         return Outcome("failed" if final else "retry", self._sender.progressed)
 
     def _attempt(self) -> Outcome:
         next_frame = self._log.next_frame()
-        self.teller.frame = next_frame
-        self.teller.tell("starting")
+        self.reporter.frame = next_frame
+        self.reporter.report("starting")
         self._deliveries.start()
-        model: ModelFacts = self._waited(self._around.describe(self.spec.model))
-        self._tokens = _tokens(self.spec, model)
+        model: ModelFacts = self._waited(self._context.describe(self.spec.model))
+        self._settings = _settings_for(self.spec, model)
         source = self._open()
         info = source.info
-        self.teller.tell(
+        self.reporter.report(
             "running",
             live=info.live,
             width=info.width,
             height=info.height,
-            tokenizer=self._tokens.tokenizer,
+            tokenizer=self._settings.tokenizer,
         )
         position = resume(self.spec, self._status, next_frame, info.live, time.time())
         while True:
@@ -205,14 +204,14 @@ class StreamRun:
             source = self._open()
         self._sender.drain()
         self._deliver_rest()
-        self.teller.tell("ended", self._flaw, ingest=None, **self._dropped())
+        self.reporter.report("ended", self._flaw, ingest=None, **self._dropped())
         return Outcome("ended", self._sender.progressed)
 
     def _deliver_rest(self) -> None:
         """Waits until the sinks have everything: nobody looks after a stream that has ended."""
         if self._deliveries.caught_up():
             return
-        self.teller.tell("running", "delivering the rest to its sinks")
+        self.reporter.report("running", "delivering the rest to its sinks")
         while not self._deliveries.caught_up():
             if self._stopped.wait(LOOK_UP_S):
                 raise Stopped
@@ -229,7 +228,7 @@ class StreamRun:
                     raise Stopped from None
 
     def _open(self) -> Source:
-        ingest = self._around.settings.ingest
+        ingest = self._context.settings.ingest
         options = SourceOptions(
             open_timeout_s=ingest.open_timeout_s,
             stall_timeout_s=ingest.stall_timeout_s,
@@ -238,7 +237,7 @@ class StreamRun:
             threads=self._threads,
         )
         source = open_source(
-            check_source(self.spec.source, self._around.settings.access), options, self._notice
+            check_source(self.spec.source, self._context.settings.access), options, self._notice
         )
         with self._closing:
             self._source = source
@@ -252,10 +251,10 @@ class StreamRun:
         if self._stopped.is_set():
             return
         if notice.kind == "reconnecting":
-            self._around.metrics.reconnecting()
-            self.teller.tell("reconnecting", notice.message)
+            self._context.metrics.reconnecting()
+            self.reporter.report("reconnecting", notice.message)
         elif notice.kind == "reconnected":
-            self.teller.tell("running")
+            self.reporter.report("running")
         elif notice.kind in ("truncated", "ended"):
             self._flaw = redact(notice.message)
         else:
@@ -267,7 +266,7 @@ class StreamRun:
         Returns:
             Where the next round begins.
         """
-        most = self._around.settings.ingest.micro_batch
+        most = self._context.settings.ingest.micro_batch
         present = Round(self.spec, source, model.input, position, most, self._missed)
         try:
             while True:
@@ -288,37 +287,56 @@ class StreamRun:
         return present.following()
 
     def _send(self, frames: list[Frame], present: Round) -> None:
-        first, settings = present.position.next_frame, self._tokens
+        first, settings = present.position.next_frame, self._settings
         facts = present.facts(frames)
         images = np.stack([frame.image for frame in frames])
         durable = {} if present.live else present.position.status(self.spec)
-        self._around.metrics.decoded(sum(frame.decode_ms for frame in frames) / len(frames) / 1000)
-        tracing = self._around.tracing
+        self._context.metrics.decoded(sum(frame.decode_ms for frame in frames) / len(frames) / 1000)
+        tracing = self._context.tracing
         trace = None if tracing is None else tracing.message(self.spec.id, first, frames, settings)
         carrier = None if trace is None else trace.carrier
-        batch = FrameBatch(self.spec.id, self._token, first, images, facts, settings, durable, carrier)
+        batch = FrameBatch(
+            stream=self.spec.id,
+            fence=self._fence,
+            first=first,
+            images=images,
+            facts=facts,
+            settings=settings,
+            position=durable,
+            trace=carrier,
+        )
         self._sender.send(batch, trace)
-        self.teller.frame = present.position.next_frame
+        self.reporter.frame = present.position.next_frame
 
     def _dropped(self) -> dict[str, Any]:
         """The field of the status where drops are left that no result tells of; nothing is under way then."""
         if not self._missed:
             return {}
         try:
-            told = StreamStore(self._around.client).status(self.spec.id).dropped
+            told = StreamStore(self._context.client).status(self.spec.id).dropped
         except StoreUnavailable:
             return {}
         return {"dropped": dict(Counter(told) + self._missed)}
 
-    def _renewed(self, token: int) -> int | None:
-        """Waits until the supervisor has seen whether a refused token means that the lease is lost."""
+    def _renewed(self, fence: int) -> int | None:
+        """Waits until the supervisor has seen whether a refused fence means that the lease is lost."""
         with self._renewal:
             self._renewal.wait_for(
-                lambda: self._token > token or self._stopped.is_set(), self._around.settings.ingest.lease_s
+                lambda: self._fence > fence or self._stopped.is_set(), self._context.settings.ingest.lease_s
             )
-            return self._token if self._token > token else None
+            return self._fence if self._fence > fence else None
 
 
-def _tokens(spec: StreamSpec, model: ModelFacts) -> TokenSettings:
+def _comes_back(source: str) -> bool:
+    """Whether a source that failed may be there later; no clip is, nor what is no source at all."""
+    try:
+        return not parse_source(source).local
+    except (SourceError, UsageError):
+        return False
+
+
+def _settings_for(spec: StreamSpec, model: ModelFacts) -> TokenSettings:
     kind = preferred(model.tokenizers) if spec.tokenizer is None else kind_of(spec.tokenizer)
-    return TokenSettings(spec.model, kind.name, kind.check(spec.options), spec.word_scope)
+    return TokenSettings(
+        model=spec.model, tokenizer=kind.name, options=kind.check(spec.options), scope=spec.word_scope
+    )
