@@ -8,8 +8,9 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from pipeline.models.adapters import adapt, pool_latent, refusal
+from pipeline.models.adapters import adapt, pool_latent
 from pipeline.models.attention import Segments
+from pipeline.models.refusal import refusal
 from pipeline.tokenizers.plan import TokenPlan
 
 
