@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SOURCE ?= sample:bikes
 
-.PHONY: setup run test test-survival test-gpu gpu-clips test-gpu-video lint bench bench-service soak clean
+.PHONY: setup run test test-survival test-models test-gpu gpu-clips test-gpu-video lint bench bench-service soak clean
 
 setup: $(STAMP)
 
@@ -28,11 +28,15 @@ lint: setup
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/pytest -m "not gpu and not survival" -n 2 --dist loadfile
+	$(BIN)/pytest -m "not gpu and not survival and not models" -n 2 --dist loadfile
 
 # Kills parts of a real service, waits until results flow again, and writes the table of deploy/README.md.
 test-survival: setup
 	$(BIN)/pytest -m survival tests/survival
+
+# Loads and runs every model of timm as far as shapes go. A quarter of an hour of one core.
+test-models: setup
+	$(BIN)/pytest -m models -n 2 tests/pipeline/models
 
 # Needs Python, torch, timm and OpenCV only, so that it runs on a GPU machine without a network: make
 # $(GPU_CLIPS) here (`make gpu-clips`) and take the file along.

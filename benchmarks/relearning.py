@@ -39,7 +39,6 @@ from vocab.keeper import KeeperOptions, VocabularyKeeper
 from vocab.lease import MemoryLease
 from vocab.store import MemoryStore
 from vocab.window import MemoryWindow, PatchSampler, WindowOptions
-from vocab.words import Normalisation
 
 MODELS = {"dinov2_vits14_saliency": None, "vit_small_patch16_224": "random"}
 CLIP = "bikes"
@@ -63,7 +62,7 @@ class Camera:
         self._engine = engine
         self._frames = frames
         self._patch_size = patch_size
-        self._scale = Normalisation(spec.mean, spec.std)
+        self._scale = spec.normalisation
         self._window = MemoryWindow(WINDOW, patch_size)
         self._store = MemoryStore(patch_size)
         self._lease = MemoryLease()

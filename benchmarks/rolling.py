@@ -27,7 +27,7 @@ from vocab.keeper import KeeperOptions, VocabularyKeeper
 from vocab.lease import MemoryLease
 from vocab.store import MemoryStore
 from vocab.window import MemoryWindow, PatchSampler, WindowOptions
-from vocab.words import Normalisation, Vocabulary
+from vocab.words import Vocabulary
 
 FPS = 10.0
 FIRST_FRAMES = 10
@@ -51,7 +51,7 @@ class Rolling:
             self._window,
             self._store,
             MemoryLease(),
-            Normalisation(spec.mean, spec.std),
+            spec.normalisation,
             options,
             clock=lambda: self.now_s,
         )

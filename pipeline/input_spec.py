@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from vocab.words import Normalisation
 
 CropMode = Literal["center", "squash", "border"]
 Interpolation = Literal["bilinear", "bicubic", "lanczos"]
@@ -32,3 +35,11 @@ class InputSpec:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     fill: tuple[int, int, int] = (0, 0, 0)
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """What the words of this input are learned with: its mean and standard deviation."""
+        # Not at the top: specs are passed about by code that does without torch.
+        from vocab.words import Normalisation
+
+        return Normalisation(self.mean, self.std)

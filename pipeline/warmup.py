@@ -12,7 +12,7 @@ from pipeline.frame import Frame, Pixels
 from pipeline.input_spec import InputSpec
 from vocab.background import step_back
 from vocab.patches import patchify
-from vocab.words import Normalisation, Vocabulary
+from vocab.words import Vocabulary
 
 
 def learn_words(
@@ -48,7 +48,7 @@ def learn_words(
         words if strict else min(words, len(patches)),
         seed=seed,
         version=version,
-        normalisation=Normalisation(spec.mean, spec.std),
+        normalisation=spec.normalisation,
     )
 
 

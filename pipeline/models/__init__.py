@@ -5,7 +5,8 @@ from pipeline.models.torchvision_compat import allow_missing_operators
 allow_missing_operators()
 
 from pipeline.models.base import Model, NullModel, PackedModel, PlainModel  # noqa: E402
-from pipeline.models.catalog import BUNDLED, FAMILIES, find_models, model_input  # noqa: E402
+from pipeline.models.catalog import BUNDLED, find_models, model_input  # noqa: E402
+from pipeline.models.families import FAMILIES  # noqa: E402
 from pipeline.models.loading import RANDOM_WEIGHTS, load_model, resolve_device  # noqa: E402
 
 __all__ = [

@@ -11,37 +11,11 @@ from typing import Any, cast
 
 import torch
 from timm.layers import AttentionPoolLatent, apply_rot_embed_cat
-from timm.layers.attention import Attention, AttentionRope
-from timm.models.deit import VisionTransformerDistilled
-from timm.models.eva import Eva, EvaAttention
-from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 from torch.nn import functional as F
 
 from pipeline.models.attention import Segments, prefix_attention, ragged_attention
 from pipeline.models.context import AttentionContext
-
-# Exact classes: a subclass may do anything with its tokens.
-_MODELS = (VisionTransformer, VisionTransformerDistilled, Eva)
-_ATTENTIONS = (Attention, AttentionRope, EvaAttention)
-
-
-def refusal(model: nn.Module) -> str | None:
-    """Why a model cannot drop or merge tokens; None where it can."""
-    if not isinstance(model, _MODELS) or type(model) not in _MODELS:
-        return f"{type(model).__name__} is not a plain Vision Transformer"
-    for block in model.blocks:
-        attention = getattr(block, "attn", None)
-        if type(attention) not in (*_ATTENTIONS, PackedAttention):
-            return f"its attention ({type(attention).__name__}) has no packed form"
-    if getattr(model, "rope_mixed", False):
-        return "its rotary embedding differs from layer to layer"
-    pool = getattr(model, "attn_pool", None)
-    if pool is not None and (type(pool) is not AttentionPoolLatent or pool.pos_embed is not None):
-        return f"its pooling ({type(pool).__name__}) has no packed form"
-    if pool is None and model.global_pool not in ("token", "avg", ""):
-        return f"its pooling ({model.global_pool}) has no packed form"
-    return None
 
 
 def adapt(model: nn.Module) -> None:

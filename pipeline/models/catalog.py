@@ -14,6 +14,7 @@ from pipeline.defaults import DEFAULT_MODEL
 from pipeline.input_spec import InputSpec
 from pipeline.models.base import NullModel, PackedModel
 from pipeline.models.focus import FOCUS_INPUT, FOCUS_PATCH_SIZE
+from pipeline.models.refusal import refusal
 from pipeline.models.weights import check_name
 
 
@@ -35,19 +36,6 @@ BUNDLED = (
         PackedModel.tokenizers,
     ),
     ModelEntry("null", "does nothing; measures everything around a model", "none", NullModel.tokenizers),
-)
-
-# Families that tokenize, with a small member of each.
-FAMILIES = (
-    ("vit", "vit_small_patch16_224"),
-    ("deit", "deit_small_distilled_patch16_224"),
-    ("deit3", "deit3_small_patch16_224"),
-    ("dinov2", "vit_small_patch14_dinov2"),
-    ("dinov2 with registers", "vit_small_patch14_reg4_dinov2"),
-    ("dinov3", "vit_small_patch16_dinov3"),
-    ("eva02", "eva02_tiny_patch14_224"),
-    ("clip image tower", "vit_base_patch16_clip_224"),
-    ("siglip image tower", "vit_base_patch16_siglip_224"),
 )
 
 
@@ -75,7 +63,9 @@ def input_spec(module: nn.Module) -> InputSpec:
 
 
 def model_input(name: str) -> tuple[InputSpec, int | None]:
-    """The input of a model and its patch size (None where it has no patches), without its weights.
+    """The input of a model and its patch size, without its weights.
+
+    The patch size is None where no tokenizer works with patches: the model has none, or runs in full only.
 
     Raises:
         ModelError: when there is no such model.
@@ -87,6 +77,5 @@ def model_input(name: str) -> tuple[InputSpec, int | None]:
     check_name(name)
     with torch.device("meta"):
         module = timm.create_model(name)
-    patches = getattr(cast(Any, module), "patch_embed", None)
-    size = getattr(patches, "patch_size", None)
-    return input_spec(module), size[0] if size is not None else None
+    packed = refusal(module) is None
+    return input_spec(module), cast(Any, module).patch_embed.patch_size[0] if packed else None

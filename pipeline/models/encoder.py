@@ -8,9 +8,10 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from pipeline.models.adapters import adapt, pool_latent, refusal
+from pipeline.models.adapters import adapt, pool_latent
 from pipeline.models.attention import Segments
 from pipeline.models.context import AttentionContext
+from pipeline.models.refusal import refusal
 from pipeline.models.stepping import Packing, Trail
 from pipeline.tokenizers.plan import TokenPlan
 

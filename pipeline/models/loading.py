@@ -11,12 +11,12 @@ from torch import nn
 
 from pipeline.defaults import DEFAULT_MODEL
 from pipeline.errors import ModelError
-from pipeline.models.adapters import refusal
 from pipeline.models.base import Model, NullModel, PackedModel, PlainModel
 from pipeline.models.catalog import input_spec
 from pipeline.models.focus import FOCUS_INPUT, decoder_flops, load_focus
 from pipeline.models.heads import EmbeddingHead, Head, LabelHead, SaliencyHead
 from pipeline.models.labels import imagenet_labels
+from pipeline.models.refusal import no_prediction, refusal
 from pipeline.models.weights import check_name, create_from_file, create_from_hub
 
 RANDOM_WEIGHTS = "random"
@@ -65,7 +65,7 @@ def load_model(
         embedding: add the pooled features to predictions of another kind.
 
     Raises:
-        ModelError: unknown name, or weights that cannot be had.
+        ModelError: unknown name, a model that predicts nothing, or weights that cannot be had.
     """
     device = torch.device(device)
     dtype = dtype or default_dtype(device)
@@ -79,6 +79,9 @@ def load_model(
         grid = cast(Any, backbone).patch_embed.grid_size[0]
         return PackedModel(name, backbone.to(device, dtype), saliency, FOCUS_INPUT, decoder_flops(grid))
     module = _create(name, weights).eval().requires_grad_(False).to(device, dtype)
+    reason = no_prediction(module)
+    if reason is not None:
+        raise ModelError(f"cannot run model '{name}': {reason}; name a classifier or a feature model")
     names = imagenet_labels(module) if module.num_classes else None
     if refusal(module) is not None:
         return PlainModel(name, module, names, input_spec(module), embedding)

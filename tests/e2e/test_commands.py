@@ -107,4 +107,6 @@ def test_a_vocabulary_that_cannot_be_written_is_refused_before_learning(tmp_path
 
 
 def test_a_model_without_patches_has_no_words_to_learn() -> None:
-    assert "no patches" in refused("vocab", "learn", "sample:bunny", "--model", "resnet18", "-o", "w", code=2)
+    assert "takes no words" in refused(
+        "vocab", "learn", "sample:bunny", "--model", "resnet18", "-o", "w", code=2
+    )

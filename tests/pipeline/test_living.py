@@ -19,12 +19,12 @@ from vocab.keeper import KeeperOptions, VocabularyKeeper
 from vocab.lease import MemoryLease
 from vocab.store import MemoryStore
 from vocab.window import MemoryWindow, PatchSampler, WindowOptions
-from vocab.words import Normalisation, Vocabulary
+from vocab.words import Vocabulary
 
 P = 4
 INTER = TOKENIZERS["inter"]
 SPEC = InputSpec(16, 16, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-SCALE = Normalisation(SPEC.mean, SPEC.std)
+SCALE = SPEC.normalisation
 WINDOW = WindowOptions(frames_per_s=10, patches_per_frame=16, max_patches=64)
 
 

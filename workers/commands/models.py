@@ -21,8 +21,7 @@ def models(pattern: str | None) -> None:
     from rich.console import Console
 
     from pipeline.errors import ModelError
-    from pipeline.models import BUNDLED, FAMILIES, find_models
-    from pipeline.tokenizers.registry import TOKENIZERS
+    from pipeline.models import BUNDLED, FAMILIES, PackedModel, PlainModel, find_models
 
     console = Console()
     if pattern is not None:
@@ -38,9 +37,9 @@ def models(pattern: str | None) -> None:
         bundled.add_row(entry.name, entry.prediction, ", ".join(entry.tokenizers), entry.what)
     console.print(bundled)
     families = _table("timm families", "for example", "tokenizers", "family")
-    for family, example in FAMILIES:
-        families.add_row(example, ", ".join(TOKENIZERS), family)
-    families.add_row("resnet50", "full", "any other")
+    for family in FAMILIES:
+        families.add_row(family.example, ", ".join(PackedModel.tokenizers), family.name)
+    families.add_row("resnet50", ", ".join(PlainModel.tokenizers), "any other")
     console.print(families)
     console.print("A classifier predicts labels; a model without a classifier gives embeddings.")
 

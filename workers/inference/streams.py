@@ -21,7 +21,7 @@ from vocab.redis_store import RedisStore
 from vocab.redis_window import RedisWindow
 from vocab.repeating import Repeating
 from vocab.window import PatchSampler, WindowOptions
-from vocab.words import Normalisation, Vocabulary
+from vocab.words import Vocabulary
 from workers.contract.messages import TokenSettings
 
 # Seconds without a frame after which a stream's or scope's state goes.
@@ -46,7 +46,7 @@ class Scope:
 
     def __init__(self, client: RedisClient, name: str, model: Model, options: WindowOptions) -> None:
         assert model.patch_size is not None
-        scale = Normalisation(model.input.mean, model.input.std)
+        scale = model.input.normalisation
         store = RedisStore(client, name, model.patch_size, scale)
         self.window = RedisWindow(client, name, model.patch_size, options)
         self.used_at = time.monotonic()

@@ -147,7 +147,7 @@ class Keepers:
         try:
             facts = self._describe(wanted.model)
             if facts.patch_size is not None:
-                self._keep(wanted, facts.patch_size, Normalisation(facts.input.mean, facts.input.std))
+                self._keep(wanted, facts.patch_size, facts.input.normalisation)
             self._trouble(wanted.scope, None)
         except (VwtError, StoreUnavailable) as error:
             self._failed(wanted.scope, f"no words can be learned: {error}")

@@ -10,7 +10,7 @@ from pipeline.models.base import Model
 from pipeline.stream import StreamState
 from pipeline.tokenizers.registry import TOKENIZERS, Kind, kind_of, preferred
 from pipeline.tokenizers.stream import GivenWords, StreamNeeds, WordSource
-from vocab.words import Normalisation, Vocabulary
+from vocab.words import Vocabulary
 from workers.run.options import RunOptions, TokenizerOptions
 from workers.run.words import first_words, living_words
 
@@ -113,8 +113,7 @@ def _check_fits(vocabulary: Vocabulary, model: Model) -> None:
             f"the vocabulary has patches of {vocabulary.patch_size} pixels, model '{model.name}' has "
             f"{model.patch_size}; learn one for it with `vwt vocab learn SOURCE --model {model.name}`"
         )
-    own = Normalisation(model.input.mean, model.input.std)
-    if vocabulary.normalisation not in (None, own):
+    if vocabulary.normalisation not in (None, model.input.normalisation):
         raise UsageError(
             f"the vocabulary was learned from pixels normalised otherwise than model '{model.name}' does; "
             f"learn one for it with `vwt vocab learn SOURCE --model {model.name}`"

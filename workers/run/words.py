@@ -69,7 +69,7 @@ def living_words(
         UsageError: the scope holds words for another model.
     """
     assert model.patch_size is not None
-    scale = Normalisation(model.input.mean, model.input.std)
+    scale = model.input.normalisation
     window_options = WindowOptions(rolling.window_fps, rolling.window_patches)
     keeper_options = KeeperOptions(
         words=tokenizer.words,

@@ -50,13 +50,15 @@ def learn_from_sources(
         seed: of the draws.
 
     Raises:
-        UsageError: a live source without `max_frames`, or a model without patches.
+        UsageError: a live source without `max_frames`, or a model that takes no words.
         SourceError, ModelError: as `vwt run`.
         VocabularyError: when the frames hold fewer patches than words.
     """
     model_spec, patch_size = model_input(model)
     if patch_size is None:
-        raise UsageError(f"model '{model}' has no patches to learn words from; name a Vision Transformer")
+        raise UsageError(
+            f"model '{model}' takes no words: it runs in full only; `vwt models` lists those that take any"
+        )
     drawn: list[Pixels] = []
     draw = random.Random(seed)
     seen = 0

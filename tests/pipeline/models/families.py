@@ -6,28 +6,39 @@ import timm
 import torch
 from torch import nn
 
-# timm name and what makes it small: few patches (and blocks, see `build`), all else as the family has it.
-FAMILIES: dict[str, tuple[str, dict[str, object]]] = {
-    "vit": ("vit_tiny_patch16_224", {}),
-    "vit, average pooling": ("vit_base_patch16_rpn_224", {"img_size": 96}),
-    "deit": ("deit_tiny_distilled_patch16_224", {}),
-    "deit3": ("deit3_small_patch16_224", {}),
-    "dinov2": ("vit_small_patch14_dinov2", {"img_size": 112}),
-    "dinov2 with registers": ("vit_small_patch14_reg4_dinov2", {"img_size": 112, "num_classes": 7}),
-    "dinov3": ("vit_small_patch16_dinov3", {"img_size": 128}),
-    "dinov3 plus (SwiGLU)": ("vit_small_plus_patch16_dinov3", {"img_size": 96}),
-    "eva02": ("eva02_tiny_patch14_224", {}),
-    "eva02, separate projections": ("eva02_base_patch14_448", {"img_size": 112}),
-    "clip": ("vit_base_patch32_clip_224", {}),
-    "siglip": ("vit_base_patch16_siglip_224", {"img_size": 96}),
+from pipeline.models.families import FAMILIES as REGISTRY
+
+# What makes a member small, besides eight patches a side and few blocks.
+_SMALL: dict[str, object] = {"embed_dim": 192, "num_heads": 3}
+# And what else a family's example is built with here.
+_OPTIONS: dict[str, dict[str, object]] = {
+    "dinov2 with registers": {"num_classes": 7},
+    # Upright, as it is made; and the larger ones share keys among heads in their middle blocks.
+    "sapiens2": {"img_size": (128, 96), "num_kv_heads": (3, 1, 1)},
 }
+# Members in which something differs that could go wrong: timm name and options.
+_VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
+    "vit, average pooling": ("vit_base_patch16_gap_224", {}),
+    "dinov3 plus (SwiGLU)": ("vit_small_plus_patch16_dinov3", {}),
+    "eva giant": ("eva_giant_patch14_224", {}),
+    "eva02, separate projections": ("eva02_base_patch14_448", {}),
+    "perception encoder, spatial": ("vit_pe_spatial_tiny_patch16_512", {}),
+}
+# timm name and options of each.
+FAMILIES = {family.name: (family.example, _OPTIONS.get(family.name, {})) for family in REGISTRY} | _VARIANTS
 
 
 def build(family: str, depth: int = 2) -> nn.Module:
     """The family's member with `depth` blocks and weights that make every part of it count."""
-    name, small = FAMILIES[family]
+    name, options = FAMILIES[family]
+    if "num_kv_heads" in options:
+        options = options | {"num_kv_heads": options["num_kv_heads"][:depth]}  # type: ignore[index]
+    with torch.device("meta"):
+        patch_size = timm.create_model(name, depth=depth, **_SMALL, **options).patch_embed.patch_size[0]
     torch.manual_seed(0)
-    model: nn.Module = timm.create_model(name, pretrained=False, depth=depth, **small)
+    model: nn.Module = timm.create_model(
+        name, depth=depth, **_SMALL, **{"img_size": 8 * patch_size, **options}
+    )
     with torch.no_grad():
         # timm starts heads, biases and layer scales at or near zero: a fault there would not show.
         for parameter in model.parameters():

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from pipeline.models.adapters import refusal
 from pipeline.models.encoder import PackedEncoder
 from pipeline.tokenizers import FullTokenizer, InterTokenizer, IntraTokenizer, MergeTokenizer, TokenPlan
 from tests.pipeline.models.families import FAMILIES, build, images_for
@@ -115,21 +114,3 @@ def test_dropping_patches_equals_the_patch_drop_of_timm(family):
     own = encoder.encode(images, plan)
     torch.testing.assert_close(own.tokens, features.flatten(0, 1), atol=1e-5, rtol=0)
     torch.testing.assert_close(encoder.head(own), scores, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize(
-    ("name", "says"),
-    [
-        ("resnet18", "ResNet is not a plain Vision Transformer"),
-        ("beit_base_patch16_224", "Beit is not a plain"),
-        ("samvit_base_patch16_224", "VisionTransformerSAM is not a plain"),
-        ("swin_tiny_patch4_window7_224", "SwinTransformer is not a plain"),
-        ("vit_small_patch16_rope_mixed_224", "rotary embedding differs"),
-    ],
-)
-def test_models_that_cannot_drop_tokens_are_refused_with_the_reason(name, says):
-    import timm
-
-    with torch.device("meta"):
-        model = timm.create_model(name)
-    assert says in refusal(model)

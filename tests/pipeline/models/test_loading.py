@@ -10,7 +10,6 @@ from pipeline.errors import ModelError
 from pipeline.frame import Geometry
 from pipeline.models import (
     BUNDLED,
-    FAMILIES,
     PackedModel,
     PlainModel,
     load_model,
@@ -111,14 +110,6 @@ def test_every_bundled_model_loads_and_takes_what_the_list_says():
         model = load_model(entry.name)
 
         assert model.tokenizers == entry.tokenizers
-
-
-@pytest.mark.parametrize("name", [name for _, name in FAMILIES])
-def test_every_family_of_the_list_tokenizes(name):
-    from pipeline.models.adapters import refusal
-
-    with torch.device("meta"):
-        assert refusal(timm.create_model(name)) is None
 
 
 def test_the_input_is_that_of_the_data_config_of_timm():

@@ -23,7 +23,6 @@ from vocab.connection import RedisClient, connect
 from vocab.errors import StoreUnavailable
 from vocab.redis_lease import RedisLease
 from vocab.redis_store import RedisStore
-from vocab.words import Normalisation
 from workers.contract.cursor import Cursor
 from workers.contract.keys import StreamKeys
 from workers.contract.result_log import FencedError, OutOfOrderError
@@ -230,7 +229,7 @@ def published(redis: Any, model: str, scope: str, words: int = 100) -> int:
     """Publishes words of the clip; gives their version."""
     spec, patch_size = model_input(model)
     assert patch_size is not None
-    store = RedisStore(redis, scope, patch_size, Normalisation(spec.mean, spec.std))
+    store = RedisStore(redis, scope, patch_size, spec.normalisation)
     images = [frame.image for frame in clip(model)[:4]]
     vocabulary = learn_words(images, spec, patch_size, words)
     lease = RedisLease(redis, scope)

@@ -89,7 +89,7 @@ def test_inter_learns_its_words_where_none_are_given() -> None:
 
 
 def test_inter_starts_with_the_words_it_is_given() -> None:
-    own = words(normalisation=Normalisation(SPEC.mean, SPEC.std))
+    own = words(normalisation=SPEC.normalisation)
     state = first_state(TokenizerOptions("inter"), Patched(), own)
     assert not state.learning
     assert state.vocabulary is own
