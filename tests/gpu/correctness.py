@@ -1,13 +1,25 @@
-"""Design invariants 1 and 2 in half precision, and plans that do not hold up the host."""
+"""Design invariants 1 and 2 in half precision, and plans and steps that do not hold up the host."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from pipeline.models.encoder import PackedEncoder
-from pipeline.tokenizers import FullTokenizer, InterTokenizer, IntraTokenizer, Tokenizer, TokenPlan
+from pipeline.tokenizers import (
+    BlockStep,
+    FullTokenizer,
+    InterTokenizer,
+    IntraTokenizer,
+    MergeTokenizer,
+    PackedTokens,
+    Tokenizer,
+    TokenPlan,
+)
 from tests.gpu.report import Report
 from tests.pipeline.models.families import FAMILIES, build, images_for
 from vocab.patches import patchify
@@ -48,37 +60,83 @@ def check_plan_does_not_wait(device: torch.device, clips: Clips, report: Report)
     frames = torch.from_numpy(np.stack(clips["bikes"][:8])).to(device)
     images = frames.permute(0, 3, 1, 2).float() / 127.5 - 1
     for tokenizer in _tokenizers(images, 16):
-        tokenizer.plan(images, 16)  # the first call may load kernels
-        torch.cuda.set_sync_debug_mode("error")
-        try:
-            tokenizer.plan(images, 16)
-            waited = None
-        except RuntimeError as error:
-            waited = str(error).splitlines()[0]
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
+        waited = _waited(lambda tokenizer=tokenizer: tokenizer.plan(images, 16))
         report.check(
             waited is None, f"{tokenizer.name}: plan does not wait for the device ({waited or 'no sync'})"
         )
+    model = build("vit").to(device, torch.bfloat16)
+    pixels, encoder = images_for(model).to(device, torch.bfloat16), PackedEncoder(model)
+    plan = MergeTokenizer(6).plan(pixels, encoder.patch_size, encoder.prefix)
+    waited = _waited(lambda: encoder.encode(pixels, plan))
+    report.check(waited is None, f"steps between blocks do not wait for the device ({waited or 'no sync'})")
+
+
+def _waited(work: Callable[[], object]) -> str | None:
+    """What made the host wait for the device; None where nothing did."""
+    work()  # the first call may load kernels
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        work()
+    except RuntimeError as error:
+        return str(error).splitlines()[0]
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    return None
+
+
+@dataclass(eq=False)
+class _Noted:
+    """A step that notes what it decides, block by block."""
+
+    step: BlockStep
+    decided: dict[int, TokenPlan | None] = field(default_factory=dict)
+
+    @property
+    def wants_attention(self) -> bool:
+        return self.step.wants_attention
+
+    def __call__(self, layer: int, layers: int, packed: PackedTokens) -> TokenPlan | None:
+        self.decided[layer] = self.step(layer, layers, packed)
+        return self.decided[layer]
+
+    def flops(self, kept: int, heads: int, width: int) -> int:
+        return self.step.flops(kept, heads, width)
+
+
+@dataclass(eq=False)
+class _Again(_Noted):
+    """Decides for one image what was noted of it among others."""
+
+    image: slice = field(default_factory=lambda: slice(None))
+
+    def __call__(self, layer: int, layers: int, packed: PackedTokens) -> TokenPlan | None:  # noqa: ARG002
+        plan = self.decided[layer]
+        if plan is None:
+            return None
+        known = plan.kept_list()[self.image]
+        return TokenPlan(plan.group[self.image], plan.kept[self.image], plan.prefix, known=known)
 
 
 def _tokenizers(images: torch.Tensor, patch_size: int) -> tuple[Tokenizer, ...]:
     vocabulary = Vocabulary.learn(patchify(images, patch_size), 40)
-    return FullTokenizer(), IntraTokenizer(0.4), InterTokenizer(vocabulary, 0.02)
+    return FullTokenizer(), IntraTokenizer(0.4), MergeTokenizer(6), InterTokenizer(vocabulary, 0.02)
 
 
 def _batch_mates(encoder: PackedEncoder, images: torch.Tensor, tokenizer: Tokenizer) -> float:
     plan = tokenizer.plan(images, encoder.patch_size, encoder.prefix)
+    noted = _Noted(plan.steps[0]) if plan.steps and plan.steps[0] is not None else None
+    if noted is not None:
+        plan = replace(plan, steps=(noted,) * len(images))
     together = encoder.encode(images, plan)
     parts = together.tokens.split(list(together.segments.lengths))
     apart = []
     for index, part in enumerate(parts):
-        alone = images[index : index + 1]
+        image = slice(index, index + 1)
         # The same plan, so that only the numbers are compared: rounding may move a patch over a threshold.
-        kept = int(plan.kept[index])
-        single = TokenPlan(plan.group[index : index + 1], plan.kept[index : index + 1], plan.prefix)
-        encoded = encoder.encode(alone, single).tokens
-        assert len(encoded) == kept + encoder.prefix
+        steps = () if noted is None else (_Again(noted.step, noted.decided, image),)
+        single = TokenPlan(plan.group[image], plan.kept[image], plan.prefix, steps=steps)
+        encoded = encoder.encode(images[image], single).tokens
+        assert len(encoded) == len(part)
         apart.append(_apart(encoded, part))
     return max(apart)
 
