@@ -74,7 +74,7 @@ def test_the_first_words_come_from_the_first_frames_and_are_published():
 
 def test_a_second_stream_of_the_scope_starts_with_its_words():
     store = MemoryStore(P, SCALE)
-    store.publish(Vocabulary(torch.randn(4, 3 * P * P), normalisation=SCALE), token=1)
+    store.publish(Vocabulary(torch.randn(4, 3 * P * P), normalisation=SCALE), fence=1)
 
     with Scene(store=store).words as words:
         state = StreamState("s", INTER, INTER.open({}, StreamNeeds(words)))
@@ -85,12 +85,12 @@ def test_a_second_stream_of_the_scope_starts_with_its_words():
 
 def test_the_stream_changes_over_to_new_words_between_batches():
     store = MemoryStore(P, SCALE)
-    store.publish(Vocabulary(torch.randn(4, 3 * P * P), normalisation=SCALE), token=1)
+    store.publish(Vocabulary(torch.randn(4, 3 * P * P), normalisation=SCALE), fence=1)
     scene = Scene(store=store)
     with scene.words as words:
         state = StreamState("s", INTER, INTER.open({}, StreamNeeds(words)))
         before = state.tokenizer_for(frames(1))
-        store.publish(Vocabulary(torch.randn(5, 3 * P * P), normalisation=SCALE), token=1)
+        store.publish(Vocabulary(torch.randn(5, 3 * P * P), normalisation=SCALE), fence=1)
         scene.follower.step()
         after = state.tokenizer_for(frames(1, 1))
 
