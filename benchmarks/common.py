@@ -34,9 +34,9 @@ def sample_frames(
     source = open_source(parse_source(f"sample:{clip}"), SourceOptions(), lambda _: None)
     frames = []
     for decoded in source.frames():
-        if sampler.wants(decoded.pts_s):
+        if sampler.wants(decoded.times.pts_s):
             image, geometry, _ = preprocess(decoded.picture, decoded.rotation)
-            frames.append(Frame(decoded.pts_s, image, geometry))
+            frames.append(Frame(decoded.times, image, geometry))
             if limit is not None and len(frames) >= limit:
                 break
     source.close()

@@ -29,7 +29,7 @@ from rich.table import Table
 from benchmarks.common import sample_frames, write_results
 from pipeline.defaults import DEFAULT_MODEL
 from pipeline.engine import Engine
-from pipeline.frame import Frame
+from pipeline.frame import Frame, FrameTimes
 from pipeline.models import load_model
 from pipeline.tokenizers import FullTokenizer
 from vocab.connection import connect
@@ -140,7 +140,10 @@ def main() -> None:
     )
     message = metrics_us()
     ray.shutdown()
-    some = [Frame(None, frame.image, frame.geometry) for frame in sample_frames("bikes", _input(), limit=4)]
+    some = [
+        Frame(FrameTimes(pts_s=None), frame.image, frame.geometry)
+        for frame in sample_frames("bikes", _input(), limit=4)
+    ]
     figures = {
         "metrics_us_per_message": round(message, 1),
         "traced_us_per_message": round(traces_us(1.0, some), 1),

@@ -41,7 +41,8 @@ class WindowFeeder:
     def sample(self, frames: Sequence[Frame], sampler: PatchSampler, window: RollingWindow) -> None:
         """Samples frames of one stream for a window; never waits for its store."""
         for frame in frames:
-            patches = sampler.take(frame.image, frame.ready_at if frame.pts_s is None else frame.pts_s)
+            pts_s = frame.times.pts_s
+            patches = sampler.take(frame.image, frame.ready_at if pts_s is None else pts_s)
             if patches is not None:
                 try:
                     self._waiting.put_nowait((window, patches))

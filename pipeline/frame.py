@@ -47,23 +47,34 @@ class Geometry:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameTimes:
+    """When a frame is shown, when it came and how long it took; travels from the source to the result.
+
+    Attributes:
+        pts_s: presentation time in seconds from the container; None where it has none.
+        captured_at: wall clock (Unix seconds) when a live frame arrived; None for files.
+        decode_ms: time spent decoding it, and from preprocessing on that too.
+    """
+
+    pts_s: float | None
+    captured_at: float | None = None
+    decode_ms: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """One frame as a source gives it, before sampling and preprocessing.
 
     Attributes:
-        pts_s: presentation time in seconds from the container; None where it has none.
+        times: when it is shown, when it came, and how long it took.
         picture: an `av.VideoFrame`, or an RGB uint8 array (H, W, 3).
         rotation: clockwise degrees (0, 90, 180, 270) the picture must be turned to stand upright.
-        captured_at: wall clock (Unix seconds) when a live frame arrived; None for files.
-        decode_ms: time spent decoding it.
     """
 
-    pts_s: float | None
+    times: FrameTimes
     picture: Any
     rotation: int = 0
-    captured_at: float | None = None
-    decode_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,24 +82,20 @@ class Frame:
     """One sampled frame, ready for a model.
 
     Attributes:
-        pts_s: presentation time in seconds from the container; None where it has none.
+        times: when it is shown, when it came, and how long it took.
         image: model input, uint8 (H, W, 3) RGB, contiguous.
         geometry: where the source picture lies in `image`.
         picture: the upright source picture, uint8 RGB, only when it was asked for (annotation); else None.
-        captured_at: wall clock (Unix seconds) of arrival for live sources, else None.
-        decode_ms: decoding plus preprocessing time.
         ready_at: `time.monotonic()` when the frame was ready for inference.
         dropped: frames dropped since the frame delivered before this one, by reason.
     """
 
-    pts_s: float | None
+    times: FrameTimes
     image: Pixels
     geometry: Geometry
     picture: Pixels | None = None
-    captured_at: float | None = None
-    decode_ms: float = 0.0
     ready_at: float = 0.0
     dropped: Mapping[str, int] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"Frame(pts_s={self.pts_s}, image={self.image.shape}, dropped={dict(self.dropped)})"
+        return f"Frame(pts_s={self.times.pts_s}, image={self.image.shape}, dropped={dict(self.dropped)})"

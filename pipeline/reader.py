@@ -202,13 +202,14 @@ class FrameReader:
 
     def _fill(self) -> None:
         for decoded in self._source.frames():
-            if decoded.pts_s is not None:
-                self.end_s = decoded.pts_s
-            resuming = self._is_behind(decoded.pts_s)
-            if self._realtime and not resuming and decoded.pts_s is not None:
-                self._wait_until_due(decoded.pts_s)
-            if not self._sampler.wants(decoded.pts_s):
-                if decoded.pts_s is None:
+            pts_s = decoded.times.pts_s
+            if pts_s is not None:
+                self.end_s = pts_s
+            resuming = self._is_behind(pts_s)
+            if self._realtime and not resuming and pts_s is not None:
+                self._wait_until_due(pts_s)
+            if not self._sampler.wants(pts_s):
+                if pts_s is None:
                     self._missed["no_pts"] += 1
                 continue
             if resuming:
@@ -219,14 +220,13 @@ class FrameReader:
             started = time.monotonic()
             image, geometry, picture = self._preprocessor(decoded.picture, decoded.rotation)
             ready = time.monotonic()
+            decode_ms = decoded.times.decode_ms + (ready - started) * 1e3
             self._missed.update(self._source.take_dropped())
             frame = Frame(
-                pts_s=decoded.pts_s,
+                times=replace(decoded.times, decode_ms=decode_ms),
                 image=image,
                 geometry=geometry,
                 picture=picture,
-                captured_at=decoded.captured_at,
-                decode_ms=decoded.decode_ms + (ready - started) * 1e3,
                 ready_at=ready,
                 dropped=dict(self._missed),
             )

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.frame import FrameTimes
+
 
 @dataclass(frozen=True, slots=True)
 class Label:
@@ -98,41 +100,40 @@ class FrameResult:
     `frame` counts sampled frames from 0 without gaps. `tokens_full` and `tokens_kept` count patch tokens,
     prefix tokens not included; None for a model without patches. `dropped` counts the frames dropped
     since the result before this one, by reason. `total_ms` runs from the start of decoding to the end of
-    inference of the frame's batch. `pts_s` is None where the container gives no time; `captured_at` is None
-    for files; `vocab_version` is None where no vocabulary was used (also during the warm-up of `inter`).
+    inference of the frame's batch. `vocab_version` is None where no vocabulary was used (also during the
+    warm-up of `inter`).
     """
 
     stream: str
     frame: int
-    pts_s: float | None
+    times: FrameTimes
     model: str
     tokenizer: str
     tokens_full: int | None
     tokens_kept: int | None
     prediction: Prediction
-    decode_ms: float
     queue_ms: float
     infer_ms: float
     total_ms: float
     energy: Energy = field(default_factory=Energy)
-    captured_at: float | None = None
     vocab_version: int | None = None
     dropped: Mapping[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of the design, keys in its order."""
+        pts_s = self.times.pts_s
         out: dict[str, Any] = {
             "stream": self.stream,
             "frame": self.frame,
-            "pts_s": None if self.pts_s is None else round(self.pts_s, 6),
-            "captured_at": self.captured_at,
+            "pts_s": None if pts_s is None else round(pts_s, 6),
+            "captured_at": self.times.captured_at,
             "model": self.model,
             "tokenizer": self.tokenizer,
             "vocab_version": self.vocab_version,
             "tokens": {"full": self.tokens_full, "kept": self.tokens_kept},
             "prediction": self.prediction.to_dict(),
             "latency_ms": {
-                "decode": round(self.decode_ms, 3),
+                "decode": round(self.times.decode_ms, 3),
                 "queue": round(self.queue_ms, 3),
                 "infer": round(self.infer_ms, 3),
                 "total": round(self.total_ms, 3),
@@ -140,7 +141,7 @@ class FrameResult:
             "energy": self.energy.to_dict(),
             "dropped": dict(self.dropped),
         }
-        if self.pts_s is None:
+        if pts_s is None:
             out["pts_reason"] = "the container gives no presentation time for this frame"
         return out
 

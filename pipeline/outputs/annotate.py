@@ -151,7 +151,7 @@ class _Encoder:
         yuv = rgb.reformat(
             format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
         )
-        yuv.pts, yuv.time_base = self._ticks(frame.pts_s), TIME_BASE
+        yuv.pts, yuv.time_base = self._ticks(frame.times.pts_s), TIME_BASE
         self._container.mux(self._stream.encode(yuv))
         self.frames += 1
 

@@ -151,7 +151,7 @@ def _figures(result: FrameResult) -> tuple[str, ...]:
         _tokens_text(result.tokens_kept, result.tokens_full),
         _energy_text(result.energy),
         f"{result.total_ms:.1f} ms",
-        "t unknown" if result.pts_s is None else f"t={result.pts_s:.2f} s",
+        "t unknown" if result.times.pts_s is None else f"t={result.times.pts_s:.2f} s",
         f"frame {result.frame}",
     )
 

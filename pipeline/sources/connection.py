@@ -128,8 +128,8 @@ class Connection:
         live = reader.info.live
         pace = _Pace() if self._paced and live else None
         for decoded in reader.pictures():
-            if pace is not None and decoded.pts_s is not None:
-                self._abandoned.wait(pace.wait_s(decoded.pts_s, time.monotonic()))
+            if pace is not None and decoded.times.pts_s is not None:
+                self._abandoned.wait(pace.wait_s(decoded.times.pts_s, time.monotonic()))
             with self._change:
                 if live and len(self._queue) >= _HOP_FRAMES:
                     self._queue.popleft()

@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipeline.errors import SourceError
-from pipeline.frame import Decoded
+from pipeline.frame import Decoded, FrameTimes
 from pipeline.sources.container import explain, open_container, video_stream
 from pipeline.sources.source import Dropped, Notice, OnNotice, SourceInfo, SourceOptions
 from pipeline.sources.spec import SourceSpec
@@ -141,7 +141,7 @@ class Reader:
                 if pts_s is not None:
                     start_s = pts_s if start_s is None else start_s
                     pts_s -= start_s
-                yield Decoded(pts_s, frame, _clockwise(frame), decode_ms=decode_ms)
+                yield Decoded(FrameTimes(pts_s=pts_s, decode_ms=decode_ms), frame, _clockwise(frame))
 
     def _packets(self) -> Iterator[Packet[VideoStream] | None]:
         """Packets, then None: hand out what the decoder still holds. Also when reading breaks off."""

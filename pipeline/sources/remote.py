@@ -85,10 +85,11 @@ class RemoteSource(Source):
 
     def _place(self, arrived: Arrived) -> Decoded:
         """Puts a live picture on the source's own time line."""
+        times = arrived.decoded.times
         # A format without times (Motion JPEG) has only its arrival.
-        pts_s = arrived.decoded.pts_s if self._connection.timed else arrived.arrival_s
+        pts_s = times.pts_s if self._connection.timed else arrived.arrival_s
         pts_s = self._timeline.place(pts_s, arrived.arrival_s)
-        return replace(arrived.decoded, pts_s=pts_s, captured_at=arrived.captured_at)
+        return replace(arrived.decoded, times=replace(times, pts_s=pts_s, captured_at=arrived.captured_at))
 
     def _goes_on(self, cause: str | None) -> bool:
         """Whether more pictures follow after a connection ended; reconnects where that may be.

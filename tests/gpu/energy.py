@@ -11,7 +11,7 @@ import torch
 
 from pipeline.energy import Ledger, open_meter
 from pipeline.engine import Engine
-from pipeline.frame import Frame, Geometry
+from pipeline.frame import Frame, FrameTimes, Geometry
 from pipeline.models import load_model
 from pipeline.tokenizers import FullTokenizer
 from tests.gpu.correctness import Clips
@@ -27,7 +27,7 @@ def check_meter(device: torch.device, clips: Clips, seconds: float, report: Repo
         report.skip("energy is conserved", meter.reason or "no meter")
         return {"method": "none", "reason": meter.reason}
     engine = Engine(load_model("vit_small_patch16_224", weights="random", device=device))
-    frames = [Frame(None, image, _GEOMETRY) for image in clips["bikes"][:8]]
+    frames = [Frame(FrameTimes(pts_s=None), image, _GEOMETRY) for image in clips["bikes"][:8]]
     engine.submit(frames, FullTokenizer()).result()
     settled = recorded = 0
     readings = []

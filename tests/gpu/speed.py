@@ -13,7 +13,7 @@ import torch
 
 from pipeline.energy import Ledger, open_meter
 from pipeline.engine import Engine, PendingBatch
-from pipeline.frame import Frame, Geometry
+from pipeline.frame import Frame, FrameTimes, Geometry
 from pipeline.models import load_model
 from pipeline.tokenizers import FullTokenizer, InterTokenizer, IntraTokenizer, Tokenizer
 from pipeline.warmup import learn_words
@@ -37,7 +37,7 @@ def measure(
         model = engine.model
         assert model.patch_size is not None
         words = learn_words(images[:_WARMUP_FRAMES], model.input, model.patch_size, 300, device=device)
-        frames = [Frame(None, image, _GEOMETRY) for image in images[_WARMUP_FRAMES:]]
+        frames = [Frame(FrameTimes(pts_s=None), image, _GEOMETRY) for image in images[_WARMUP_FRAMES:]]
         tokenizers: tuple[Tokenizer, ...] = (
             FullTokenizer(),
             IntraTokenizer(0.5),

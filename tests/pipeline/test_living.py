@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.frame import Frame, Geometry
+from pipeline.frame import Frame, FrameTimes, Geometry
 from pipeline.input_spec import InputSpec
 from pipeline.living import LivingWords
 from pipeline.stream import StreamState
@@ -32,7 +32,9 @@ def frames(count: int, start: int = 0) -> list[Frame]:
     random = np.random.default_rng(start)
     return [
         Frame(
-            number / 10, random.integers(0, 256, (16, 16, 3), np.uint8), Geometry(16, 16, 16, 16, 1, 1, 0, 0)
+            FrameTimes(pts_s=number / 10),
+            random.integers(0, 256, (16, 16, 3), np.uint8),
+            Geometry(16, 16, 16, 16, 1, 1, 0, 0),
         )
         for number in range(start, start + count)
     ]
@@ -149,7 +151,12 @@ def test_a_window_that_is_away_is_a_gap_and_no_error():
 def test_frames_without_a_time_are_sampled_by_their_arrival(missing_times):
     scene = Scene()
     untimed = [
-        Frame(None if missing_times else f.pts_s, f.image, f.geometry, ready_at=100 + f.pts_s)
+        Frame(
+            FrameTimes(pts_s=None) if missing_times else f.times,
+            f.image,
+            f.geometry,
+            ready_at=100 + f.times.pts_s,
+        )
         for f in frames(3)
     ]
     with scene.words as words:

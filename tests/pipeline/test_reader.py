@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import SourceError, UsageError
-from pipeline.frame import Decoded, Frame
+from pipeline.frame import Decoded, Frame, FrameTimes
 from pipeline.input_spec import InputSpec
 from pipeline.preprocess import Preprocessor
 from pipeline.reader import FrameReader
@@ -53,7 +53,7 @@ class Clip:
                     return
                 self.given += 1
                 pts_s = None if n in self.timeless else picture.time
-                yield Decoded(pts_s, picture, captured_at=1e9 + n, decode_ms=1000.0)
+                yield Decoded(FrameTimes(pts_s=pts_s, captured_at=1e9 + n, decode_ms=1000.0), picture)
         self.pending.update(self.drops.get(FRAMES, {}))
         self.asked_for[FRAMES].set()
 
@@ -77,7 +77,7 @@ def drain(reader: FrameReader, size: int = 8) -> list[Frame]:
 
 def numbers(frames: list[Frame]) -> list[int]:
     """Positions of frames in the clip."""
-    return [round(frame.captured_at - 1e9) for frame in frames]
+    return [round(frame.times.captured_at - 1e9) for frame in frames]
 
 
 def all_dropped(reader: FrameReader, frames: list[Frame]) -> Counter[str]:
@@ -114,11 +114,11 @@ def test_a_frame_carries_what_the_source_said_of_it():
     with av.open(parse_source("sample:carphone").location) as container:
         for frame, picture in zip(frames, container.decode(video=0), strict=True):
             image, geometry, upright = Preprocessor(InputSpec(64, 64), keep_picture=True)(picture)
-            assert frame.pts_s == picture.time
+            assert frame.times.pts_s == picture.time
             assert np.array_equal(frame.image, image)
             assert np.array_equal(frame.picture, upright)
             assert frame.geometry == geometry
-            assert frame.decode_ms > 1000.0
+            assert frame.times.decode_ms > 1000.0
     ready = [began, *(frame.ready_at for frame in frames), time.monotonic()]
     assert ready == sorted(ready)
 
@@ -182,7 +182,7 @@ def test_the_sources_drops_survive_the_frame_they_came_with(preprocess):
 
 def test_frames_without_a_time_are_delivered_when_every_frame_is_taken(preprocess):
     frames = drain(FrameReader(Clip(timeless=(0, 1)), preprocess))
-    assert [frame.pts_s for frame in frames[:2]] == [None, None]
+    assert [frame.times.pts_s for frame in frames[:2]] == [None, None]
     assert len(frames) == FRAMES
 
 
@@ -325,7 +325,7 @@ def test_stopping_twice_or_after_the_end_is_harmless(preprocess):
 def test_a_program_may_end_without_stopping_its_readers():
     program = """if True:
         import av
-        from pipeline.frame import Decoded
+        from pipeline.frame import Decoded, FrameTimes
         from pipeline.input_spec import InputSpec
         from pipeline.preprocess import Preprocessor
         from pipeline.reader import FrameReader
@@ -335,7 +335,7 @@ def test_a_program_may_end_without_stopping_its_readers():
 
             def frames(self):
                 while not self.closed:
-                    yield Decoded(None, av.VideoFrame(1280, 720, "yuv420p"))
+                    yield Decoded(FrameTimes(pts_s=None), av.VideoFrame(1280, 720, "yuv420p"))
 
             def take_dropped(self):
                 return {}
@@ -396,13 +396,13 @@ def test_frames_up_to_a_time_are_passed_over(preprocess):
     reader = FrameReader(Clip(), preprocess, fps=5, after_s=1.0)
     frames = drain(reader)
     assert numbers(frames) == [n * 6 for n in range(5, 20)]
-    assert frames[0].pts_s > 1.0
+    assert frames[0].times.pts_s > 1.0
     assert reader.passed == 5
 
 
 def test_the_end_is_the_time_of_the_last_picture_sampled_or_not(preprocess):
     reader = FrameReader(Clip(), preprocess, fps=1)
-    assert drain(reader)[-1].pts_s < 3.1
+    assert drain(reader)[-1].times.pts_s < 3.1
     assert reader.end_s == pytest.approx(119 / 29.97, abs=1e-3)
 
 
@@ -412,7 +412,7 @@ def test_in_real_time_frames_come_no_earlier_than_they_are_due(preprocess):
     for _ in range(8):
         (frame,) = reader.batch(1)
         # Nothing but waiting can have made it this late.
-        assert frame.ready_at - began >= frame.pts_s
+        assert frame.ready_at - began >= frame.times.pts_s
     reader.stop()
 
 
@@ -421,7 +421,10 @@ def test_in_real_time_skipped_frames_are_not_waited_for(preprocess):
         """A picture every half a minute."""
 
         def frames(self):
-            return (replace(decoded, pts_s=decoded.pts_s * 1000) for decoded in super().frames())
+            return (
+                replace(decoded, times=replace(decoded.times, pts_s=decoded.times.pts_s * 1000))
+                for decoded in super().frames()
+            )
 
     assert numbers(drain(FrameReader(Slow(), preprocess, realtime=True, skip=119))) == [119]
 

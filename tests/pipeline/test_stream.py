@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pipeline.engine import BatchOutput, Engine, FrameOutput
-from pipeline.frame import Frame, Geometry
+from pipeline.frame import Frame, FrameTimes, Geometry
 from pipeline.models.base import NullModel
 from pipeline.results import Energy, FrameResult, Prediction
 from pipeline.stream import StreamState
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 
 def frames(count: int, **facts: object) -> list[Frame]:
     image = np.zeros((28, 28, 3), np.uint8)
-    return [Frame(number / 10, image, GEOMETRY, **facts) for number in range(count)]
+    return [Frame(FrameTimes(pts_s=number / 10), image, GEOMETRY, **facts) for number in range(count)]
 
 
 def words(version: int = 1) -> Vocabulary:
@@ -117,15 +117,17 @@ def test_the_warm_up_ends_at_the_same_frame_for_any_size_of_batch(batch: int) ->
 
 def test_a_result_carries_the_facts_of_its_frame() -> None:
     state = opened("full")
-    frame = Frame(1.5, np.zeros((28, 28, 3), np.uint8), GEOMETRY, None, 1700000000.0, 4.0, 100.0, {"late": 2})
+    times = FrameTimes(pts_s=1.5, captured_at=1700000000.0, decode_ms=4.0)
+    image = np.zeros((28, 28, 3), np.uint8)
+    frame = Frame(times, image, GEOMETRY, ready_at=100.0, dropped={"late": 2})
     pending = Engine(NullModel(CPU)).submit([frame], FullTokenizer())
     output = FrameOutput(Prediction("none"), 256, 130, None, 1)
     energy = Energy(0.5, 0.4, "nvml")
     (result,) = state.results(pending, BatchOutput([output], 100.5, 100.75), 100.25, [energy])
     assert (result.stream, result.model, result.tokenizer) == ("gate", "null", "full")
-    assert (result.pts_s, result.captured_at, result.dropped) == (1.5, 1700000000.0, {"late": 2})
+    assert (result.times, result.dropped) == (times, {"late": 2})
     assert (result.tokens_full, result.tokens_kept) == (256, 130)
-    assert (result.decode_ms, result.queue_ms, result.infer_ms) == (4.0, 250.0, 250.0)
+    assert (result.queue_ms, result.infer_ms) == (250.0, 250.0)
     assert result.energy is energy
 
 

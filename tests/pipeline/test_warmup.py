@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pipeline import warmup
-from pipeline.frame import Frame, Geometry
+from pipeline.frame import Frame, FrameTimes, Geometry
 from pipeline.input_spec import InputSpec
 from pipeline.warmup import WordLearner, learn_words
 from tests.pipeline.outputs.examples import clip_frames
@@ -23,7 +23,7 @@ PATIENCE_S = 30
 def frames(count: int, seed: int = 0) -> list[Frame]:
     noise = np.random.default_rng(seed)
     return [
-        Frame(number / 10, noise.integers(0, 256, (28, 28, 3), dtype=np.uint8), GEOMETRY)
+        Frame(FrameTimes(pts_s=number / 10), noise.integers(0, 256, (28, 28, 3), dtype=np.uint8), GEOMETRY)
         for number in range(count)
     ]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.frame import Geometry
+from pipeline.frame import FrameTimes, Geometry
 from pipeline.input_spec import InputSpec
 
 
@@ -38,10 +38,8 @@ class FrameFacts:
         ready_at: Unix seconds when the frame was ready for inference.
     """
 
-    pts_s: float | None
+    times: FrameTimes
     geometry: Geometry
-    captured_at: float | None
-    decode_ms: float
     ready_at: float
     dropped: Mapping[str, int] = field(default_factory=dict)
 

@@ -16,7 +16,7 @@ import torch
 from pipeline.energy import Meter, open_meter
 from pipeline.engine import Engine
 from pipeline.errors import UsageError
-from pipeline.frame import Frame, Geometry, Pixels
+from pipeline.frame import Frame, FrameTimes, Geometry, Pixels
 from pipeline.models import resolve_device
 from vocab.lazy_client import LazyClient
 from vocab.window import WindowOptions
@@ -122,7 +122,7 @@ class InferenceCore:
             ModelError, UsageError, StoreUnavailable, ServiceError: see `infer`.
         """
         engine = await self._models.get(settings.model)
-        frame = Frame(None, image, geometry, ready_at=time.monotonic())
+        frame = Frame(FrameTimes(pts_s=None), image, geometry, ready_at=time.monotonic())
         request = await self._aside(self._prepare_single, frame, settings, engine)
         self._batcher.submit(request)
         result: dict[str, Any] = await asyncio.wrap_future(request.future)
@@ -197,11 +197,9 @@ def frames_of(batch: FrameBatch) -> list[Frame]:
     now, since_epoch = time.monotonic(), time.time()
     return [
         Frame(
-            pts_s=facts.pts_s,
+            times=facts.times,
             image=image,
             geometry=facts.geometry,
-            captured_at=facts.captured_at,
-            decode_ms=facts.decode_ms,
             # A clock that is ahead on another machine does not make a frame come from the future.
             ready_at=min(now + facts.ready_at - since_epoch, now),
             dropped=facts.dropped,

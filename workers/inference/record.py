@@ -102,7 +102,7 @@ class StreamRecord:
         status = {
             "inference": self._where,
             "vocab_version": last.vocab_version,
-            "pts_s": last.pts_s,
+            "pts_s": last.times.pts_s,
             "results_at": time.time(),
             **sums.fields(),
             **self._pace.fields(),

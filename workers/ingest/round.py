@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.errors import SourceError
-from pipeline.frame import Frame
+from pipeline.frame import Frame, FrameTimes
 from pipeline.input_spec import InputSpec
 from pipeline.preprocess import Preprocessor
 from pipeline.reader import FrameReader
@@ -96,15 +96,18 @@ class Round:
         self.position = self.position.after(len(frames), late)
         return [
             FrameFacts(
-                pts_s=None if frame.pts_s is None else frame.pts_s + self.position.start_s,
+                times=self._in_stream(frame.times),
                 geometry=frame.geometry,
-                captured_at=frame.captured_at,
-                decode_ms=frame.decode_ms,
                 ready_at=frame.ready_at + wall_s,
                 dropped=dict(frame.dropped),
             )
             for frame in frames
         ]
+
+    def _in_stream(self, times: FrameTimes) -> FrameTimes:
+        """The times of a frame by the clock of the stream, which goes on from round to round."""
+        pts_s = None if times.pts_s is None else times.pts_s + self.position.start_s
+        return replace(times, pts_s=pts_s)
 
     def close(self) -> Counter[str]:
         """Stops reading; what was dropped since the last frame given out, by reason."""

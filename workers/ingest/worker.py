@@ -291,7 +291,7 @@ class StreamWorker:
         facts = present.facts(frames)
         images = np.stack([frame.image for frame in frames])
         durable = {} if present.live else present.position.status(self.spec)
-        self._context.metrics.decoded(sum(frame.decode_ms for frame in frames) / len(frames) / 1000)
+        self._context.metrics.decoded(sum(frame.times.decode_ms for frame in frames) / len(frames) / 1000)
         tracing = self._context.tracing
         trace = None if tracing is None else tracing.message(self.spec.id, first, frames, settings)
         carrier = None if trace is None else trace.carrier

@@ -73,7 +73,7 @@ class RunMetrics:
             self._above_idle.labels(self._stream, energy.method).inc(max(energy.above_idle_joules, 0.0))
         if result.vocab_version is not None:
             self._vocabulary.labels(self._stream).set(result.vocab_version)
-        self._stages["decode"].observe(result.decode_ms / 1000)
+        self._stages["decode"].observe(result.times.decode_ms / 1000)
         self._stages["queue"].observe(result.queue_ms / 1000)
         self._stages["infer"].observe(result.infer_ms / 1000)
         self._stages["total"].observe(result.total_ms / 1000)

@@ -133,7 +133,7 @@ class Progress:
         shares = []
         if self._max_frames:
             shares.append(stats.frames / self._max_frames)
-        pts_s = stats.last.pts_s if stats.last else None
+        pts_s = stats.last.times.pts_s if stats.last else None
         if not self._info.live and self._info.duration_s and pts_s is not None:
             shares.append(pts_s / self._info.duration_s)
         elif not self._info.live and self._info.frames:

@@ -62,7 +62,7 @@ class Tracing:
         self, stream: str, first: int, frames: Sequence[Frame], settings: TokenSettings
     ) -> MessageTrace | None:
         """Begins the trace of a message that is about to be sent; None when it is not to be traced."""
-        began = frames[0].ready_at - frames[0].decode_ms / 1000
+        began = frames[0].ready_at - frames[0].times.decode_ms / 1000
         facts: dict[str, AttributeValue] = {
             "vwt.stream": stream,
             "vwt.model": settings.model,

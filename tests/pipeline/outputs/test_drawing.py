@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from pipeline.frame import FrameTimes
 from pipeline.outputs import drawing
 from pipeline.outputs.drawing import Painter
 from pipeline.results import Energy, Label, Prediction, Region
@@ -67,12 +68,14 @@ def test_a_picture_of_another_size_is_fitted_to_the_first() -> None:
 
 def test_the_strip_tells_tokens_energy_with_its_method_latency_time_and_frame() -> None:
     energy = Energy(0.4123, 0.3, "estimate", settled=True)
-    texts = drawing._figures(a_result(123, tokens_kept=131, energy=energy, pts_s=4.92, total_ms=12.34))
+    texts = drawing._figures(
+        a_result(123, tokens_kept=131, energy=energy, times=FrameTimes(pts_s=4.92), total_ms=12.34)
+    )
     assert texts == ("tokens 131/256 (51 %)", "0.412 J estimate", "12.3 ms", "t=4.92 s", "frame 123")
 
 
 def test_what_is_unknown_is_called_unknown() -> None:
-    texts = drawing._figures(a_result(pts_s=None, tokens_full=None, tokens_kept=None))
+    texts = drawing._figures(a_result(times=FrameTimes(pts_s=None), tokens_full=None, tokens_kept=None))
     assert texts[:2] == ("no tokens", "energy unknown")
     assert texts[3] == "t unknown"
 

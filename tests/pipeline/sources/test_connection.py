@@ -123,4 +123,4 @@ def test_a_camera_is_a_live_source(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert source.info.live
     assert source.info.duration_s is None
     assert len(frames) + source.take_dropped().get("late", 0) == 10
-    assert all(d.captured_at is not None for d in frames)
+    assert all(d.times.captured_at is not None for d in frames)

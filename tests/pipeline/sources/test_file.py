@@ -35,7 +35,7 @@ def test_every_frame_comes_once_and_in_order_at_the_time_of_its_container(
     tmp_path: Path, suffix: str
 ) -> None:
     clip = make_clips.steady(tmp_path / f"a.{suffix}", frames=30, rate=10)
-    assert [d.pts_s for d in all_frames(clip)] == pytest.approx([i / 10 for i in range(30)], abs=0.002)
+    assert [d.times.pts_s for d in all_frames(clip)] == pytest.approx([i / 10 for i in range(30)], abs=0.002)
 
 
 def test_a_file_says_what_it_is(tmp_path: Path) -> None:
@@ -50,25 +50,25 @@ def test_a_file_says_what_it_is(tmp_path: Path) -> None:
     assert source.state == "ended"
     assert source.take_dropped() == {}
     assert notices == []
-    assert all(d.captured_at is None and d.decode_ms >= 0 for d in frames)
+    assert all(d.times.captured_at is None and d.times.decode_ms >= 0 for d in frames)
 
 
 def test_times_of_a_variable_rate_are_not_counted_from_a_mean_rate(tmp_path: Path) -> None:
     times_ms = [0, 40, 200, 210, 900, 905, 2000]
     clip = make_clips.timed(tmp_path / "vfr.mp4", times_ms)
-    assert [d.pts_s for d in all_frames(clip)] == pytest.approx([t / 1000 for t in times_ms], abs=0.001)
+    assert [d.times.pts_s for d in all_frames(clip)] == pytest.approx([t / 1000 for t in times_ms], abs=0.001)
 
 
 def test_leading_frames_without_a_time_are_delivered_with_none(tmp_path: Path) -> None:
     frames = all_frames(make_clips.first_times_missing(tmp_path / "a.ts", 3))
-    assert [d.pts_s for d in frames[:3]] == [None, None, None]
-    assert [d.pts_s for d in frames[3:]] == pytest.approx([i / 10 for i in range(27)], abs=0.002)
+    assert [d.times.pts_s for d in frames[:3]] == [None, None, None]
+    assert [d.times.pts_s for d in frames[3:]] == pytest.approx([i / 10 for i in range(27)], abs=0.002)
 
 
 def test_a_format_without_times_gives_none_and_no_invented_rate(tmp_path: Path) -> None:
     source = opened(make_clips.steady(tmp_path / "a.h264", frames=10))
     assert (source.info.rate, source.info.duration_s) == (None, None)
-    assert [d.pts_s for d in source.frames()] == [None] * 10
+    assert [d.times.pts_s for d in source.frames()] == [None] * 10
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_cut_off_clip_yields_every_whole_frame_and_then_a_warning(tmp_path: Pa
     whole = make_clips.index_first(tmp_path / "whole.mp4", make_clips.steady(tmp_path / "a.mp4"))
     notices: list[Notice] = []
     frames = all_frames(make_clips.cut_off(tmp_path / "cut.mp4", whole, 0.6), notices)
-    assert [d.pts_s for d in frames] == pytest.approx([i / 10 for i in range(len(frames))], abs=0.002)
+    assert [d.times.pts_s for d in frames] == pytest.approx([i / 10 for i in range(len(frames))], abs=0.002)
     assert notices[-1].kind == "truncated"
     assert f"{len(frames)} of 30 frames" in notices[-1].message
 
@@ -251,5 +251,5 @@ def test_a_gpu_decodes_the_same_pictures_as_the_cpu() -> None:
     pairs = list(zip(gpu.frames(), opened("sample:bikes").frames(), strict=True))
     assert len(pairs) == 250
     for on_gpu, on_cpu in pairs[::50]:
-        assert on_gpu.pts_s == on_cpu.pts_s
+        assert on_gpu.times.pts_s == on_cpu.times.pts_s
         assert np.abs(rgb(on_gpu).astype(int) - rgb(on_cpu)).mean() < 1

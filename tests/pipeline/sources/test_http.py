@@ -109,7 +109,7 @@ def test_a_clip_over_http_gives_every_frame_even_to_a_slow_reader(site: Site) ->
     frames = source.frames()
     first = [next(frames) for _ in range(3)]
     time.sleep(0.2)  # the decoder meanwhile runs into its full queue
-    times = [d.pts_s for d in (*first, *frames)]
+    times = [d.times.pts_s for d in (*first, *frames)]
     assert times == pytest.approx([i / 10 for i in range(30)], abs=0.002)
     assert (source.info.live, source.state, source.take_dropped()) == (False, "ended", {})
 
@@ -117,7 +117,7 @@ def test_a_clip_over_http_gives_every_frame_even_to_a_slow_reader(site: Site) ->
 def test_a_finished_hls_stream_is_read_like_a_file(site: Site) -> None:
     (site.folder / "list.m3u8").write_text(playlist(segments(site.folder, 3)))
     source = opened(site.url("list.m3u8"))
-    times = [d.pts_s for d in source.frames()]
+    times = [d.times.pts_s for d in source.frames()]
     assert source.info.live is False
     assert times == pytest.approx([i / 10 for i in range(30)], abs=0.002)
 
@@ -144,8 +144,8 @@ def test_a_live_hls_stream_is_paced_so_that_no_frame_of_a_segment_is_dropped(sit
     assert source.info.live is True
     times = []
     for decoded in source.frames():
-        times.append(decoded.pts_s)
-        assert decoded.captured_at is not None
+        times.append(decoded.times.pts_s)
+        assert decoded.times.captured_at is not None
         if len(times) == 25:
             # The broadcaster says that it is over: the source ends instead of playing it again.
             (site.folder / "live.m3u8").write_text(playlist(names))
@@ -161,10 +161,10 @@ def test_motion_jpeg_gets_its_times_from_the_clock_not_from_an_assumed_rate(site
     frames = source.frames()
     seen = [next(frames) for _ in range(6)]
     source.close()
-    assert seen[0].pts_s == 0.0
+    assert seen[0].times.pts_s == 0.0
     # FFmpeg alone would say 0.2 s (25 per second); sent over half a second they cannot arrive in less.
-    assert seen[-1].pts_s is not None
-    assert seen[-1].pts_s > 0.35
+    assert seen[-1].times.pts_s is not None
+    assert seen[-1].times.pts_s > 0.35
 
 
 @pytest.mark.parametrize("target", ["a.ts", "/etc/hostname"])

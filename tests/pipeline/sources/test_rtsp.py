@@ -76,7 +76,7 @@ def reading(rtsp_server: RtspServer, notices: Notices) -> Iterator[Reading]:
 
 
 def times(frames: list[Decoded]) -> list[float]:
-    return [d.pts_s for d in frames if d.pts_s is not None]
+    return [d.times.pts_s for d in frames if d.times.pts_s is not None]
 
 
 def growing(values: list[float]) -> bool:
@@ -91,7 +91,9 @@ def test_a_live_stream_gives_growing_times_and_the_wall_clock_of_arrival(reading
     assert reading.source.state == "running"
     assert times(frames)[0] == 0.0
     assert growing(times(frames))
-    assert all(d.captured_at is not None and abs(d.captured_at - time.time()) < 60 for d in frames)
+    assert all(
+        d.times.captured_at is not None and abs(d.times.captured_at - time.time()) < 60 for d in frames
+    )
 
 
 def test_frames_flow_again_after_the_server_was_killed_and_started_again(
@@ -107,7 +109,7 @@ def test_frames_flow_again_after_the_server_was_killed_and_started_again(
     after = reading.take(8)
     assert growing(times(before + after))
     # The time line goes on by what has really passed.
-    passed_s = after[-1].captured_at - before[-1].captured_at
+    passed_s = after[-1].times.captured_at - before[-1].times.captured_at
     assert times(after)[-1] - times(before)[-1] == pytest.approx(passed_s, abs=1.5)
     assert reading.source.state == "running"
     assert reading.source.take_dropped()["gap"] == 1

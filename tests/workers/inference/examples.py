@@ -35,7 +35,7 @@ def _read(spec: InputSpec, count: int, clip: str) -> list[Frame]:
     frames = []
     for decoded in source.frames():
         image, geometry, _ = preprocess(decoded.picture, decoded.rotation)
-        frames.append(Frame(decoded.pts_s, image, geometry, decode_ms=1.0))
+        frames.append(Frame(replace(decoded.times, decode_ms=1.0), image, geometry))
         if len(frames) == count:
             break
     source.close()
@@ -54,10 +54,7 @@ def batch(
     """A message with frames of the clip, from `first` on, round and round."""
     some = frames or clip(settings.model)
     taken = [some[number % len(some)] for number in range(first, first + count)]
-    facts = [
-        FrameFacts(frame.pts_s, frame.geometry, None, frame.decode_ms, time.time(), frame.dropped)
-        for frame in taken
-    ]
+    facts = [FrameFacts(frame.times, frame.geometry, time.time(), frame.dropped) for frame in taken]
     images = np.stack([frame.image for frame in taken])
     return FrameBatch(stream, fence, first, images, facts, settings, position or {})
 

@@ -108,7 +108,7 @@ def test_the_results_of_several_streams_are_durable_and_in_order_when_infer_retu
         found = results(redis, stream)
         assert [one["frame"] for one in found] == list(range(15))
         assert {one["stream"] for one in found} == {stream}
-        assert found[4]["pts_s"] == pytest.approx(clip("null")[4].pts_s, abs=1e-6)
+        assert found[4]["pts_s"] == pytest.approx(clip("null")[4].times.pts_s, abs=1e-6)
         assert all(one["energy"]["joules"] > 0 for one in found)
         assert all(one["latency_ms"]["queue"] >= 0 for one in found)
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.energy import MeterOptions, NoMeter, open_nvml
+from pipeline.frame import FrameTimes
 from pipeline.results import Energy, FrameResult, Prediction
 from tests.pipeline.energy.fake_nvml import FakeNvml
 from tests.vocab.servers import Server
@@ -163,7 +164,18 @@ def test_without_a_meter_every_figure_is_null_with_the_reason_at_once() -> None:
 def late_result(frame: int) -> FrameResult:
     energy = Energy(method="nvml", reason=LATER)
     return FrameResult(
-        "a", frame, 0.1 * frame, "null", "full", 256, 256, Prediction("none"), 1, 1, 1, 3, energy
+        "a",
+        frame,
+        FrameTimes(pts_s=0.1 * frame),
+        "null",
+        "full",
+        256,
+        256,
+        Prediction("none"),
+        1,
+        1,
+        3,
+        energy,
     )
 
 

@@ -96,14 +96,14 @@ class Inference:
                 json.dumps(
                     {
                         "frame": batch.first + n,
-                        "pts_s": facts.pts_s,
+                        "pts_s": facts.times.pts_s,
                         "pixels": int(image.astype(int).sum()),
                         "dropped": dict(facts.dropped),
                     }
                 )
                 for n, (facts, image) in enumerate(zip(batch.facts, batch.images, strict=True))
             ]
-            status = {**batch.position, "pts_s": batch.facts[-1].pts_s, "results_at": 1.0}
+            status = {**batch.position, "pts_s": batch.facts[-1].times.pts_s, "results_at": 1.0}
             log = ResultLog(self._client, batch.stream, 10_000)
             return BatchDone(log.append(batch.fence, batch.first, results, status), 1.0, 1.0)
         finally:

@@ -5,7 +5,7 @@ import pytest
 from ray.exceptions import RayTaskError
 
 from pipeline.errors import ServiceError, UsageError
-from pipeline.frame import Geometry
+from pipeline.frame import FrameTimes, Geometry
 from tests.vocab.servers import eventually
 from vocab.errors import StoreUnavailable
 from workers.contract.messages import FrameBatch, FrameFacts, TokenSettings
@@ -17,7 +17,7 @@ SETTINGS = TokenSettings("any", "full", {}, "cam/any")
 
 
 def batch(first: int, frames: int = 4, fence: int = 1) -> FrameBatch:
-    facts = [FrameFacts(float(first + n), GEOMETRY, None, 0.0, 0.0) for n in range(frames)]
+    facts = [FrameFacts(FrameTimes(pts_s=float(first + n)), GEOMETRY, 0.0) for n in range(frames)]
     return FrameBatch("cam", fence, first, np.zeros((frames, 2, 2, 3), np.uint8), facts, SETTINGS)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.energy import Ledger, NoMeter
 from pipeline.errors import UsageError
+from pipeline.frame import FrameTimes
 from pipeline.results import Energy
 from tests.e2e.command import NULL, PATIENCE_S, VWT
 from tests.pipeline.outputs.examples import a_result, clip_frames
@@ -31,7 +32,7 @@ def test_results_add_up_in_base_units() -> None:
                 tokens_full=256,
                 tokens_kept=64,
                 vocab_version=number,
-                decode_ms=2.0,
+                times=FrameTimes(pts_s=0.0, decode_ms=2.0),
                 queue_ms=0.5,
                 infer_ms=30.0,
                 total_ms=40.0,

@@ -3,6 +3,7 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
+from pipeline.frame import FrameTimes
 from pipeline.results import Energy
 from pipeline.stats import RunStats
 from tests.pipeline.outputs.examples import a_result
@@ -62,7 +63,7 @@ def test_a_file_shows_how_far_it_is_with_rate_tokens_and_energy() -> None:
 def test_how_far_it_is_goes_by_time_because_sampling_skips_frames() -> None:
     run = Run(Info(frames=1000, duration_s=10.0), terminal=True)
     with run.progress:
-        run.go(3, pts_s=7.5)
+        run.go(3, times=FrameTimes(pts_s=7.5))
     assert "75 %" in run.text
 
 
