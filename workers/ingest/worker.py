@@ -14,10 +14,9 @@ import numpy as np
 from pipeline.errors import SourceError, UsageError, VwtError
 from pipeline.frame import Frame
 from pipeline.redact import redact
-from pipeline.sources import Notice, Source, SourceOptions, open_source, parse_source
+from pipeline.sources import Notice, Source
 from pipeline.tokenizers.registry import kind_of, preferred
 from vocab.errors import StoreUnavailable
-from workers.access.sources import check_source
 from workers.contract.messages import FrameBatch, ModelFacts, TokenSettings
 from workers.contract.result_log import FencedError, ResultLog
 from workers.contract.stream_spec import StreamSpec
@@ -29,6 +28,7 @@ from workers.ingest.replica_context import ReplicaContext
 from workers.ingest.round import Round
 from workers.ingest.sender import LOOK_UP_S, Answer, RewindError, Sender, Stopped, one_line, pending
 from workers.ingest.status_reporter import StatusReporter
+from workers.ingest.stream_source import StreamSource
 from workers.telemetry.logs import log_context
 
 _log = logging.getLogger(__name__)
@@ -74,7 +74,6 @@ class StreamWorker:
         self.outcome: Outcome | None = None
         self._context = context
         self._status = status
-        self._threads = threads
         self._log = ResultLog(context.client, spec.id, context.settings.kept_results)
         taken_over = status.ingest is not None and status.ingest != context.where
         self._restarts = status.restarts + taken_over
@@ -83,8 +82,7 @@ class StreamWorker:
         self._stopped = threading.Event()
         self._fence = fence
         self._renewal = threading.Condition()
-        self._closing = threading.Lock()
-        self._source: Source | None = None
+        self._source = StreamSource(spec.source, context.settings, threads, self._notice)
         # How its frames are to run; known once the model is.
         self._settings: TokenSettings
         # Dropped and told with no frame yet, by reason.
@@ -125,7 +123,7 @@ class StreamWorker:
         self._stopped.set()
         with self._renewal:
             self._renewal.notify_all()
-        self._close()
+        self._source.close()
         self._deliveries.stop(within_s=0)
 
     def hand_over(self) -> None:
@@ -162,18 +160,13 @@ class StreamWorker:
             outcome = self._failed(error)
         finally:
             self._sender.leave()
-            self._close()
+            self._source.close()
             self._deliveries.stop(within_s=0)
         self.outcome = outcome
 
-    def _close(self) -> None:
-        with self._closing:
-            if self._source is not None:
-                self._source.close()
-
     def _failed(self, error: Exception) -> Outcome:
         """A file stays as it is; whatever lies beyond a network, and Inference, may come back."""
-        final = isinstance(error, (SourceError, UsageError)) and not _comes_back(self.spec.source)
+        final = isinstance(error, (SourceError, UsageError)) and not self._source.comes_back
         if not isinstance(error, VwtError):
             _log.warning("%s stopped where nobody expected it", self.spec.id, exc_info=error)
         facts = self._dropped() | ({"ingest": None} if final else {})
@@ -187,7 +180,7 @@ class StreamWorker:
         self._deliveries.start()
         model: ModelFacts = self._waited(self._context.describe(self.spec.model))
         self._settings = _settings_for(self.spec, model)
-        source = self._open()
+        source = self._source.open()
         info = source.info
         self.reporter.report(
             "running",
@@ -201,7 +194,7 @@ class StreamWorker:
             position = self._round(source, model, position)
             if info.live or not self.spec.loop:
                 break
-            source = self._open()
+            source = self._source.open()
         self._sender.drain()
         self._deliver_rest()
         self.reporter.report("ended", self._flaw, ingest=None, **self._dropped())
@@ -226,25 +219,6 @@ class StreamWorker:
                     raise
                 if self._stopped.is_set():
                     raise Stopped from None
-
-    def _open(self) -> Source:
-        ingest = self._context.settings.ingest
-        options = SourceOptions(
-            open_timeout_s=ingest.open_timeout_s,
-            stall_timeout_s=ingest.stall_timeout_s,
-            decoder=ingest.decoder,
-            rtsp_transport=ingest.rtsp_transport,
-            threads=self._threads,
-        )
-        source = open_source(
-            check_source(self.spec.source, self._context.settings.access), options, self._notice
-        )
-        with self._closing:
-            self._source = source
-            if self._stopped.is_set():
-                source.close()
-                raise Stopped
-        return source
 
     def _notice(self, notice: Notice) -> None:
         """Called from threads of the source."""
@@ -325,14 +299,6 @@ class StreamWorker:
                 lambda: self._fence > fence or self._stopped.is_set(), self._context.settings.ingest.lease_s
             )
             return self._fence if self._fence > fence else None
-
-
-def _comes_back(source: str) -> bool:
-    """Whether a source that failed may be there later; no clip is, nor what is no source at all."""
-    try:
-        return not parse_source(source).local
-    except (SourceError, UsageError):
-        return False
 
 
 def _settings_for(spec: StreamSpec, model: ModelFacts) -> TokenSettings:

@@ -1,0 +1,70 @@
+"""The source of one stream: opened where the service may read it, and closed from any thread."""
+
+from __future__ import annotations
+
+import threading
+
+from pipeline.errors import SourceError, UsageError
+from pipeline.sources import Source, SourceOptions, open_source, parse_source
+from pipeline.sources.source import OnNotice
+from workers.access.sources import check_source
+from workers.ingest.sender import Stopped
+from workers.settings.schema import ServiceSettings
+
+
+class StreamSource:
+    """Opens what a stream reads, again for each round of a clip, until it is closed.
+
+    Args:
+        text: as `parse_source` takes it.
+        settings: of the service.
+        threads: of the decoder.
+        on_notice: told what happens; called from threads of the source.
+    """
+
+    def __init__(self, text: str, settings: ServiceSettings, threads: int, on_notice: OnNotice) -> None:
+        ingest = settings.ingest
+        self._text = text
+        self._access = settings.access
+        self._options = SourceOptions(
+            open_timeout_s=ingest.open_timeout_s,
+            stall_timeout_s=ingest.stall_timeout_s,
+            decoder=ingest.decoder,
+            rtsp_transport=ingest.rtsp_transport,
+            threads=threads,
+        )
+        self._on_notice = on_notice
+        self._lock = threading.Lock()
+        self._closed = False
+        self._source: Source | None = None
+
+    @property
+    def comes_back(self) -> bool:
+        """Whether it may be there later if it failed; no clip is, nor what is no source at all."""
+        try:
+            return not parse_source(self._text).local
+        except (SourceError, UsageError):
+            return False
+
+    def open(self) -> Source:
+        """Checks that it may be read, and opens it.
+
+        Raises:
+            Stopped: it was closed meanwhile.
+            UsageError: it may not be read.
+            SourceError: it cannot be opened.
+        """
+        source = open_source(check_source(self._text, self._access), self._options, self._on_notice)
+        with self._lock:
+            self._source = source
+            if self._closed:
+                source.close()
+                raise Stopped
+        return source
+
+    def close(self) -> None:
+        """Ends reading at once, and for good; never waits for the peer."""
+        with self._lock:
+            self._closed = True
+            if self._source is not None:
+                self._source.close()
