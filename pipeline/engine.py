@@ -5,18 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from pipeline.cuda_timeline import CudaTimeline
-from pipeline.frame import Frame
+from pipeline.errors import UsageError
+from pipeline.frame import Frame, FrameTimes, Geometry
 from pipeline.models.base import Model
 from pipeline.models.heads import Outputs
 from pipeline.models.stepping import Trail
 from pipeline.results import Prediction
-from pipeline.tokenizers import Tokenizer, TokenPlan, patch_states
+from pipeline.tokenizers import FullTokenizer, Tokenizer, TokenPlan, patch_states
 
 # Frames of one stream, and what plans them.
 Part = tuple[Sequence[Frame], Tokenizer]
@@ -75,6 +77,35 @@ class Engine:
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """(B, H, W, 3) uint8 -> (B, 3, H, W) float32, normalised as the model wants it."""
         return images.permute(0, 3, 1, 2).to(torch.float32).div_(255).sub_(self._mean).div_(self._std)
+
+    def run(
+        self, images: npt.NDArray[np.uint8], tokenizer: Tokenizer | None = None
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Arrays in, arrays out: one batch, without streams, times or energy.
+
+        Args:
+            images: (B, H, W, 3) uint8 RGB, of the model's input size.
+            tokenizer: None to keep every patch.
+
+        Returns:
+            What the model gives, a row per image (`probability` and `index`, `embedding`, or `saliency`), and
+            for models with patches `tokens_kept`, (B,) int64.
+
+        Raises:
+            UsageError: the images are not of that size and type.
+        """
+        height, width = self.model.input.height, self.model.input.width
+        if images.dtype != np.uint8 or images.shape != (len(images), height, width, 3) or not len(images):
+            raise UsageError(
+                f"images are {images.dtype} {images.shape}: give uint8 (B, {height}, {width}, 3) "
+                f"for model '{self.model.name}'"
+            )
+        geometry = Geometry(width, height, width, height, 1.0, 1.0, 0.0, 0.0)
+        frames = [Frame(FrameTimes(pts_s=None), image, geometry) for image in images]
+        pending = self.submit(frames, tokenizer or FullTokenizer())
+        kept = [output.tokens_kept for output in pending.result().frames]
+        arrays = {name: values.float().numpy() for name, values in pending.outputs.items()}
+        return arrays if None in kept else arrays | {"tokens_kept": np.asarray(kept)}
 
     def submit(self, frames: Sequence[Frame], tokenizer: Tokenizer) -> PendingBatch:
         """Starts a batch; on the CPU it is done when this returns, on CUDA it is queued.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.frame import FrameTimes
+from pipeline.frame import FrameTimes, Pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,8 @@ class FrameResult:
     prefix tokens not included; None for a model without patches. `dropped` counts the frames dropped
     since the result before this one, by reason. `total_ms` runs from the start of decoding to the end of
     inference of the frame's batch. `vocab_version` is None where no vocabulary was used (also during the
-    warm-up of `inter`).
+    warm-up of `inter`). `image` is the upright source picture, uint8 RGB (H, W, 3), where it was
+    asked for; it goes into no JSON.
     """
 
     stream: str
@@ -118,6 +119,12 @@ class FrameResult:
     energy: Energy = field(default_factory=Energy)
     vocab_version: int | None = None
     dropped: Mapping[str, int] = field(default_factory=dict)
+    image: Pixels | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def pts_s(self) -> float | None:
+        """Presentation time in seconds from the container; None where it has none."""
+        return self.times.pts_s
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of the design, keys in its order."""

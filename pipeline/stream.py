@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.energy import Ledger
 from pipeline.engine import BatchOutput, FrameOutput, PendingBatch
 from pipeline.frame import Frame
 from pipeline.results import Energy, FrameResult
@@ -49,6 +50,22 @@ class StreamState:
     def tokenizer_for(self, frames: Sequence[Frame]) -> Tokenizer:
         """What plans the next batch; see `StreamTokenizer.next`."""
         return self._tokenizer.next(frames)
+
+    def take_in(
+        self, pending: PendingBatch, taken_at: float, ledger: Ledger
+    ) -> tuple[list[FrameResult], BatchOutput]:
+        """Waits for a batch, all of this stream, and makes its results, with energy as far as it is known.
+
+        Args:
+            pending: the batch.
+            taken_at: `time.monotonic()` when inference took the frames from the queue.
+            ledger: shares energy out; it knows frames by their numbers.
+        """
+        batch = pending.result()
+        numbers = range(self.next_frame, self.next_frame + len(batch.frames))
+        costs = [output.flops for output in batch.frames]
+        energies = ledger.record(batch.start_s, batch.end_s, costs, numbers)
+        return self.results(pending, batch, taken_at, energies), batch
 
     def results(
         self, pending: PendingBatch, batch: BatchOutput, taken_at: float, energies: Sequence[Energy]

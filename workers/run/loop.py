@@ -166,15 +166,8 @@ class StreamRun:
 
     def _collect(self, state: StreamState, delivery: Delivery, ledger: Ledger, submitted: _Submitted) -> None:
         pending = submitted.pending
-        batch = pending.result()
-        numbers = range(state.next_frame, state.next_frame + len(batch.frames))
-        costs = [output.flops for output in batch.frames]
-        energies = ledger.record(batch.start_s, batch.end_s, costs, numbers)
-        delivery.add(
-            state.results(pending, batch, submitted.taken_at, energies),
-            pending.frames,
-            [output.states for output in batch.frames],
-        )
+        results, batch = state.take_in(pending, submitted.taken_at, ledger)
+        delivery.add(results, pending.frames, [output.states for output in batch.frames])
 
     def _doing(self, state: StreamState) -> str:
         if self._source.state == "reconnecting":

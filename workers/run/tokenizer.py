@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 
-from pipeline.errors import UsageError
 from pipeline.models.base import Model
 from pipeline.stream import StreamState
 from pipeline.tokenizers.registry import TOKENIZERS, Kind, kind_of, preferred
 from pipeline.tokenizers.stream import GivenWords, StreamNeeds, WordSource
+from pipeline.tokenizing import check_fits, first_words, kind_for
 from vocab.words import Vocabulary
 from workers.run.options import RunOptions, TokenizerOptions
-from workers.run.words import first_words, living_words
+from workers.run.words import living_words
 
 
 def check_tokenizer(options: TokenizerOptions) -> None:
@@ -29,24 +29,6 @@ def load_vocabulary(options: TokenizerOptions) -> Vocabulary | None:
     if options.vocab is None or _asked_for(options).wants != "words":
         return None
     return Vocabulary.load(options.vocab)
-
-
-def kind_for(options: TokenizerOptions, model: Model) -> Kind:
-    """The tokenizer asked for; where none was, the one that suits the model.
-
-    Raises:
-        UsageError: the model does not take it.
-    """
-    # Whoever gives words wants them used.
-    if options.name is None and options.vocab is None:
-        return preferred(model.tokenizers)
-    kind = _asked_for(options)
-    if kind.name not in model.tokenizers:
-        raise UsageError(
-            f"model '{model.name}' does not take --tokenizer {kind.name}: only Vision Transformers with "
-            f"plain patches drop or merge tokens; use --tokenizer {' or '.join(model.tokenizers)}"
-        )
-    return kind
 
 
 @contextmanager
@@ -72,7 +54,9 @@ def stream_state(
         UsageError: the model does not take the tokenizer, or the words do not fit the model.
         ServiceError: Redis does not answer.
     """
-    kind = kind_for(options.tokenizer, model)
+    # Whoever gives words wants them used.
+    asked = options.tokenizer.name or (_asked_for(options.tokenizer).name if vocabulary is not None else None)
+    kind = kind_for(asked, model)
     with ExitStack() as stack:
         words: WordSource | None = None
         if kind.wants == "words":
@@ -97,24 +81,11 @@ def _words(
     stack: ExitStack,
 ) -> WordSource:
     if vocabulary is not None:
-        _check_fits(vocabulary, model)
+        check_fits(vocabulary, model)
         return GivenWords(vocabulary.to(model.device))
     rolling = options.rolling.resolved(live)
     if rolling is None:
-        return first_words(options.tokenizer, model, live)
+        return first_words(model, options.tokenizer.words, options.tokenizer.warmup_frames, live)
     assert kind.near is not None
     near = kind.value(kind.near, options.tokenizer.options.get(kind.near))
     return stack.enter_context(living_words(options.tokenizer, near, rolling, model, name, live, say))
-
-
-def _check_fits(vocabulary: Vocabulary, model: Model) -> None:
-    if vocabulary.patch_size != model.patch_size:
-        raise UsageError(
-            f"the vocabulary has patches of {vocabulary.patch_size} pixels, model '{model.name}' has "
-            f"{model.patch_size}; learn one for it with `vwt vocab learn SOURCE --model {model.name}`"
-        )
-    if vocabulary.normalisation not in (None, model.input.normalisation):
-        raise UsageError(
-            f"the vocabulary was learned from pixels normalised otherwise than model '{model.name}' does; "
-            f"learn one for it with `vwt vocab learn SOURCE --model {model.name}`"
-        )

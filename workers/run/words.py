@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pipeline.errors import ServiceError, UsageError
 from pipeline.living import LivingWords
 from pipeline.models import Model
-from pipeline.warmup import WordLearner
+from pipeline.tokenizing import first_words
 from vocab.connection import connect
 from vocab.embedded import EmbeddedRedis
 from vocab.errors import StoreUnavailable, VocabularyError
@@ -27,20 +27,6 @@ from vocab.words import Normalisation
 from workers.run.options import RollingOptions, TokenizerOptions
 
 _Parts = tuple[RollingWindow, VocabularyStore, Lease]
-
-
-def first_words(options: TokenizerOptions, model: Model, live: bool, version: int = 1) -> WordLearner:
-    """Learns words from a stream's first frames; a file waits for them, a live source does not."""
-    assert model.patch_size is not None
-    return WordLearner(
-        model.input,
-        model.patch_size,
-        options.words,
-        options.warmup_frames,
-        wait=not live,
-        device=model.device,
-        version=version,
-    )
 
 
 @contextmanager
@@ -86,7 +72,7 @@ def living_words(
         follower = VocabularyFollower(store, prepare=lambda words: words.to(model.device))
         sampler = PatchSampler(window_options, model.patch_size, seed=secrets.randbits(32))
         # Version 0: not published yet.
-        learner = first_words(tokenizer, model, live, version=0)
+        learner = first_words(model, tokenizer.words, tokenizer.warmup_frames, live, version=0)
         with LivingWords(sampler, window, keeper, follower, learner) as words:
             yield words
 
