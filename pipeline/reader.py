@@ -118,7 +118,7 @@ class FrameReader:
         atexit.register(self.stop)
         self._thread.start()
 
-    def batch(self, size: int, wait_s: float = 0.0, timeout: float | None = None) -> list[Frame] | None:
+    def batch(self, size: int, *, wait_s: float = 0.0, timeout: float | None = None) -> list[Frame] | None:
         """Takes the next frames, oldest first.
 
         With "block" it waits for a full batch or the end. With "drop-oldest", or in real time, it waits for

@@ -93,7 +93,7 @@ class Energy:
         return out
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FrameResult:
     """One result per sampled frame.
 

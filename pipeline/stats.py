@@ -33,7 +33,7 @@ class _Sum:
         return self.joules / self.frames if self.frames else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EnergySummary:
     """The energy of a run.
 
@@ -153,7 +153,13 @@ class RunStats:
             ((method, total),) = totals.items()
             idle_mean = above_idle[method].mean if method in above_idle else None
             return EnergySummary(
-                total.mean, idle_mean, total.joules, method, total.frames, settled_share, reason
+                joules_per_frame=total.mean,
+                above_idle_joules_per_frame=idle_mean,
+                joules=total.joules,
+                method=method,
+                frames=total.frames,
+                settled_share=settled_share,
+                reason=reason,
             )
         frames = sum(t.frames for t in totals.values())
         if totals:
@@ -163,7 +169,15 @@ class RunStats:
             reason = "no frame was processed"
         else:
             reason = reason or "no frame carried an energy figure"
-        return EnergySummary(None, None, None, "mixed" if totals else "none", frames, settled_share, reason)
+        return EnergySummary(
+            joules_per_frame=None,
+            above_idle_joules_per_frame=None,
+            joules=None,
+            method="mixed" if totals else "none",
+            frames=frames,
+            settled_share=settled_share,
+            reason=reason,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The object of `--json-summary`: what is unknown is null beside a `reason`."""

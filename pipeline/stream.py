@@ -79,14 +79,16 @@ class StreamState:
         """
         first = self.next_frame
         self.next_frame += len(pending.frames)
-        timing = Timing(taken_at, (batch.end_s - batch.start_s) * 1000, time.monotonic())
+        timing = Timing(
+            taken_at=taken_at, infer_ms=(batch.end_s - batch.start_s) * 1000, done_at=time.monotonic()
+        )
         return [
             frame_result(self.name, first + offset, pending.model.name, self._kind.name, timing, *facts)
             for offset, facts in enumerate(zip(pending.frames, batch.frames, energies, strict=True))
         ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
     """When a batch ran.
 

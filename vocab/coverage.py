@@ -42,7 +42,7 @@ class Coverage:
         return cls(count / len(patches), distance, usage)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DriftLimits:
     """When coverage counts as worse than just after learning.
 

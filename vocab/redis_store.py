@@ -66,6 +66,7 @@ class RedisStore:
         scope: str,
         patch_size: int | None,
         normalisation: Normalisation | None = None,
+        *,
         ttl_s: float = 600.0,
         unused_s: float = 7 * 86_400.0,
     ) -> None:

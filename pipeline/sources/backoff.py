@@ -11,7 +11,7 @@ class Backoff:
     Each wait is uniform between 0 and a bound that starts at `initial_s` and doubles up to `cap_s`.
     """
 
-    def __init__(self, initial_s: float, cap_s: float, seed: int | None = None) -> None:
+    def __init__(self, *, initial_s: float, cap_s: float, seed: int | None = None) -> None:
         self._initial_s = initial_s
         self._cap_s = cap_s
         self._bound_s = initial_s

@@ -18,7 +18,7 @@ _HOP_FRAMES = 4
 _LATE_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Arrived:
     """A picture and when it arrived: `time.monotonic()`, and `time.time()` for people."""
 
@@ -137,7 +137,9 @@ class Connection:
                 self._change.wait_for(lambda: len(self._queue) < _HOP_FRAMES or self._gone)
                 if self._gone:
                     return
-                self._queue.append(Arrived(decoded, time.monotonic(), time.time()))
+                self._queue.append(
+                    Arrived(decoded=decoded, arrival_s=time.monotonic(), captured_at=time.time())
+                )
                 self._change.notify_all()
 
     def _end(self, error: Exception | None, missing: str | None) -> None:

@@ -43,7 +43,9 @@ class RemoteSource(Source):
         self._closed = threading.Event()
         self._closing = threading.Lock()
         self._timeline = LiveTimeline()
-        self._backoff = Backoff(options.backoff_initial_s, options.backoff_cap_s, options.backoff_seed)
+        self._backoff = Backoff(
+            initial_s=options.backoff_initial_s, cap_s=options.backoff_cap_s, seed=options.backoff_seed
+        )
         self._hwaccel = hardware_decoder(options, on_notice)
         self._hung: list[Connection] = []
         self._connection = self._connect()

@@ -47,10 +47,10 @@ def scope(server: Server) -> tuple[str, ...]:
     """A scope with two versions and three records; the options that name it."""
     client = connect(server.url)
     store = RedisStore(client, "yard", 8, SCALE)
-    token = RedisLease(client, "yard").acquire()
-    assert token is not None
+    fence = RedisLease(client, "yard").acquire()
+    assert fence is not None
     for share, distance in ((0.9, 0.004), (0.25, None)):
-        version = store.publish(green_second(), token)
+        version = store.publish(green_second(), fence)
         assert version is not None
         store.record(version.version, Coverage(share, distance, np.ones(20, np.int64)))
     store.record(2, Coverage(0.75, 0.005, USAGE))
@@ -120,9 +120,9 @@ def test_the_sheet_shows_the_current_words_by_their_newest_use(
 
 def test_words_not_checked_yet_have_no_usage_but_a_reason(server: Server, tmp_path: Path) -> None:
     client = connect(server.url)
-    token = RedisLease(client, "fresh").acquire()
-    assert token is not None
-    RedisStore(client, "fresh", 8, SCALE).publish(green_second(), token)
+    fence = RedisLease(client, "fresh").acquire()
+    assert fence is not None
+    RedisStore(client, "fresh", 8, SCALE).publish(green_second(), fence)
     fresh = ("--redis", server.url, "--scope", "fresh")
 
     fields = shown(*fresh, "--sheet", tmp_path / "sheet.png")

@@ -33,7 +33,7 @@ def follow(
         ServiceError: it cannot be reached at the start.
         UsageError: there is no such stream, or no such place in it.
     """
-    backoff = Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
+    backoff = Backoff(initial_s=_FIRST_PAUSE_S, cap_s=_LONGEST_PAUSE_S)
     was_there, away = False, False
     while True:
         try:

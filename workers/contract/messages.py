@@ -69,7 +69,7 @@ class FrameBatch:
     trace: Mapping[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchDone:
     """All results of a batch are durable.
 

@@ -11,7 +11,7 @@ State = Literal["starting", "running", "reconnecting", "ended", "failed", "pause
 STATES: tuple[State, ...] = get_args(State)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StreamStatus:
     """A stream's state; the fields of the hash `StreamKeys.state`, each as JSON.
 

@@ -153,7 +153,9 @@ class Batcher:
             self._probe(slices[0].request.engine.model.device)
 
     def _take_in(self, slices: Sequence[Slice], batch: BatchOutput, taken_at: float) -> None:
-        timing = Timing(taken_at, (batch.end_s - batch.start_s) * 1000, time.monotonic())
+        timing = Timing(
+            taken_at=taken_at, infer_ms=(batch.end_s - batch.start_s) * 1000, done_at=time.monotonic()
+        )
         self._metrics.ended(batch.end_s - batch.start_s)
         costs = [output.flops for output in batch.frames]
         keys = [key for part in slices for key in part.keys]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 _REMEMBERED_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
     """Since the last look.
 

@@ -11,7 +11,7 @@ from pipeline.results import Energy, FrameResult
 from workers.contract.stream_status import StreamStatus
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Sums:
     """Sums over all durable results of a stream; the fields of `StreamStatus` of the same names.
 

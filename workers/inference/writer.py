@@ -100,7 +100,8 @@ class ResultWriter:
             return
         self._trace(batch, request, results)
         infer_ms = sum(ran.timing.infer_ms for ran in request.ran)
-        request.future.set_result(BatchDone(next_frame, infer_ms, results[-1].total_ms))
+        done = BatchDone(next_frame=next_frame, infer_ms=infer_ms, latency_ms=results[-1].total_ms)
+        request.future.set_result(done)
         self._metrics.wrote(batch.stream, results[-1].frame, request.ran[-1].timing.done_at, self._later)
         self._show(batch, request, results[-1])
         self._sweep()

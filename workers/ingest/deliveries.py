@@ -125,7 +125,7 @@ class _Delivery:
             self._deliver()
 
     def _deliver(self) -> None:
-        backoff = Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
+        backoff = Backoff(initial_s=_FIRST_PAUSE_S, cap_s=_LONGEST_PAUSE_S)
         while not self._stopped.is_set():
             try:
                 self._step()

@@ -104,7 +104,7 @@ class Sender:
         self._renewed = renewed
         self._answered = answered
         self._window: deque[_Sent] = deque()
-        self._backoff = Backoff(0.1, 5.0)
+        self._backoff = Backoff(initial_s=0.1, cap_s=5.0)
         self._failing_since: float | None = None
 
     @property

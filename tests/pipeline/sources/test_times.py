@@ -42,18 +42,20 @@ def test_a_picture_without_a_time_has_none_and_moves_nothing() -> None:
 
 
 def test_waits_grow_to_their_cap_with_full_jitter_and_start_anew_after_a_reset() -> None:
-    backoff = Backoff(0.5, 4.0, seed=1)
+    backoff = Backoff(initial_s=0.5, cap_s=4.0, seed=1)
     bounds = [0.5, 1, 2, 4, 4, 4]
     waits = [backoff.next_s() for _ in bounds]
     assert all(0 <= w <= b for w, b in zip(waits, bounds, strict=True))
-    assert max(Backoff(8.0, 8.0, seed=2).next_s() for _ in range(50)) > 0.5  # it is not all small
+    assert (
+        max(Backoff(initial_s=8.0, cap_s=8.0, seed=2).next_s() for _ in range(50)) > 0.5
+    )  # it is not all small
     backoff.reset()
     assert backoff.next_s() <= 0.5
 
 
 def test_two_streams_do_not_wait_alike_unless_seeded_alike() -> None:
     def waits(seed: int) -> list[float]:
-        backoff = Backoff(0.5, 30.0, seed)
+        backoff = Backoff(initial_s=0.5, cap_s=30.0, seed=seed)
         return [backoff.next_s() for _ in range(5)]
 
     assert waits(1) == waits(1)

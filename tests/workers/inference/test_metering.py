@@ -164,18 +164,18 @@ def test_without_a_meter_every_figure_is_null_with_the_reason_at_once() -> None:
 def late_result(frame: int) -> FrameResult:
     energy = Energy(method="nvml", reason=LATER)
     return FrameResult(
-        "a",
-        frame,
-        FrameTimes(pts_s=0.1 * frame),
-        "null",
-        "full",
-        256,
-        256,
-        Prediction("none"),
-        1,
-        1,
-        3,
-        energy,
+        stream="a",
+        frame=frame,
+        times=FrameTimes(pts_s=0.1 * frame, decode_ms=1),
+        model="null",
+        tokenizer="full",
+        tokens_full=256,
+        tokens_kept=256,
+        prediction=Prediction("none"),
+        queue_ms=1,
+        infer_ms=1,
+        total_ms=3,
+        energy=energy,
     )
 
 

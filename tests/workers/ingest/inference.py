@@ -105,7 +105,9 @@ class Inference:
             ]
             status = {**batch.position, "pts_s": batch.facts[-1].times.pts_s, "results_at": 1.0}
             log = ResultLog(self._client, batch.stream, 10_000)
-            return BatchDone(log.append(batch.fence, batch.first, results, status), 1.0, 1.0)
+            return BatchDone(
+                next_frame=log.append(batch.fence, batch.first, results, status), infer_ms=1.0, latency_ms=1.0
+            )
         finally:
             with self._lock:
                 self._under_way -= 1

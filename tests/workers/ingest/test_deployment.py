@@ -33,7 +33,8 @@ class Inference:
     async def infer(self, batch):
         results = [json.dumps({"frame": batch.first + n}) for n in range(len(batch.facts))]
         log = ResultLog(self._client, batch.stream, 10_000)
-        return BatchDone(log.append(batch.fence, batch.first, results, batch.position), 1.0, 1.0)
+        next_frame = log.append(batch.fence, batch.first, results, batch.position)
+        return BatchDone(next_frame=next_frame, infer_ms=1.0, latency_ms=1.0)
 
     async def predict(self, image, geometry, settings):
         return {"shape": image.shape, "width": geometry.source_width, "model": settings.model}
