@@ -55,8 +55,8 @@ def stream_state(
         ServiceError: Redis does not answer.
     """
     # Whoever gives words wants them used.
-    asked = options.tokenizer.name or (_asked_for(options.tokenizer).name if vocabulary is not None else None)
-    kind = kind_for(asked, model)
+    own = options.tokenizer
+    kind = kind_for(own.name if own.vocab is None else _asked_for(own).name, model)
     with ExitStack() as stack:
         words: WordSource | None = None
         if kind.wants == "words":
