@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
+
+from pipeline.tokenizers.registry import TOKENIZERS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,14 +37,19 @@ def models(pattern: str | None) -> None:
     # Names are there to be copied: never cut.
     bundled = _table("Bundled", "model", "prediction", "tokenizers", "what it is")
     for entry in BUNDLED:
-        bundled.add_row(entry.name, entry.prediction, ", ".join(entry.tokenizers), entry.what)
+        bundled.add_row(entry.name, entry.prediction, _listed(entry.tokenizers), entry.what)
     console.print(bundled)
     families = _table("timm families", "for example", "tokenizers", "family")
     for family in FAMILIES:
-        families.add_row(family.example, ", ".join(PackedModel.tokenizers), family.name)
-    families.add_row("resnet50", ", ".join(PlainModel.tokenizers), "any other")
+        families.add_row(family.example, _listed(PackedModel.tokenizers), family.name)
+    families.add_row("resnet50", _listed(PlainModel.tokenizers), "any other")
     console.print(families)
+    console.print(f"All tokenizers: {', '.join(TOKENIZERS)}.")
     console.print("A classifier predicts labels; a model without a classifier gives embeddings.")
+
+
+def _listed(tokenizers: Sequence[str]) -> str:
+    return "all" if len(tokenizers) == len(TOKENIZERS) else ", ".join(tokenizers)
 
 
 def _table(title: str, *columns: str) -> Table:
