@@ -8,7 +8,7 @@ import torch
 from pipeline.engine import Engine
 from pipeline.errors import ModelError
 from pipeline.frame import Frame, Geometry
-from pipeline.models import FAMILIES, PlainModel, load_model, model_input
+from pipeline.models import PlainModel, load_model, model_input
 from pipeline.models.adapters import adapt
 from pipeline.models.refusal import refusal
 from pipeline.tokenizers import FullTokenizer
@@ -17,20 +17,6 @@ from pipeline.tokenizers import FullTokenizer
 def build(name: str, **options: object) -> torch.nn.Module:
     with torch.device("meta"):
         return timm.create_model(name, **options)
-
-
-def path(part: torch.nn.Module) -> str:
-    return f"{type(part).__module__}.{type(part).__qualname__}"
-
-
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
-def test_an_example_is_built_of_the_classes_of_its_line(family):
-    model = build(family.example)
-
-    assert refusal(model) is None
-    assert path(model) == family.classes.model
-    assert {path(block) for block in model.blocks} == {family.classes.block}
-    assert {path(block.attn) for block in model.blocks} == {family.classes.attention}
 
 
 def test_an_adapted_model_is_taken_again():
