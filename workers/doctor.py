@@ -143,7 +143,9 @@ def _torchvision() -> _Finding:
     if operators_loaded():
         return _Finding(True, version)
     return _Finding(
-        True, f"{version}; its operators do not load beside this torch, and nothing here calls them"
+        True,
+        f"{version}; its operators do not load beside this torch, and nothing here calls them "
+        "(in code of your own, import pipeline.models before timm)",
     )
 
 

@@ -41,8 +41,25 @@ def test_timm_imports_and_a_second_call_changes_nothing():
     assert words == ["3"]
 
 
-def test_the_models_package_can_be_imported_first():
-    assert python("import pipeline.models, sys; print('timm' in sys.modules)") == ["True"]
+def alone(code: str) -> subprocess.CompletedProcess[str]:
+    """Runs code in a fresh interpreter that has imported nothing of ours."""
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def test_timm_on_its_own_imports_only_where_the_operators_load_as_the_readme_says():
+    done = alone("import timm")
+
+    if python("print(compat.operators_loaded())") == ["True"]:
+        assert done.returncode == 0, done.stderr
+    else:
+        reason = done.stderr.strip().splitlines()[-1].removeprefix("RuntimeError: ")
+        assert reason in " ".join((ROOT / "README.md").read_text().split())
+
+
+def test_timm_imports_after_the_models_as_the_readme_says():
+    done = alone("import pipeline.models; import timm; print(timm.is_model('vit_tiny_patch16_224'))")
+
+    assert done.stdout == "True\n", done.stderr
 
 
 def test_operators_loaded_says_what_torchvision_itself_finds():
