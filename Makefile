@@ -34,7 +34,7 @@ test: lint
 test-survival: setup
 	$(BIN)/pytest -m survival tests/survival
 
-# Loads and runs every model of timm as far as shapes go. A quarter of an hour of one core.
+# Loads and runs every model of timm as far as shapes go. Twenty minutes of one core.
 test-models: setup
 	$(BIN)/pytest -m models -n 2 tests/pipeline/models
 
