@@ -75,7 +75,7 @@ class PackedModel(Model):
 
     Args:
         name: what results call it.
-        backbone: a timm model, in eval mode, for which `adapters.refusal` has no objection.
+        backbone: a timm model, in eval mode, for which `refusal.refusal` has no objection.
         head: what becomes of its features.
         spec: its input.
         head_flops: operations of the head per frame.

@@ -43,7 +43,7 @@ class PackedEncoder:
     """Runs a model's own blocks on the kept tokens of a batch.
 
     Args:
-        model: a timm model for which `adapters.refusal` has no objection; its attention gets wrapped.
+        model: a timm model for which `refusal.refusal` has no objection; its attention gets wrapped.
     """
 
     def __init__(self, model: nn.Module) -> None:
