@@ -25,6 +25,8 @@ class Tokenizer(Protocol):
     def plan(self, images: torch.Tensor, patch_size: int, prefix: int = 1) -> TokenPlan:
         """Plans a batch without waiting for the device.
 
+        What is to go on between the blocks is in the plan as well: see `TokenPlan.steps`.
+
         Args:
             images: (B, 3, H, W) normalised frames.
             patch_size: side of a patch in pixels.
