@@ -27,7 +27,7 @@ _DEPLOY = Path(__file__).parents[3] / "deploy"
 _RULES = _DEPLOY / "prometheus" / "rules.yml"
 _DASHBOARD = _DEPLOY / "grafana" / "vwt.json"
 _STATUS = StreamStatus(
-    "running", vocab_version=1, joules=1.0, energy_method="rapl", latency_ms=1.0, results_at=1.0
+    state="running", vocab_version=1, joules=1.0, energy_method="rapl", latency_ms=1.0, results_at=1.0
 )
 _ENERGY = Energy(1.0, 0.5, "rapl", settled=True)
 
