@@ -21,6 +21,8 @@ class Breakable:
     def halt(self) -> None:
         """Freezes it: connections stay open and say nothing."""
         os.kill(self._process.pid, signal.SIGSTOP)
+        # Until it has stopped, which takes a while on a busy machine, it still answers.
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Lets it go on after `halt`."""
