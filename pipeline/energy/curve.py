@@ -74,7 +74,7 @@ class EnergyCurve:
     edge, around a failed reading or a reset, while the counter stands still) is a broken segment.
 
     Args:
-        exact: every reading is an edge (see `Meter.exact`).
+        up_to_date: every reading is an edge (see `Meter.up_to_date`).
         tick_s: see `Meter.tick_s`.
         max_watts: see `Meter.max_watts`.
         stall_s: a counter without a change for so long is taken for stuck.
@@ -89,7 +89,7 @@ class EnergyCurve:
     def __init__(
         self,
         *,
-        exact: bool = False,
+        up_to_date: bool = False,
         tick_s: float | None = None,
         max_watts: float | None = None,
         stall_s: float = 5.0,
@@ -98,7 +98,7 @@ class EnergyCurve:
         self.start_s: float | None = None
         self.joules = 0.0
         self.trouble: str | None = None
-        self._exact = exact
+        self._up_to_date = up_to_date
         self._tick_s = tick_s
         self._max_watts = max_watts
         self._stall_s = stall_s
@@ -133,8 +133,8 @@ class EnergyCurve:
         self._last, self._after_failure = reading, False
         if last is None:
             if self.start_s is None:
-                self._begin(reading.t_s, None if self._exact else "the counter had not ticked yet")
-            elif self._exact:
+                self._begin(reading.t_s, None if self._up_to_date else "the counter had not ticked yet")
+            elif self._up_to_date:
                 self._edge(reading.t_s, 0.0)
             return
         if reading.joules < last.joules:
@@ -142,7 +142,7 @@ class EnergyCurve:
             after_failure = True
         step = max(reading.joules - last.joules, 0.0)
         self.joules += step
-        if self._exact:
+        if self._up_to_date:
             self._edge(reading.t_s, 0.0)
         elif step > 0 and not after_failure:
             window = reading.t_s - last.t_s

@@ -29,7 +29,7 @@ class EstimateMeter(Meter):
     """
 
     method = "estimate"
-    exact = True
+    up_to_date = True
     poll_interval_s = 0.05
     relative_uncertainty = 0.5
 

@@ -1,6 +1,6 @@
 """The ledger: splits what a meter counted among the frames computed meanwhile, and loses nothing.
 
-A sampler thread reads the counter; recording a batch never does (except for exact meters, where one
+A sampler thread reads the counter; recording a batch never does (except for meters that are up to date, where one
 read is cheap and settles the batch at once). Segments of the energy curve are booked in order: each to
 the spans in flight during it, the rest to idle. A segment waits until every batch of its time can be
 expected to be recorded; a batch is settled when the last segment it overlaps is booked.
@@ -61,7 +61,7 @@ class Ledger:
         meter: what counts the energy; not closed by the ledger.
         clock: monotonic seconds; the time base of the spans recorded.
         lateness_s: how long after it began a batch may be recorded and still get its share, where recent
-            batches did not take half as long or longer. Not used with exact meters: there batches are
+            batches did not take half as long or longer. Not used with meters that are up to date: there batches are
             recorded in the order they end and do not overlap.
         max_segments: segments kept waiting for late batches; beyond that the oldest are booked.
         max_unread: settled figures kept for `settled()`; beyond that the oldest are forgotten.
@@ -80,7 +80,7 @@ class Ledger:
         self._clock = clock
         self._lateness_s = lateness_s
         self._max_segments = max_segments
-        self._curve = EnergyCurve(exact=meter.exact, tick_s=meter.tick_s, max_watts=meter.max_watts)
+        self._curve = EnergyCurve(up_to_date=meter.up_to_date, tick_s=meter.tick_s, max_watts=meter.max_watts)
         self._lock = threading.Lock()
         self._spans: list[Span] = []
         self._unread: deque[tuple[Hashable, Energy]] = deque(maxlen=max_unread)
@@ -135,7 +135,7 @@ class Ledger:
             keys: names the frames in `settled()`.
 
         Returns:
-            One figure per frame. With an exact meter it is settled, and final. Else it is provisional, and
+            One figure per frame. With a meter that is up to date it is settled, and final. Else it is provisional, and
             the final one, settled or null with a reason, comes through `settled()` under the frame's key.
 
         Raises:
@@ -152,7 +152,7 @@ class Ledger:
             return [Energy(method="none", reason=self.meter.reason) for _ in keys]
         shares = [w / total for w in weights] if total > 0 else [1 / len(keys)] * len(keys)
         span = Span(start_s, end_s, tuple(keys), tuple(shares), rate=total / (end_s - start_s))
-        if self.meter.exact:
+        if self.meter.up_to_date:
             self._read()
         with self._lock:
             if start_s < self._booked_until_s:
@@ -242,7 +242,7 @@ class Ledger:
 
     def _horizon_s(self) -> float:
         """No batch that starts before this moment is expected any more."""
-        if self.meter.exact:
+        if self.meter.up_to_date:
             return self._latest_end_s
         # Until the first batch nobody knows how long batches take, and the first is the slowest.
         if not self._recent_s:
@@ -256,7 +256,7 @@ class Ledger:
         segments, max_watts = self._curve.segments, self.meter.max_watts
         while segments and (segments[0].end_s <= horizon_s or len(segments) > self._max_segments):
             self._book_segment(segments.popleft())
-        if self.meter.exact and segments and segments[0].start_s < horizon_s:
+        if self.meter.up_to_date and segments and segments[0].start_s < horizon_s:
             # The next batch may already be running: what comes after the horizon stays open for it.
             before, after = segments.popleft().split(horizon_s, max_watts)
             segments.appendleft(after)

@@ -63,10 +63,10 @@ class Meter(Protocol):
         poll_interval_s: how often the counter should be read.
         shared: whether it counts a whole device, whoever uses it. All processes on the device then need one
             reader: two that split the counter would count everything twice. One that counts this process
-            only must be `exact`.
+            only must be `up_to_date`.
         device_id: of a shared meter: tells the device from others of its kind in the machine; None where
             there is one.
-        exact: True when every reading is up to date, so that any reading is an edge; False for counters
+        up_to_date: True when every reading is up to date, so that any reading is an edge; False for counters
             that stand still and then jump: only a change is an edge.
         tick_s: upper bound of the time between two updates of the counter, where known.
         idle_watts: what the device draws when idle; None when unknown. May fall as lower draws are seen.
@@ -80,7 +80,7 @@ class Meter(Protocol):
     poll_interval_s: float = 0.05
     shared: bool = False
     device_id: str | None = None
-    exact: bool = False
+    up_to_date: bool = False
     tick_s: float | None = None
     idle_watts: float | None = None
     max_watts: float | None = None

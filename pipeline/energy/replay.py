@@ -14,7 +14,7 @@ class ReplayMeter(Meter):
 
     Args:
         readings: the recording; None stands for a reading that failed.
-        method, exact, tick_s, idle_watts, max_watts, reason: as the meter that was recorded had them.
+        method, up_to_date, tick_s, idle_watts, max_watts, reason: as the meter that was recorded had them.
     """
 
     poll_interval_s = 0.001
@@ -24,7 +24,7 @@ class ReplayMeter(Meter):
         readings: Iterable[Reading | None],
         *,
         method: str = "nvml",
-        exact: bool = False,
+        up_to_date: bool = False,
         tick_s: float | None = None,
         idle_watts: float | None = None,
         max_watts: float | None = None,
@@ -33,21 +33,21 @@ class ReplayMeter(Meter):
         self._readings = iter(readings)
         self._now_s = 0.0
         self.method = method
-        self.exact = exact
+        self.up_to_date = up_to_date
         self.tick_s = tick_s
         self.idle_watts = idle_watts
         self.max_watts = max_watts
         self.reason = reason
 
     @classmethod
-    def from_csv(cls, path: Path, *, method: str = "nvml", exact: bool = False) -> ReplayMeter:
+    def from_csv(cls, path: Path, *, method: str = "nvml", up_to_date: bool = False) -> ReplayMeter:
         """A recording with the columns `t_s` and `joules`; empty joules stand for a failed reading."""
         with path.open(newline="") as file:
             rows = [
                 Reading(float(row["t_s"]), float(row["joules"])) if row["joules"] else None
                 for row in csv.DictReader(file)
             ]
-        return cls(rows, method=method, exact=exact)
+        return cls(rows, method=method, up_to_date=up_to_date)
 
     def clock(self) -> float:
         """The recording's time: that of the last reading given, in seconds."""

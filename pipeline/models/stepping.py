@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, groupby, pairwise
+from itertools import accumulate, groupby, pairwise, zip_longest
 
 import torch
 
@@ -57,17 +57,21 @@ class Packing:
             step.wants_attention for step in plan.steps if step is not None
         )
         self._sizes: torch.Tensor | None = None
-        if plan.steps:
+        counts = [
+            step is not None or proportional
+            for step, proportional in zip_longest(plan.steps, plan.proportional, fillvalue=None)
+        ]
+        if any(counts) or plan.steps:
             sizes = plan.sizes(plan.prefix).split(self._lengths())
-            # Tokens of images without a step weigh alike, whatever they stand for.
+            # Tokens of the other images weigh alike, whatever they stand for.
             self._sizes = torch.cat(
                 [
-                    torch.ones_like(some) if step is None else some
-                    for some, step in zip(sizes, plan.steps, strict=True)
+                    some if counted else torch.ones_like(some)
+                    for some, counted in zip(sizes, counts, strict=True)
                 ]
             )
         segments = Segments.of(self._lengths(), plan.group.device)
-        self.context = self._context(segments, merged=bool(plan.steps) and not plan.keeps_all)
+        self.context = self._context(segments, merged=any(counts) and not plan.keeps_all)
 
     def trail(self) -> Trail:
         """What became of the patches, once all blocks have run."""
@@ -83,9 +87,10 @@ class Packing:
         Returns:
             The tokens packed anew, or None where they stay as they are.
         """
-        if self._sizes is None or len(self._kept) == self._layers:
+        if not self._runs or len(self._kept) == self._layers:
             return None
         capture = self.context.capture
+        assert self._sizes is not None
         assert capture is not None
         assert capture.keys is not None, "the block has not run on the context"
         packed = PackedTokens(
@@ -128,5 +133,5 @@ class Packing:
     def _context(self, segments: Segments, merged: bool) -> AttentionContext:
         if self._sizes is None:
             return AttentionContext(segments)
-        capture = Capture(self._attention) if len(self._kept) < self._layers else None
+        capture = Capture(self._attention) if self._runs and len(self._kept) < self._layers else None
         return AttentionContext(segments, self._sizes.log() if merged else None, capture)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +30,8 @@ class TokenPlan:
         known: `kept` on the host where it is known without asking the device but not equal, else None.
         steps: one per image, what goes on between the blocks (see `BlockStep`); None for images whose tokens
             pass as they are, and () where all do.
+        proportional: one per image, whether attention counts a token as often as it has patches; () where it
+            never does. Images with a step are counted so in any case.
     """
 
     group: torch.Tensor
@@ -38,6 +40,7 @@ class TokenPlan:
     uniform: int | None = None
     known: Sequence[int] | None = None
     steps: tuple[BlockStep | None, ...] = ()
+    proportional: tuple[bool, ...] = ()
     _on_host: _HostCopy = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -63,7 +66,13 @@ class TokenPlan:
         steps: tuple[BlockStep | None, ...] = ()
         if any(plan.steps for plan in plans):
             steps = tuple(step for plan in plans for step in plan.steps or [None] * len(plan.group))
-        return cls(group, kept, first.prefix, first.uniform if alike else None, known, steps)
+        proportional: tuple[bool, ...] = ()
+        if any(plan.proportional for plan in plans):
+            proportional = tuple(
+                one for plan in plans for one in plan.proportional or [False] * len(plan.group)
+            )
+        uniform = first.uniform if alike else None
+        return cls(group, kept, first.prefix, uniform, known, steps, proportional)
 
     @property
     def lengths(self) -> torch.Tensor:
@@ -116,7 +125,9 @@ class TokenPlan:
         """
         token = later.group.gather(1, self.group.clamp_min(0))
         group = torch.where(self.group < 0, -1, token)
-        return TokenPlan(group, later.kept, self.prefix, later.uniform, later.known, self.steps)
+        return replace(
+            later, group=group, prefix=self.prefix, steps=self.steps, proportional=self.proportional
+        )
 
     def regroup(
         self, packed: torch.Tensor, sizes: torch.Tensor, lengths: torch.Tensor

@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 class Option(NamedTuple):
-    """A number that a tokenizer is set with.
+    """A number or switch that a tokenizer is set with.
 
     Attributes:
-        type: int or float.
+        type: int, float, or bool for a switch, which has no bounds and is off by default.
         default: what holds where none is given.
         says: what it means, as help shows it.
         ge, gt, le, lt: bounds; None for none.
         unit: what the number is, in words: "a share of patches".
     """
 
-    type: type[int] | type[float]
+    type: type[int] | type[float] | type[bool]
     default: float
     says: str
     ge: float | None = None
@@ -57,6 +57,8 @@ class Option(NamedTuple):
 
     def holds(self, value: float) -> bool:
         """Whether a value is of the type and within the bounds."""
+        if self.type is bool:
+            return value in (False, True)
         if isinstance(value, bool) or (self.type is int and not float(value).is_integer()):
             return False
         return (
@@ -65,6 +67,9 @@ class Option(NamedTuple):
             and (self.le is None or value <= self.le)
             and (self.lt is None or value < self.lt)
         )
+
+
+_WHAT = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
 class Kind(NamedTuple):
@@ -100,7 +105,7 @@ class Kind(NamedTuple):
         if given is None:
             return declared.type(declared.default)
         if not declared.holds(given):
-            what = declared.unit or ("a whole number" if declared.type is int else "a number")
+            what = declared.unit or _WHAT[declared.type]
             raise UsageError(
                 f"--{flag(option)} {given} is out of range: give {what} {declared.bounds}".rstrip()
             )
@@ -172,7 +177,10 @@ TOKENIZERS = by_name(
                 ge=0,
                 le=2,
                 unit="a cosine distance",
-            )
+            ),
+            "exact": Option(
+                bool, False, "the paper's form: attention counts a merged token once, not per patch"
+            ),
         },
         wants="words",
         near="threshold",

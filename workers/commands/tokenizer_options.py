@@ -18,8 +18,13 @@ OF_WORDS = ", ".join(kind.name for kind in TOKENIZERS.values() if kind.wants == 
 def tokenizer_options(command: _Command) -> _Command:
     """Adds `--tokenizer` and every option that any tokenizer has; what is not given is None."""
     for name, (option, names) in reversed(all_options().items()):
-        default = option.type(option.default)
-        says = f"{', '.join(names)}: {option.says} ({option.bounds}).  [default: {default}]"
+        says = f"{', '.join(names)}: {option.says}"
+        if option.type is bool:
+            command = click.option(f"--{flag(name)}", name, is_flag=True, default=None, help=f"{says}.")(
+                command
+            )
+            continue
+        says += f" ({option.bounds}).  [default: {option.type(option.default)}]"
         command = click.option(f"--{flag(name)}", name, type=option.type, help=says)(command)
     what = "; ".join(f"{kind.name}: {kind.says}" for kind in TOKENIZERS.values())
     says = f"{what}.  [default: the first of them that the model takes]"

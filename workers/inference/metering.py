@@ -59,7 +59,7 @@ class OwnMetering:
     """A ledger in this process, for a meter that counts this process only or nothing at all.
 
     Args:
-        meter: an exact one, whose figures are final at once, or none.
+        meter: one that is up to date, whose figures are final at once, or none.
     """
 
     later = False

@@ -35,7 +35,7 @@ def test_a_known_tick_time_narrows_where_the_edge_was() -> None:
 
 
 def test_every_reading_of_an_exact_meter_is_an_edge() -> None:
-    curve = curve_of([Reading(0, 1), Reading(1, 1), Reading(2, 4)], exact=True)
+    curve = curve_of([Reading(0, 1), Reading(1, 1), Reading(2, 4)], up_to_date=True)
     assert [(s.start_s, s.end_s, s.joules, s.broken) for s in curve.segments] == [
         (0, 1, 0, None),
         (1, 2, 3, None),
@@ -43,7 +43,7 @@ def test_every_reading_of_an_exact_meter_is_an_edge() -> None:
 
 
 def test_energy_of_a_span_follows_straight_lines_between_edges() -> None:
-    curve = curve_of([Reading(0, 0), Reading(1, 10), Reading(2, 30)], exact=True)
+    curve = curve_of([Reading(0, 0), Reading(1, 10), Reading(2, 30)], up_to_date=True)
     assert curve.energy_between(0.5, 1.25) == (10.0, 5.0 + 15.0)
     assert curve.energy_between(0, 2) == (30.0, 0.0)
     assert curve.energy_between(1, 2.5) is None

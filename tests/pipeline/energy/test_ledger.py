@@ -286,7 +286,7 @@ def test_an_exact_meter_settles_a_batch_at_once_with_one_read() -> None:
 
 
 def test_an_exact_meter_keeps_the_time_of_the_next_batch_open() -> None:
-    meter = ReplayMeter([Reading(0, 0), Reading(3, 30), Reading(5, 90)], exact=True, method="rapl")
+    meter = ReplayMeter([Reading(0, 0), Reading(3, 30), Reading(5, 90)], up_to_date=True, method="rapl")
     ledger = ledger_over(meter, polls=1)
     # Recorded 1 s after its end, while the next batch has been running since 2.5 s.
     (first,) = ledger.record(1.0, 2.0, [1.0], ["a"])

@@ -14,7 +14,7 @@ class WallMeter(Meter):
     """A machine that draws 10 W, whatever it does."""
 
     method = "wall"
-    exact = True
+    up_to_date = True
 
     def describe(self) -> str:
         return "wall: 10 W"

@@ -28,7 +28,7 @@ def all_kept_but_not_known_to_be(encoder: PackedEncoder, images: torch.Tensor) -
 def tokenizers(encoder: PackedEncoder, images: torch.Tensor):
     patches = patchify(images, encoder.patch_size).flatten(0, 1)
     vocabulary = Vocabulary.learn(patches, 40)
-    return FullTokenizer(), IntraTokenizer(0.4), MergeTokenizer(40), InterTokenizer(vocabulary, 0.02)
+    return FullTokenizer(), IntraTokenizer(0.4), MergeTokenizer(40), InterTokenizer(vocabulary, 0.2)
 
 
 @torch.inference_mode()

@@ -2,14 +2,15 @@
 
 import { catalog } from "./tokenizers.js";
 
-const numbers = () => ["fps", ...catalog.options.map(({ name }) => name)];
-const CHECKS = ["loop", "realtime"];
+const options = (checks) => catalog.options.filter(({ check }) => check === checks).map(({ name }) => name);
+const numbers = () => ["fps", ...options(false)];
+const checks = () => ["loop", "realtime", ...options(true)];
 const TEXTS = ["tokenizer", "model", "policy"];
 
 /** Fills the form with what a stream has. */
 export function fill(form, { settings, labels }) {
   for (const name of [...numbers(), ...TEXTS]) form.elements[name].value = settings[name] ?? "";
-  for (const name of CHECKS) form.elements[name].checked = settings[name];
+  for (const name of checks()) form.elements[name].checked = settings[name];
   form.elements.labels.value = written(labels);
 }
 
@@ -25,7 +26,7 @@ export function given(form, view = null) {
     const value = numbers().includes(name) && text(name) ? Number(text(name)) : text(name) || null;
     take(name, value, view?.settings[name]);
   }
-  for (const name of CHECKS) take(name, form.elements[name].checked, view?.settings[name]);
+  for (const name of checks()) take(name, form.elements[name].checked, view?.settings[name]);
   const lines = (name) => text(name).split("\n").map((line) => line.trim()).filter(Boolean);
   const labels = Object.fromEntries(lines("labels").map(label));
   if (written(labels) !== written(view?.labels ?? {})) found.labels = labels;

@@ -14,7 +14,7 @@ export async function load() {
   catalog.options = Object.entries(properties)
     .filter(([name, field]) => field["x-tokenizers"] && name !== "tokenizer")
     .map(([name, field]) => ({
-      name, title: field.title, says: field.description, of: field["x-tokenizers"], whole: field.type === "integer",
+      name, title: field.title, says: field.description, of: field["x-tokenizers"], whole: field.type === "integer", check: field.type === "boolean",
       minimum: field.minimum ?? field.exclusiveMinimum, maximum: field.maximum ?? field.exclusiveMaximum, value: field.default,
     }));
 }
@@ -33,7 +33,8 @@ export function addFields(form) {
   const choice = form.elements.tokenizer;
   if (choice.options.length > 1) return;
   for (const { name, says } of catalog.kinds) choice.append(el("option", { value: name }, `${name}: ${says}`));
-  const fields = catalog.options.map(({ name, title, says, of, whole, minimum, maximum, value }) => {
+  const fields = catalog.options.map(({ name, title, says, of, whole, check, minimum, maximum, value }) => {
+    if (check) return el("label", { class: "check", "data-option": of.join(" ") }, el("input", { name, type: "checkbox" }), title, el("small", {}, says));
     const input = el("input", { name, type: "number", step: whole ? "1" : "any", inputMode: whole ? "numeric" : "decimal", placeholder: value });
     if (minimum !== undefined) input.min = minimum;
     if (maximum !== undefined) input.max = maximum;
