@@ -1,9 +1,9 @@
 """The ledger: splits what a meter counted among the frames computed meanwhile, and loses nothing.
 
-A sampler thread reads the counter; recording a batch never does (except for meters that are up to date, where one
-read is cheap and settles the batch at once). Segments of the energy curve are booked in order: each to
-the spans in flight during it, the rest to idle. A segment waits until every batch of its time can be
-expected to be recorded; a batch is settled when the last segment it overlaps is booked.
+A sampler thread reads the counter; recording a batch never does (except for meters that are always
+up to date, where one read is cheap and settles the batch at once). Segments of the energy curve are booked in
+order: each to the spans in flight during it, the rest to idle. A segment waits until every batch of its time
+can be expected to be recorded; a batch is settled when the last segment it overlaps is booked.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class Ledger:
         meter: what counts the energy; not closed by the ledger.
         clock: monotonic seconds; the time base of the spans recorded.
         lateness_s: how long after it began a batch may be recorded and still get its share, where recent
-            batches did not take half as long or longer. Not used with meters that are up to date: there batches are
-            recorded in the order they end and do not overlap.
+            batches did not take half as long or longer. Not used with meters that are up to date: there
+            batches are recorded in the order they end and do not overlap.
         max_segments: segments kept waiting for late batches; beyond that the oldest are booked.
         max_unread: settled figures kept for `settled()`; beyond that the oldest are forgotten.
     """
@@ -135,8 +135,9 @@ class Ledger:
             keys: names the frames in `settled()`.
 
         Returns:
-            One figure per frame. With a meter that is up to date it is settled, and final. Else it is provisional, and
-            the final one, settled or null with a reason, comes through `settled()` under the frame's key.
+            One figure per frame. With a meter that is up to date it is settled, and final. Else it is
+            provisional, and the final one, settled or null with a reason, comes through `settled()` under the
+            frame's key.
 
         Raises:
             ValueError: the span or the weights cannot be right.
