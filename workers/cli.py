@@ -15,6 +15,7 @@ import click
 
 from pipeline.errors import VwtError
 from pipeline.redact import redact
+from workers.commands.bench import bench
 from workers.commands.doctor import doctor
 from workers.commands.models import models
 from workers.commands.run import run
@@ -54,7 +55,7 @@ def cli(debug: bool) -> None:  # taken off the line by `main`
     """
 
 
-for _command in (run, serve, streams, token, models, vocab, doctor):
+for _command in (run, serve, streams, token, models, vocab, bench, doctor):
     cli.add_command(_command)
 
 

@@ -11,9 +11,9 @@ from torch import nn
 
 from pipeline.frame import Geometry
 from pipeline.input_spec import InputSpec
-from pipeline.models.encoder import PackedEncoder
+from pipeline.models.encoder import Features, PackedEncoder
 from pipeline.models.flops import EncoderFlops
-from pipeline.models.heads import Arrays, Head, Outputs, read_embedding, read_labels, top_labels
+from pipeline.models.heads import Arrays, Head, LabelHead, Outputs, read_embedding, read_labels, top_labels
 from pipeline.models.linear import fix_linears
 from pipeline.models.stepping import Trail
 from pipeline.results import Prediction
@@ -82,6 +82,7 @@ class PackedModel(Model):
     """
 
     tokenizers = tuple(TOKENIZERS)
+    patch_size: int
 
     def __init__(
         self, name: str, backbone: nn.Module, head: Head, spec: InputSpec, head_flops: int = 0
@@ -103,8 +104,28 @@ class PackedModel(Model):
     def run(self, images: torch.Tensor, plan: TokenPlan | None) -> tuple[Outputs, Trail | None]:
         """See `Model.run`; a plan is required."""
         assert plan is not None, "a packed model runs on a plan"
-        features = self.encoder.encode(images.to(self.dtype), plan)
-        return self._head.outputs(self.encoder, features), features.trail
+        features = self.encode(images, plan)
+        return self.read(features), features.trail
+
+    def encode(self, images: torch.Tensor, plan: TokenPlan) -> Features:
+        """The first half of `run`: the encoder."""
+        return self.encoder.encode(images.to(self.dtype), plan)
+
+    def read(self, features: Features) -> Outputs:
+        """The second half of `run`: the head."""
+        return self._head.outputs(self.encoder, features)
+
+    def detail(self, features: Features) -> Outputs:
+        """What a comparison wants to see and no prediction needs, a row per image each.
+
+        Returns:
+            "embedding" (B, C), "patches" (B, N, C) and, of a classifier, "scores" (B, classes).
+        """
+        patches = self.encoder.patch_grid(features).flatten(2).transpose(1, 2)
+        detail = {"embedding": self.encoder.head(features, pre_logits=True), "patches": patches}
+        if isinstance(self._head, LabelHead):
+            detail["scores"] = self.encoder.head(features)
+        return detail
 
     def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:
         """See `Model.prediction`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from pathlib import Path
 
@@ -81,3 +82,25 @@ def _refusal(path: str | Path, option: str, error: OSError) -> str:
     elif isinstance(error, IsADirectoryError):
         mend = f"give {option} a file inside it"
     return f"cannot write {option} {path}: {cause}; {mend}"
+
+
+def write_json(value: object, path: str | Path, option: str) -> None:
+    """Writes one JSON object.
+
+    Args:
+        value: what `json` takes, without NaN or infinity.
+        path: a file, replaced; "-" is standard output.
+        option: the option the path came from.
+
+    Raises:
+        UsageError: when `path` cannot be opened.
+        VwtError: when it cannot be written.
+    """
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    fd = open_output(path, option)
+    try:
+        write_all(fd, text.encode())
+    except OSError as error:
+        raise write_failure(path, error) from error
+    finally:
+        os.close(fd)

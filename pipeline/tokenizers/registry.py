@@ -27,6 +27,7 @@ class Option(NamedTuple):
         says: what it means, as help shows it.
         ge, gt, le, lt: bounds; None for none.
         unit: what the number is, in words: "a share of patches".
+        tries: of a `Kind.knob`: values that `vwt bench` holds against each other.
     """
 
     type: type[int] | type[float] | type[bool]
@@ -37,6 +38,7 @@ class Option(NamedTuple):
     le: float | None = None
     lt: float | None = None
     unit: str | None = None
+    tries: tuple[float, ...] = ()
 
     @property
     def limits(self) -> dict[str, float]:
@@ -177,6 +179,7 @@ TOKENIZERS = by_name(
                 ge=0,
                 le=2,
                 unit="a cosine distance",
+                tries=(0.005, 0.02, 0.05, 0.1, 0.2),
             ),
             "exact": Option(
                 bool, False, "the paper's form: attention counts a merged token once, not per patch"
@@ -190,14 +193,24 @@ TOKENIZERS = by_name(
         "intra",
         "the flattest patches are dropped",
         "intra:IntraTokenizer",
-        {"drop": Option(float, 0.5, "share of patches dropped", ge=0, lt=1, unit="a share of patches")},
+        {
+            "drop": Option(
+                float,
+                0.5,
+                "share of patches dropped",
+                ge=0,
+                lt=1,
+                unit="a share of patches",
+                tries=(0.1, 0.25, 0.5, 0.7),
+            )
+        },
         knob=("drop", 1),
     ),
     Kind(
         "merge",
         "after every layer the most similar pairs of tokens become one (ToMe)",
         "merge:MergeTokenizer",
-        {"r": Option(int, 8, "pairs of tokens merged per layer", ge=0)},
+        {"r": Option(int, 8, "pairs of tokens merged per layer", ge=0, tries=(4, 8, 12, 16, 20))},
         knob=("r", 1),
     ),
     Kind("full", "every patch is a token: the plain model", "full:FullTokenizer"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from pipeline.outputs.files import open_output, write_all, write_failure
+from pipeline.outputs.files import write_json
 from pipeline.stats import RunStats
 
 _NAME_WIDTH = 13
@@ -45,14 +43,7 @@ def write_json_summary(stats: RunStats, path: str | Path, extra: Mapping[str, An
         UsageError: when `path` cannot be opened.
         VwtError: when it cannot be written.
     """
-    text = json.dumps({**extra, **stats.to_dict()}, indent=2, allow_nan=False) + "\n"
-    fd = open_output(path, "--json-summary")
-    try:
-        write_all(fd, text.encode())
-    except OSError as error:
-        raise write_failure(path, error) from error
-    finally:
-        os.close(fd)
+    write_json({**extra, **stats.to_dict()}, path, "--json-summary")
 
 
 def _rows(stats: RunStats, energy_description: str | None) -> list[tuple[str, str]]:

@@ -1,0 +1,177 @@
+"""Runs all arms on the same frames in one process, in turn, against the full model's answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from pipeline.energy import Ledger
+from pipeline.engine import Engine
+from pipeline.fidelity import Answer, Fidelity
+from pipeline.frame import Frame
+from pipeline.models import Model, PackedModel
+from pipeline.models.heads import Outputs
+from pipeline.tokenizers import Tokenizer
+from workers.bench.arms import Arm
+
+
+@dataclass(slots=True)
+class Measured:
+    """What came of one arm on one clip.
+
+    Attributes:
+        arm: which.
+        fidelity: of its answers.
+        flops: operations of all frames, planning included.
+        tokens: patch tokens that entered the encoder, over all frames; 0 for a model without patches.
+        cpu_s, wall_s: per batch, in order.
+        joules: over all frames; None where they are not known.
+        last: the newest answer.
+    """
+
+    arm: Arm
+    fidelity: Fidelity = field(default_factory=Fidelity)
+    flops: int = 0
+    tokens: int = 0
+    cpu_s: list[float] = field(default_factory=list)
+    wall_s: list[float] = field(default_factory=list)
+    joules: float | None = 0.0
+    last: Answer | None = None
+
+    def book(self, joules: float | None) -> None:
+        """Adds what one frame took; the sum is unknown from the first frame on that is."""
+        self.joules = None if joules is None or self.joules is None else self.joules + joules
+
+
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    """What a batch took: operations per frame, patch tokens, seconds, and when (`time.monotonic()`)."""
+
+    flops: Sequence[int]
+    tokens: int
+    cpu_s: float
+    wall_s: float
+    start_s: float
+    end_s: float
+
+
+def measure(
+    model: Model,
+    frames: Sequence[Frame],
+    arms: Sequence[Arm],
+    batch: int,
+    ledger: Ledger,
+    tick: Callable[[], None] = lambda: None,
+) -> list[Measured]:
+    """Measures arms on a clip.
+
+    Args:
+        model: loaded with its embedding.
+        frames: of one clip, in order.
+        arms: the first is the full model, which the others are held against.
+        batch: frames that run together.
+        ledger: shares out energy.
+        tick: called whenever an arm has done a batch.
+
+    Returns:
+        One per arm, in order.
+    """
+    engine = Engine(model)
+    found = [Measured(arm) for arm in arms]
+    # The allocator and the caches of kernels settle on what every arm does first.
+    for one in found:
+        _compute(engine, frames[:batch], one.arm.tokenizer.next(frames[:batch]))
+    turn = list(range(1, len(found)))
+    for start in range(0, len(frames), batch):
+        some = frames[start : start + batch]
+        truth = _answer(engine, some, found, 0, ledger)
+        for answer in truth:
+            found[0].fidelity.add(answer, answer)
+        tick()
+        for number in turn:
+            for answer, right in zip(_answer(engine, some, found, number, ledger), truth, strict=True):
+                found[number].fidelity.add(answer, right)
+            tick()
+        # Nobody always comes after the same one.
+        turn = turn[1:] + turn[:1]
+    ledger.flush()
+    for key, energy in ledger.settled():
+        assert isinstance(key, tuple)
+        found[key[0]].book(energy.joules)
+    return found
+
+
+def _answer(
+    engine: Engine, frames: Sequence[Frame], found: Sequence[Measured], number: int, ledger: Ledger
+) -> list[Answer]:
+    """The answers of arm `number` to frames: fresh ones, and the last one for frames that it skips."""
+    one = found[number]
+    cpu, wall = time.process_time(), time.perf_counter()
+    picked = [one.arm.picks(frame) for frame in frames]
+    cpu_s, wall_s = time.process_time() - cpu, time.perf_counter() - wall
+    wanted = [frame for frame, wants in zip(frames, picked, strict=True) if wants]
+    fresh: list[Answer] = []
+    if wanted:
+        fresh, cost = _compute(engine, wanted, one.arm.tokenizer.next(wanted))
+        one.flops += sum(cost.flops)
+        one.tokens += cost.tokens
+        cpu_s, wall_s = cpu_s + cost.cpu_s, wall_s + cost.wall_s
+        keys = [(number, len(one.wall_s), index) for index in range(len(wanted))]
+        for energy in ledger.record(cost.start_s, cost.end_s, cost.flops, keys):
+            if energy.settled or energy.joules is None:
+                one.book(energy.joules)
+    one.cpu_s.append(cpu_s)
+    one.wall_s.append(wall_s)
+    answers = []
+    for wants in picked:
+        one.last = fresh.pop(0) if wants else one.last
+        assert one.last is not None, "the first frame is always answered"
+        answers.append(one.last)
+    return answers
+
+
+@torch.inference_mode()
+def _compute(engine: Engine, frames: Sequence[Frame], tokenizer: Tokenizer) -> tuple[list[Answer], _Cost]:
+    """What an engine does with a batch; and then what only a comparison wants, which no time counts."""
+    model = engine.model
+    _wait(model)
+    start_s, cpu, wall = time.monotonic(), time.process_time(), time.perf_counter()
+    images = torch.from_numpy(np.stack([frame.image for frame in frames])).to(model.device)
+    pixels = engine.normalise(images)
+    if isinstance(model, PackedModel):
+        features = model.encode(pixels, tokenizer.plan(pixels, model.patch_size, model.prefix))
+        outputs = model.read(features)
+    else:
+        features, outputs = None, model.run(pixels, None)[0]
+    _wait(model)
+    cpu_s, wall_s, end_s = time.process_time() - cpu, time.perf_counter() - wall, time.monotonic()
+    flops, tokens = [model.flops(None)] * len(frames), 0
+    if isinstance(model, PackedModel) and features is not None:
+        outputs = outputs | model.detail(features)
+        trail = features.trail
+        planning = tokenizer.flops(trail.plan.group.shape[1], model.patch_size)
+        rows = range(len(frames))
+        flops = [model.flops(trail.kept_by(row)) + trail.step_flops[row] + planning for row in rows]
+        tokens = sum(trail.kept[0])
+    return _answers(outputs, len(frames)), _Cost(flops, tokens, cpu_s, wall_s, start_s, end_s)
+
+
+def _answers(outputs: Outputs, count: int) -> list[Answer]:
+    host = {name: values.float().cpu() for name, values in outputs.items()}
+
+    def row(name: str, index: int) -> torch.Tensor | None:
+        return host[name][index] if name in host else None
+
+    return [
+        Answer(host["embedding"][i], row("patches", i), row("scores", i), row("saliency", i))
+        for i in range(count)
+    ]
+
+
+def _wait(model: Model) -> None:
+    if model.device.type == "cuda":
+        torch.cuda.synchronize(model.device)

@@ -1,0 +1,152 @@
+"""The figures of a benchmark: as the JSON that programs read, and as a table."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.table import Table
+
+from pipeline.fidelity import FidelityFigures, Point, compute_for
+from workers.bench.measure import Measured
+
+TARGETS = (0.95, 0.98, 0.99)
+_SPREAD = (0.25, 0.75)
+
+
+def method_figures(measured: Sequence[Measured], metered: bool, cuda: bool) -> list[dict[str, Any]]:
+    """One object per arm, for `methods` of a clip.
+
+    Args:
+        measured: of one clip, the full model first.
+        metered: whether joules come from a counter.
+        cuda: whether the model ran on a GPU, where the time of the CPU says little.
+    """
+    full = measured[0]
+    found = [_figures(one, full, metered, cuda) for one in measured]
+    for figures in found:
+        points = [
+            Point(other["share"], other["cosine_p5"]) for other in found if line_of(other) == line_of(figures)
+        ]
+        figures["compute_for"] = {f"{target:g}": _rounded(compute_for(points, target)) for target in TARGETS}
+    return found
+
+
+def line_of(figures: Mapping[str, Any]) -> str:
+    """The method an arm is a setting of: its name, and the switches that are on. Numbers are its settings."""
+    switches = [name for name, value in figures["options"].items() if value is True]
+    return " ".join([figures["tokenizer"], *switches])
+
+
+def _figures(one: Measured, full: Measured, metered: bool, cuda: bool) -> dict[str, Any]:
+    fidelity: FidelityFigures = one.fidelity.figures()
+    cpu, wall = (_ratio(a, b) for a, b in ((one.cpu_s, full.cpu_s), (one.wall_s, full.wall_s)))
+    return {
+        "tokenizer": one.arm.method,
+        "options": dict(one.arm.options),
+        "control": one.arm.control,
+        "share": _rounded(one.flops / full.flops),
+        "tokens_share": _rounded(one.tokens / full.tokens) if full.tokens else None,
+        "time_ratio": (wall if cuda else cpu)["total"],
+        "time": {"cpu": None if cuda else cpu, "wall": wall},
+        "joules_per_frame": _rounded(one.joules / fidelity.frames, 6)
+        if metered and one.joules is not None
+        else None,
+        **{
+            name: _rounded(getattr(fidelity, name), 5)
+            for name in (
+                "cosine_mean",
+                "cosine_p5",
+                "cosine_min",
+                "change",
+                "patch_cosine",
+                "agreement",
+                "kl",
+            )
+        },
+        "saliency_error": _rounded(fidelity.saliency_error, 5),
+    }
+
+
+def _ratio(ours: Sequence[float], full: Sequence[float]) -> dict[str, float | None]:
+    """Of all time, and the spread of the paired ratios of batches."""
+    paired = [a / b for a, b in zip(ours, full, strict=True) if b > 0]
+    quartiles = statistics.quantiles(paired, n=4) if len(paired) > 1 else None
+    return {
+        "total": _rounded(sum(ours) / sum(full)) if sum(full) > 0 else None,
+        "median": _rounded(statistics.median(paired)) if paired else None,
+        "p25": _rounded(quartiles[0]) if quartiles else None,
+        "p75": _rounded(quartiles[2]) if quartiles else None,
+    }
+
+
+def _rounded(value: float | None, digits: int = 4) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def table(name: str, clip: Mapping[str, Any], report: Mapping[str, Any]) -> Table:
+    """What people read of a clip: a line per arm, controls behind the tokenizers."""
+    methods = clip["methods"]
+    title = (
+        f"{name}: {clip['frames']} frames at {report['fps']:g} fps, batch {report['batch']}, "
+        f"{report['model']} {report['precision']} {report['runtime']} on {report['device']}; "
+        f"full {clip['full_ms']:.1f} ms/frame; load of the machine {clip['load'][0]:g} to {clip['load'][1]:g}"
+    )
+    classifies = any(figures["agreement"] is not None for figures in methods)
+    columns = [
+        "method",
+        "tokens",
+        "FLOPs",
+        "CPU time (quartiles)" if report["device"] == "cpu" else "wall (quartiles)",
+        "wall",
+        "cosine mean/p5/min",
+        "change",
+        "patches",
+        "same top 1 (KL)" if classifies else "saliency error",
+        f"FLOPs for p5 {'/'.join(_short(target) for target in TARGETS)}",
+        *(["J/frame"] if report["energy"] else []),
+    ]
+    shown = Table(title=title, title_justify="left", box=SIMPLE)
+    for column in columns:
+        shown.add_column(column, justify="left" if column == "method" else "right", no_wrap=True)
+    before = None
+    for figures in methods:
+        first, before = line_of(figures) != before, line_of(figures)
+        shown.add_row(
+            *_cells(figures, first, classifies, bool(report["energy"])),
+            style="dim" if figures["control"] else None,
+        )
+    return shown
+
+
+def _cells(figures: Mapping[str, Any], first: bool, classifies: bool, energy: bool) -> list[str]:
+    """A line of the table; what holds for all settings of a method is in its first one."""
+    numbers = [f"{name} {value:g}" for name, value in figures["options"].items() if value is not True]
+    time = figures["time"]["cpu"] or figures["time"]["wall"]
+    answer = _short(figures["saliency_error"])
+    if classifies:
+        answer = f"{_short(figures['agreement'])} ({_short(figures['kl'])})"
+    needs = [figures["compute_for"][f"{target:g}"] for target in TARGETS] if first else []
+    return [
+        " ".join([line_of(figures), *numbers]) + (" *" if figures["control"] else ""),
+        _short(figures["tokens_share"]),
+        _short(figures["share"]),
+        f"{_short(figures['time_ratio'])} ({_short(time['p25'])}-{_short(time['p75'])})",
+        _short(figures["time"]["wall"]["total"]),
+        "/".join(_short(figures[f"cosine_{what}"], 3) for what in ("mean", "p5", "min")),
+        _short(figures["change"]),
+        _short(figures["patch_cosine"], 3),
+        answer,
+        "/".join(_short(need) for need in needs),
+        *([f"{figures['joules_per_frame']:.3g}"] if energy else []),
+    ]
+
+
+def _short(value: float | None, digits: int = 2) -> str:
+    """A figure without the zero in front: .98; a dash where it is not known."""
+    if value is None:
+        return "-"
+    text = f"{value:.{digits}f}"
+    return text[1:] if text.startswith("0.") else text
