@@ -9,7 +9,7 @@ from pipeline.errors import UsageError
 from pipeline.frame import Frame
 from pipeline.preprocess import Preprocessor
 from pipeline.sampling import RateSampler
-from pipeline.sources import OnNotice, SourceOptions, open_source, parse_source
+from pipeline.sources import OnNotice, SourceOptions, SourceSpec, open_source, parse_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,18 @@ class Clip:
     name: str
     first: list[Frame]
     sampled: list[Frame]
+
+
+def clip_source(text: str) -> SourceSpec:
+    """Reads the name of a clip, which is on this machine and the same when read again.
+
+    Raises:
+        UsageError: it is none.
+    """
+    spec = parse_source(text)
+    if not spec.local:
+        raise UsageError(f"{spec.display} is not a clip: give a file or sample:NAME, which can be read again")
+    return spec
 
 
 def read_clip(
@@ -50,9 +62,7 @@ def read_clip(
         UsageError: the source is not a clip, or too short for one frame behind the first ones.
         SourceError: it cannot be read.
     """
-    spec = parse_source(source)
-    if not spec.local:
-        raise UsageError(f"{spec.display} is not a clip: give a file or sample:NAME, which can be read again")
+    spec = clip_source(source)
     sampler = RateSampler(fps)
     begin: list[Frame] = []
     sampled: list[tuple[int, Frame]] = []

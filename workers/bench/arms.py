@@ -94,11 +94,6 @@ class Arm:
     tokenizer: StreamTokenizer
     picks: Picker = every_frame
 
-    @property
-    def label(self) -> str:
-        """How a table names it: "inter threshold 0.02"."""
-        return " ".join([self.method, *(f"{name} {value:g}" for name, value in self.options.items())])
-
 
 def tokenizer_arms(asked: Sequence[Asked], words: Callable[[], Vocabulary]) -> list[Arm]:
     """An arm for every setting of the tokenizers.
@@ -120,9 +115,9 @@ def control_arms(frames: Sequence[Frame]) -> list[Arm]:
     """What anybody could do instead: answer fewer frames, and give the last answer again between them."""
     plain = SameTokenizer(FullTokenizer())
     skips = [Arm("skip", {"n": n}, True, plain, EveryNth(n)) for n in SKIPS]
-    thresholds = dict.fromkeys(round(threshold_for(frames, share), 4) for share in ADAPTIVE_SHARES)
+    thresholds = dict.fromkeys(threshold_for(frames, share) for share in ADAPTIVE_SHARES)
     adaptive = [
-        Arm("adaptive skip", {"difference": threshold}, True, plain, PixelChange(threshold))
+        Arm("adaptive skip", {"over": threshold}, True, plain, PixelChange(threshold))
         for threshold in thresholds
     ]
     return [*skips, *adaptive]

@@ -89,33 +89,43 @@ def _rounded(value: float | None, digits: int = 4) -> float | None:
 def table(name: str, clip: Mapping[str, Any], report: Mapping[str, Any]) -> Table:
     """What people read of a clip: a line per arm, controls behind the tokenizers."""
     methods = clip["methods"]
+    judged, first, (before, after) = clip["frames"], clip["warm_up"]["frames"], clip["load"]
+    runs_on = " ".join(report[name] for name in ("model", "precision", "runtime", "device"))
     title = (
-        f"{name}: {clip['frames']} frames at {report['fps']:g} fps, batch {report['batch']}, "
-        f"{report['model']} {report['precision']} {report['runtime']} on {report['device']}; "
-        f"full {clip['full_ms']:.1f} ms/frame; load of the machine {clip['load'][0]:g} to {clip['load'][1]:g}"
+        f"{name}: {judged} frames at {report['fps']:g} fps after {first} of warm-up, "
+        f"batch {report['batch']}, {runs_on}"
     )
+    caption = f"full: {clip['full_ms']:.1f} ms a frame; load {before:g} to {after:g}; * controls"
     classifies = any(figures["agreement"] is not None for figures in methods)
     columns = [
         "method",
         "tokens",
         "FLOPs",
-        "CPU time (quartiles)" if report["device"] == "cpu" else "wall (quartiles)",
+        f"{'CPU time' if report['device'] == 'cpu' else 'time'}\n(quartiles)",
         "wall",
-        "cosine mean/p5/min",
+        "cosine\nmean/p5/min",
         "change",
-        "patches",
-        "same top 1 (KL)" if classifies else "saliency error",
-        f"FLOPs for p5 {'/'.join(_short(target) for target in TARGETS)}",
+        "patch\ncosine",
+        "same top 1\n(KL)" if classifies else "saliency\nerror",
+        f"FLOPs for p5\n{'/'.join(_short(target) for target in TARGETS)}",
         *(["J/frame"] if report["energy"] else []),
     ]
-    shown = Table(title=title, title_justify="left", box=SIMPLE)
+    shown = Table(
+        title=title,
+        title_justify="left",
+        caption=caption,
+        caption_justify="left",
+        box=SIMPLE,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     for column in columns:
         shown.add_column(column, justify="left" if column == "method" else "right", no_wrap=True)
-    before = None
+    line = None
     for figures in methods:
-        first, before = line_of(figures) != before, line_of(figures)
+        begins, line = line_of(figures) != line, line_of(figures)
         shown.add_row(
-            *_cells(figures, first, classifies, bool(report["energy"])),
+            *_cells(figures, begins, classifies, bool(report["energy"])),
             style="dim" if figures["control"] else None,
         )
     return shown
@@ -123,7 +133,7 @@ def table(name: str, clip: Mapping[str, Any], report: Mapping[str, Any]) -> Tabl
 
 def _cells(figures: Mapping[str, Any], first: bool, classifies: bool, energy: bool) -> list[str]:
     """A line of the table; what holds for all settings of a method is in its first one."""
-    numbers = [f"{name} {value:g}" for name, value in figures["options"].items() if value is not True]
+    numbers = [f"{name} {value:.3g}" for name, value in figures["options"].items() if value is not True]
     time = figures["time"]["cpu"] or figures["time"]["wall"]
     answer = _short(figures["saliency_error"])
     if classifies:
@@ -145,8 +155,8 @@ def _cells(figures: Mapping[str, Any], first: bool, classifies: bool, energy: bo
 
 
 def _short(value: float | None, digits: int = 2) -> str:
-    """A figure without the zero in front: .98; a dash where it is not known."""
+    """A figure without the zero in front: .98; a plain 1; a dash where it is not known."""
     if value is None:
         return "-"
     text = f"{value:.{digits}f}"
-    return text[1:] if text.startswith("0.") else text
+    return text[1:] if text.startswith("0.") else "1" if float(text) == 1 else text

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pipeline.clip import Clip, read_clip
+from pipeline.clip import Clip, clip_source, read_clip
 from pipeline.energy import Ledger, open_meter
 from pipeline.errors import UsageError
 from pipeline.models import Model, load_model, resolve_device
@@ -58,6 +58,8 @@ def run_bench(options: BenchOptions, watcher: Watcher, say: Callable[[str], None
         SourceError: a clip cannot be read.
         ModelError: the model cannot be had, or makes nothing that could be compared.
     """
+    for source in options.clips:
+        clip_source(source)
     device = resolve_device(options.device)
     model = load_model(options.model, options.weights, device, embedding=True)
     if not model.needs_pixels:

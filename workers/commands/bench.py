@@ -89,8 +89,9 @@ def bench(
     with notices.above(progress):
         report = run_bench(options, progress, notices.say)
     if not quiet:
-        # Wide tables are read in a file or a pager; nothing is cut.
-        shown = Console(stderr=json_path == "-", width=max(Console().width, 150))
+        shown = Console(stderr=json_path == "-")
+        # Where lines are shorter than the table they wrap; nothing is cut.
+        shown.width = max(shown.width, 132)
         for name, clip in report["clips"].items():
             shown.print(table(name, clip, report))
     if json_path is not None:
