@@ -35,6 +35,7 @@ class FrameOutput:
         tokens_full, tokens_kept: patch tokens before and after tokenizing; None for models without patches.
         states: (rows, columns) uint8, INTACT, MERGED or DROPPED per patch; None for models without patches.
         flops: operations the frame cost, planning and steps between blocks included.
+        share: the same over those of the plain model; None for models without patches.
         vocab_version: of the words that planned it; None where it was planned without.
     """
 
@@ -43,6 +44,7 @@ class FrameOutput:
     tokens_kept: int | None
     states: npt.NDArray[np.uint8] | None
     flops: int
+    share: float | None = None
     vocab_version: int | None = None
 
 
@@ -207,7 +209,7 @@ class PendingBatch:
         if self._trail is None or self._group is None:
             cost = self.model.flops(None)
             plain = [
-                FrameOutput(prediction, None, None, None, cost, tokenizer.vocab_version)
+                FrameOutput(prediction, None, None, None, cost, None, tokenizer.vocab_version)
                 for prediction, tokenizer in zip(predictions, tokenizers, strict=True)
             ]
             return BatchOutput(plain, start, end)
@@ -215,15 +217,21 @@ class PendingBatch:
         assert model.grid is not None
         assert model.patch_size is not None
         states = patch_states(self._group).reshape(-1, *model.grid)
+        flops = [
+            model.flops(trail.kept_by(row))
+            + trail.step_flops[row]
+            + tokenizer.flops(patches, model.patch_size)
+            for row, tokenizer in enumerate(tokenizers)
+        ]
+        full = model.flops(None)
         outputs = [
             FrameOutput(
                 prediction,
                 patches,
                 trail.kept[0][row],
                 state,
-                model.flops(trail.kept_by(row))
-                + trail.step_flops[row]
-                + tokenizer.flops(patches, model.patch_size),
+                flops[row],
+                flops[row] / full,
                 tokenizer.vocab_version,
             )
             for row, (prediction, state, tokenizer) in enumerate(

@@ -101,8 +101,9 @@ class FrameResult:
     prefix tokens not included; None for a model without patches. `dropped` counts the frames dropped
     since the result before this one, by reason. `total_ms` runs from the start of decoding to the end of
     inference of the frame's batch. `vocab_version` is None where no vocabulary was used (also during the
-    warm-up of `inter`). `image` is the upright source picture, uint8 RGB (H, W, 3), where it was
-    asked for; it goes into no JSON.
+    warm-up of `inter`). `share` is the frame's floating-point operations, planning included, over those of
+    `full`; None for a model without patches. `image` is the upright source picture, uint8 RGB (H, W, 3),
+    where it was asked for; it goes into no JSON.
     """
 
     stream: str
@@ -118,6 +119,7 @@ class FrameResult:
     total_ms: float
     energy: Energy = field(default_factory=Energy)
     vocab_version: int | None = None
+    share: float | None = None
     dropped: Mapping[str, int] = field(default_factory=dict)
     image: Pixels | None = field(default=None, repr=False, compare=False)
 
@@ -138,6 +140,7 @@ class FrameResult:
             "tokenizer": self.tokenizer,
             "vocab_version": self.vocab_version,
             "tokens": {"full": self.tokens_full, "kept": self.tokens_kept},
+            "share": None if self.share is None else round(self.share, 4),
             "prediction": self.prediction.to_dict(),
             "latency_ms": {
                 "decode": round(self.times.decode_ms, 3),

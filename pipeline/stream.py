@@ -133,6 +133,7 @@ def frame_result(
         vocab_version=output.vocab_version,
         tokens_full=output.tokens_full,
         tokens_kept=output.tokens_kept,
+        share=output.share,
         prediction=output.prediction,
         queue_ms=(timing.taken_at - frame.ready_at) * 1000,
         infer_ms=timing.infer_ms,

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 _KEYS = {
-    "stream", "frame", "pts_s", "captured_at", "model", "tokenizer", "vocab_version", "tokens", "prediction",
-    "latency_ms", "energy", "dropped",
+    "stream", "frame", "pts_s", "captured_at", "model", "tokenizer", "vocab_version", "tokens", "share",
+    "prediction", "latency_ms", "energy", "dropped",
 }  # fmt: skip
 _ENERGY_KEYS = {"joules", "above_idle_joules", "method", "settled", "uncertainty_joules"}
 # The first pictures after joining a stream may have no time yet.
@@ -67,6 +67,9 @@ def _check_tokens(result: dict[str, Any]) -> None:
     if result["tokenizer"] == "full" or (result["tokenizer"] == "inter" and version is None):
         assert tokens["kept"] == tokens["full"]
     assert version is None or result["tokenizer"] == "inter"
+    # Planning counts as well, so that a frame may cost more than in full.
+    assert (result["share"] is None) == (tokens["full"] is None)
+    assert result["share"] is None or 0 < result["share"] < 1.2
 
 
 def _check_prediction(prediction: dict[str, Any]) -> None:

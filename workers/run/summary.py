@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,10 @@ def _rows(stats: RunStats, energy_description: str | None) -> list[tuple[str, st
         return [("frames", "0"), *_drops(stats)]
     rows = [("frames", f"{stats.frames} in {stats.wall_s:.1f} s{_rate(stats)}")]
     if stats.kept_share is not None:
-        rows.append(("tokens kept", f"{100 * stats.kept_share:.1f} %{_warm_up(stats)}"))
+        rows += _phases(stats)
+    predicted = stats.predictions.text()
+    if predicted is not None:
+        rows.append(("predicted", predicted))
     rows.append(("energy", _energy(stats, energy_description)))
     rows.append(("latency", _quantiles(stats.total_ms(0.5), stats.total_ms(0.99))))
     rows.append(("inference", _quantiles(stats.infer_ms(0.5), stats.infer_ms(0.99))))
@@ -65,10 +68,31 @@ def _rate(stats: RunStats) -> str:
     return "" if stats.fps is None else f", {stats.fps:.1f} frames/s"
 
 
-def _warm_up(stats: RunStats) -> str:
-    if not stats.warm_up_frames:
-        return ""
-    return f" ({stats.warm_up_frames} warm-up frames before the first vocabulary included)"
+def _phases(stats: RunStats) -> list[tuple[str, str]]:
+    rows = []
+    if stats.warm_up.frames:
+        joules = stats.warm_up.joules(0.5)
+        each = "" if joules is None else f", {joules:.3g} J each (median)"
+        rows.append(("warm-up", f"{stats.warm_up.frames} frames in full until there were words{each}"))
+    if stats.steady.frames:
+        rows.append(("steady", ", ".join(_steady(stats))))
+    return rows
+
+
+def _steady(stats: RunStats) -> Iterator[str]:
+    steady, saving = stats.steady, stats.saving()
+    yield f"{steady.frames} frames"
+    if steady.kept_share is not None:
+        yield f"{100 * steady.kept_share:.1f} % of tokens kept"
+    if steady.share is not None:
+        yield f"{100 * steady.share:.0f} % of the operations of full"
+    joules = steady.joules(0.5)
+    if joules is not None:
+        yield f"{joules:.3g} J each (median)"
+    if saving.median is not None and saving.least is not None and saving.most is not None:
+        less, least, most = (100 * saved for saved in (saving.median, saving.least, saving.most))
+        word = "less" if less >= 0 else "more"
+        yield f"{abs(less):.0f} % {word} than in full (quartiles {least:.0f} to {most:.0f} % saved)"
 
 
 def _energy(stats: RunStats, description: str | None) -> str:

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.errors import UsageError, VwtError
-from pipeline.results import Energy
+from pipeline.results import Energy, Label, Prediction
 from pipeline.stats import RunStats
 from tests.pipeline.outputs.examples import a_result
 from workers.run.summary import print_summary, write_json_summary
@@ -35,10 +35,11 @@ def printed(stats: RunStats, *arguments: object) -> str:
 
 
 def test_the_summary_tells_frames_rate_tokens_energy_and_latency() -> None:
-    stats = a_run(energy=Energy(0.4123, 0.28, "estimate", settled=True), dropped={"late": 1})
+    energy = Energy(0.4123, 0.28, "estimate", settled=True)
+    stats = a_run(energy=energy, vocab_version=1, share=0.4, dropped={"late": 1})
     text = printed(stats, "estimate: CPU time x 5 W per core")
     assert "100 in 4.0 s, 25.0 frames/s" in text
-    assert "50.0 %" in text
+    assert "100 frames, 50.0 % of tokens kept, 40 % of the operations of full, 0.412 J each" in text
     assert "0.412 J/frame, 0.28 J above idle (estimate: CPU time x 5 W per core)" in text
     assert "p50 12.0 ms, p99 12.0 ms" in text
     assert "p50 10.0 ms, p99 10.0 ms" in text
@@ -62,12 +63,20 @@ def test_figures_for_some_frames_only_or_not_settled_are_marked() -> None:
 
 
 def test_warm_up_and_vocabulary_versions_are_told() -> None:
-    stats = a_run(64)
-    stats.add(a_result(64, vocab_version=1))
-    stats.add(a_result(65, vocab_version=2))
+    stats = a_run(64, energy=Energy(2.0, None, "nvml", settled=True))
+    for frame, joules in ((64, 1.0), (65, 1.2)):
+        energy = Energy(joules, None, "nvml", settled=True)
+        stats.add(a_result(frame, vocab_version=frame - 63, energy=energy))
     text = printed(stats)
-    assert "64 warm-up frames" in text
+    assert "64 frames in full until there were words, 2 J each (median)" in text
+    assert "50 % less than in full (quartiles 40 to 50 % saved)" in text
     assert "versions 1 to 2" in text
+
+
+def test_what_was_predicted_is_told() -> None:
+    prediction = Prediction("labels", labels=[Label("bus", 0.9)])
+
+    assert "mostly bus (100 frames)" in printed(a_run(prediction=prediction))
 
 
 def test_paths_written_are_never_wrapped() -> None:

@@ -1,0 +1,109 @@
+"""Warm-up and steady state apart, and what the steady state saves against frames that ran in full."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.quantiles import LogHistogram
+from pipeline.results import FrameResult
+
+
+class Phase:
+    """A part of a run.
+
+    Attributes:
+        frames: results in it.
+        tokens_full, tokens_kept: patch tokens, summed over them.
+    """
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.tokens_full = 0
+        self.tokens_kept = 0
+        self._shares = 0.0
+        self._with_share = 0
+        # In millijoules: the histogram begins at a thousandth.
+        self._joules = LogHistogram()
+
+    def add(self, result: FrameResult) -> None:
+        """Counts a result, its energy aside."""
+        self.frames += 1
+        if result.tokens_full is not None and result.tokens_kept is not None:
+            self.tokens_full += result.tokens_full
+            self.tokens_kept += result.tokens_kept
+        if result.share is not None:
+            self._shares += result.share
+            self._with_share += 1
+
+    def add_joules(self, joules: float) -> None:
+        """Counts what a frame took."""
+        self._joules.add(1000 * joules)
+
+    def joules(self, q: float) -> float | None:
+        """Quantile `q` (0..1) of the joules of a frame; None where none is known."""
+        millijoules = self._joules.quantile(q)
+        return None if millijoules is None else millijoules / 1000
+
+    @property
+    def kept_share(self) -> float | None:
+        """Patch tokens kept / of the full grid; None where there are none."""
+        return self.tokens_kept / self.tokens_full if self.tokens_full else None
+
+    @property
+    def share(self) -> float | None:
+        """Mean share of the full model's operations; None where it is not known."""
+        return self._shares / self._with_share if self._with_share else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a JSON summary says of it."""
+        return {
+            "frames": self.frames,
+            "kept_share": _rounded(self.kept_share),
+            "share": _rounded(self.share),
+            "joules_per_frame": {
+                "p25": _rounded(self.joules(0.25)),
+                "p50": _rounded(self.joules(0.5)),
+                "p75": _rounded(self.joules(0.75)),
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """Energy of a steady frame against one of the same stream that ran in full.
+
+    Attributes:
+        median: 1 - median of the steady frames / median of the full ones; negative where it costs more. None
+            where it was not measured, then `reason` says why.
+        least, most: the same for the upper and the lower quartile of the steady frames.
+        reason: why it is None.
+    """
+
+    median: float | None = None
+    least: float | None = None
+    most: float | None = None
+    reason: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a JSON summary says of it."""
+        figures = {name: _rounded(getattr(self, name)) for name in ("median", "least", "most")}
+        return figures if self.reason is None else {**figures, "reason": self.reason}
+
+
+def saving(full: Phase, steady: Phase) -> Saving:
+    """What the steady state saves, by the frames of a warm-up that ran in full."""
+    if not steady.frames:
+        return Saving(reason="no frame ran after the warm-up")
+    if not full.frames:
+        return Saving(reason="no frame of this run ran in full to measure against; see `vwt bench`")
+    whole = full.joules(0.5)
+    quartiles = [steady.joules(q) for q in (0.25, 0.5, 0.75)]
+    if not whole or None in quartiles:
+        return Saving(reason="the energy of a frame is not known")
+    most, median, least = (1 - (joules or 0.0) / whole for joules in quartiles)
+    return Saving(median, least, most)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

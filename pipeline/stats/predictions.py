@@ -1,0 +1,59 @@
+"""What was predicted over a run, in a line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from pipeline.results import Prediction
+
+# Names of classes that are counted; the rarest is forgotten beyond that.
+_MAX_NAMES = 1000
+_SHOWN = 3
+
+
+class PredictionStats:
+    """Counts predictions. Memory is bounded."""
+
+    def __init__(self) -> None:
+        self._frames = 0
+        self._best: Counter[str] = Counter()
+        self._with_regions = 0
+        self._regions = 0
+        self._kind: str | None = None
+
+    def add(self, prediction: Prediction) -> None:
+        """Counts the prediction of a frame."""
+        self._frames += 1
+        self._kind = prediction.kind
+        self._regions += len(prediction.regions)
+        self._with_regions += bool(prediction.regions)
+        if prediction.labels:
+            self._best[prediction.labels[0].label] += 1
+            if len(self._best) > _MAX_NAMES:
+                del self._best[self._best.most_common()[-1][0]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a JSON summary says of it: the most frequent best classes, or regions per frame."""
+        if self._kind == "labels":
+            best = self._best.most_common(_SHOWN)
+            return {"kind": "labels", "best": [{"label": name, "frames": count} for name, count in best]}
+        if self._kind == "regions":
+            return {
+                "kind": "regions",
+                "per_frame": round(self._regions / self._frames, 3),
+                "frames_with_any": self._with_regions,
+            }
+        return {"kind": self._kind}
+
+    def text(self) -> str | None:
+        """The same for people; None where there is nothing to say."""
+        if self._kind == "labels":
+            best = ", ".join(f"{name} ({count} frames)" for name, count in self._best.most_common(_SHOWN))
+            return f"mostly {best}"
+        if self._kind == "regions":
+            share = 100 * self._with_regions / self._frames
+            return (
+                f"{self._regions / self._frames:.2g} regions per frame, some in {share:.0f} % of the frames"
+            )
+        return None
