@@ -134,7 +134,8 @@ def _batch_mates(encoder: PackedEncoder, images: torch.Tensor, tokenizer: Tokeni
         image = slice(index, index + 1)
         # The same plan, so that only the numbers are compared: rounding may move a patch over a threshold.
         steps = () if noted is None else (_Again(noted.step, noted.decided, image),)
-        single = TokenPlan(plan.group[image], plan.kept[image], plan.prefix, steps=steps)
+        group, kept, counted = plan.group[image], plan.kept[image], plan.proportional[image]
+        single = TokenPlan(group, kept, plan.prefix, steps=steps, proportional=counted)
         encoded = encoder.encode(images[image], single).tokens
         assert len(encoded) == len(part)
         apart.append(_apart(encoded, part))

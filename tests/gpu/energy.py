@@ -54,7 +54,7 @@ def check_meter(device: torch.device, clips: Clips, seconds: float, report: Repo
         totals.counter_joules > 0, f"{meter.method}: the counter counts ({totals.counter_joules:.1f} J)"
     )
     tick_ms = None
-    if not meter.exact:
+    if not meter.up_to_date:
         report.check(settled > 0.9 * recorded, f"{meter.method}: {settled} of {recorded} frames settled")
         edges = [after.t_s for before, after in pairwise(readings) if after.joules != before.joules]
         gaps = [1000 * (later - earlier) for earlier, later in pairwise(edges)]

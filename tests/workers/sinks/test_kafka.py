@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.vocab.servers import eventually
@@ -23,10 +23,15 @@ def broker() -> Iterator[Tansu]:
     broker.kill()
 
 
-def _make_topic(broker: Tansu) -> None:
+def _make_topic(broker: Tansu, topic: str = TOPIC, partitions: int = 1) -> None:
     admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{broker.port}"})
-    for made in admin.create_topics([NewTopic(TOPIC, 1, 1)]).values():
-        made.result(20)
+    for made in admin.create_topics([NewTopic(topic, partitions, 1)]).values():
+        try:
+            made.result(60)
+        except KafkaException as error:
+            # The client asks again when an answer is late; then it is there already.
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
 
 
 def _sink(broker: Tansu, topic: str = TOPIC) -> dict[str, str]:
@@ -110,9 +115,7 @@ def test_a_broker_that_hangs_gets_all_of_it_in_order_once_it_goes_on(
 
 
 def test_a_topic_of_several_partitions_keeps_a_stream_in_one(bench: Bench, broker: Tansu) -> None:
-    admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{broker.port}"})
-    for made in admin.create_topics([NewTopic("wide", 4, 1)]).values():
-        made.result(20)
+    _make_topic(broker, "wide", partitions=4)
     sink = _sink(broker, "wide")
     bench.deliver(sink)
     bench.results(20)
