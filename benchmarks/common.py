@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import cv2
-import torch
 
 from pipeline.frame import Frame
 from pipeline.input_spec import InputSpec
@@ -18,6 +12,7 @@ from pipeline.preprocess import Preprocessor
 from pipeline.sampling import RateSampler
 from pipeline.sources import SourceOptions, open_source, parse_source
 from pipeline.tokenizers.registry import TOKENIZERS
+from workers.bench.machine import machine
 
 RESULTS = Path(__file__).parent / "results"
 CLIPS = ("bikes", "bunny", "carphone")
@@ -41,29 +36,6 @@ def sample_frames(
                 break
     source.close()
     return frames
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    processor = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [
-            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if "model name" in line
-        ]
-        processor = names[0] if names else processor
-    facts: dict[str, Any] = {
-        "processor": processor,
-        "cores": os.cpu_count(),
-        "torch_threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "timm": version("timm"),
-        "opencv": cv2.__version__,
-    }
-    if torch.cuda.is_available():
-        facts["gpu"] = torch.cuda.get_device_name()
-    return facts
 
 
 def write_results(name: str, figures: Any) -> Path:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from pipeline.clip import Clip, clip_source, read_clip
@@ -22,6 +23,7 @@ from pipeline.tokenizing import kind_for
 from pipeline.warmup import learn_words
 from vocab.words import Vocabulary
 from workers.bench.arms import Arm, control_arms, tokenizer_arms
+from workers.bench.machine import machine
 from workers.bench.measure import measure
 from workers.bench.options import Asked, BenchOptions
 from workers.bench.report import method_figures
@@ -92,6 +94,8 @@ def run_bench(options: BenchOptions, watcher: Watcher, say: Callable[[str], None
         "fps": options.fps,
         "batch": options.batch,
         "energy": meter.method if metered else None,
+        "machine": machine(),
+        "measured_at": datetime.now(UTC).isoformat(timespec="minutes"),
         "clips": clips,
     }
 
