@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from pipeline.tokenizers.base import identity_groups
 from pipeline.tokenizers.plan import TokenPlan
 from pipeline.tokenizers.registry import TOKENIZERS
-from pipeline.tokenizers.steps import PackedTokens
+from pipeline.tokenizers.steps import PackedTokens, plan_equal
 
 
 class MergeTokenizer:
@@ -64,13 +64,9 @@ class MergeStep:
 
     def __call__(self, layer: int, layers: int, packed: PackedTokens) -> TokenPlan | None:  # noqa: ARG002
         """See `BlockStep`."""
-        kept = packed.kept
-        if min(self.r, max(kept) // 2) == 0:
+        if min(self.r, max(packed.kept) // 2) == 0:
             return None
-        if len(set(kept)) == 1:
-            return self._merge(packed)
-        images = [packed.images(slice(index, index + 1)) for index in range(len(kept))]
-        return TokenPlan.join([self._merge(image) for image in images])
+        return plan_equal(packed, self._merge)
 
     def flops(self, kept: int, heads: int, width: int) -> int:
         """Operations of the mean over heads and of comparing the two halves; see `BlockStep.flops`."""

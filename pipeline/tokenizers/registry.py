@@ -7,7 +7,7 @@ made from here. To add a tokenizer, write its class in a file beside this one an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -16,6 +16,10 @@ from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from pipeline.tokenizers.stream import StreamNeeds, StreamTokenizer
+
+
+# What a model may have that a tokenizer needs.
+Part = Literal["plain patches", "a class token"]
 
 
 class Option(NamedTuple):
@@ -77,6 +81,7 @@ class Kind(NamedTuple):
             the vocabulary where it wants words.
         options: what it is set with, by name. Options of several tokenizers share a name only where they mean
             the same: then all but `says` must be equal.
+        needs: what a model must have to take it.
         wants: "words" for a vocabulary, learned from the stream where none is given; else "nothing".
         near: of those that want words: the option that is the cosine distance up to which a patch has a word.
         knob: the option that trades fidelity for tokens, and which way saves more (1 up, -1 down), if any.
@@ -86,9 +91,15 @@ class Kind(NamedTuple):
     says: str
     where: str
     options: Mapping[str, Option] = MappingProxyType({})
+    needs: tuple[Part, ...] = ("plain patches",)
     wants: Literal["nothing", "words"] = "nothing"
     near: str | None = None
     knob: tuple[str, Literal[1, -1]] | None = None
+
+    @property
+    def says_needs(self) -> str:
+        """What it needs, in words for those whose model has not all of it."""
+        return f"it needs a Vision Transformer with {' and '.join(self.needs)}"
 
     def value(self, option: str, given: float | None = None) -> float:
         """The value of an option: its default where none is given.
@@ -192,7 +203,7 @@ TOKENIZERS = by_name(
         {"r": Option(int, 8, "pairs of tokens merged per layer", ge=0)},
         knob=("r", 1),
     ),
-    Kind("full", "every patch is a token: the plain model", "full:FullTokenizer"),
+    Kind("full", "every patch is a token: the plain model", "full:FullTokenizer", needs=()),
 )
 
 
@@ -205,6 +216,11 @@ def kind_of(name: str) -> Kind:
     if name not in TOKENIZERS:
         raise UsageError(f"unknown tokenizer '{name}'; use one of {', '.join(TOKENIZERS)}")
     return TOKENIZERS[name]
+
+
+def taken_with(parts: Collection[Part]) -> tuple[str, ...]:
+    """Names of the tokenizers that a model with these parts takes."""
+    return tuple(name for name, kind in TOKENIZERS.items() if set(kind.needs) <= set(parts))
 
 
 def preferred(taken: Sequence[str]) -> Kind:
