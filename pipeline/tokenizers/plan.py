@@ -28,10 +28,10 @@ class TokenPlan:
         prefix: prefix tokens (CLS, registers) per image; they pass untouched.
         uniform: `kept` where it is known without asking the device to be equal for all images, else None.
         known: `kept` on the host where it is known without asking the device but not equal, else None.
-        mix: (B, N, largest `kept`) float32, where `restore` is to give a patch more than the token of its group:
-            the share of each token of its image; None for the group's.
-        made: what the tokens become where a step makes them otherwise than as means of groups: (T, C) packed as
-            `regroup` packs them, and their (T,) sizes. Only `regroup` heeds it.
+        mix: (B, N, largest `kept`) float32, where `restore` is to give a patch more than the token of its
+            group: the share of each token of its image; None for the group's.
+        made: what the tokens become where a step makes them otherwise than as means of groups: (T, C) packed
+            as `regroup` packs them, and their (T,) sizes. Only `regroup` heeds it.
         steps: one per image, what goes on between the blocks (see `BlockStep`); None for images whose tokens
             pass as they are, and () where all do.
     """
@@ -135,7 +135,7 @@ class TokenPlan:
     def regroup(
         self, packed: torch.Tensor, sizes: torch.Tensor, lengths: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Does what `apply` does to tokens that are packed already, each weighted by its size; or gives `made`.
+        """Does what `apply` does to tokens that are packed already, weighted by their sizes; or gives `made`.
 
         Args:
             packed: (T, C), image after image its prefix and then at most N patch tokens; `group` is -1 beyond

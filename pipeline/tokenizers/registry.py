@@ -167,6 +167,8 @@ def by_name(*kinds: Kind) -> Mapping[str, Kind]:
     return MappingProxyType(named)
 
 
+_DROP = Option(float, 0.5, "share of patches dropped", ge=0, lt=1, unit="a share of patches")
+
 # In the order of preference where none was asked for.
 TOKENIZERS = by_name(
     Kind(
@@ -193,7 +195,7 @@ TOKENIZERS = by_name(
         "intra",
         "the flattest patches are dropped",
         "intra:IntraTokenizer",
-        {"drop": Option(float, 0.5, "share of patches dropped", ge=0, lt=1, unit="a share of patches")},
+        {"drop": _DROP},
         knob=("drop", 1),
     ),
     Kind(
@@ -202,6 +204,21 @@ TOKENIZERS = by_name(
         "merge:MergeTokenizer",
         {"r": Option(int, 8, "pairs of tokens merged per layer", ge=0)},
         knob=("r", 1),
+    ),
+    Kind(
+        "prune",
+        "the patches that the class token attends to least are dropped",
+        "prune:PruneTokenizer",
+        {"drop": _DROP},
+        needs=("plain patches", "a class token"),
+        knob=("drop", 1),
+    ),
+    Kind(
+        "random",
+        "patches are dropped at random: a control",
+        "random:RandomTokenizer",
+        {"drop": _DROP},
+        knob=("drop", 1),
     ),
     Kind("full", "every patch is a token: the plain model", "full:FullTokenizer", needs=()),
 )

@@ -96,11 +96,12 @@ class PackedTokens:
         scores = queries @ keys * keys.shape[2] ** -0.5
         if attended.bias is not None:
             scores = scores + self.rows(attended.bias)[:, None, None]
-        return scores.softmax(dim=-1)
+        paid: torch.Tensor = scores.softmax(dim=-1)
+        return paid
 
 
 def plan_equal(packed: PackedTokens, plan: Callable[[PackedTokens], TokenPlan]) -> TokenPlan:
-    """A plan of a function that wants images of equal lengths: all at once where they are, else one by one."""
+    """Asks a function that wants images of equal lengths: all at once, or one by one where they differ."""
     if len(set(packed.lengths)) == 1:
         return plan(packed)
     images = [packed.images(slice(index, index + 1)) for index in range(len(packed.lengths))]
