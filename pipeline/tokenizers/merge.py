@@ -108,3 +108,20 @@ def match_pairs(keys: torch.Tensor, r: int, first: int = 1) -> torch.Tensor:
     group[:, even] = torch.where(merges, stay + best.indices, (~merges).cumsum(dim=1) - 1)
     group[:, odd] = stay + torch.arange(keys.shape[1] - best.indices.shape[1], device=keys.device)
     return group
+
+
+def merged_into(sources: torch.Tensor, targets: torch.Tensor, count: int, prefix: int) -> TokenPlan:
+    """The plan in which some tokens of each image go to others; what is left stays in its order.
+
+    Args:
+        sources: (B, M) int64, patch tokens that merge, each once.
+        targets: (B, M) int64, the ones they go to, none of them a source.
+        count: patch tokens of an image.
+        prefix: prefix tokens.
+    """
+    batch, merges = sources.shape
+    token = torch.arange(count, device=sources.device).expand(batch, -1)
+    into = token.scatter(1, sources, targets)
+    group = ((into == token).cumsum(dim=1) - 1).gather(1, into)
+    kept = torch.full((batch,), count - merges, device=sources.device)
+    return TokenPlan(group, kept, prefix, count - merges)

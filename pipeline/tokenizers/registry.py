@@ -206,6 +206,17 @@ TOKENIZERS = by_name(
         knob=("r", 1),
     ),
     Kind(
+        "pitome",
+        "after every layer tokens in crowds of similar ones merge, rare ones are spared (PiToMe)",
+        "pitome:PitomeTokenizer",
+        {
+            "merge_share": Option(
+                float, 0.05, "share of tokens merged away per layer", ge=0, le=0.5, unit="a share of tokens"
+            )
+        },
+        knob=("merge_share", 1),
+    ),
+    Kind(
         "prune",
         "the patches that the class token attends to least are dropped",
         "prune:PruneTokenizer",

@@ -10,6 +10,7 @@ from pipeline.tokenizers import (
     InterTokenizer,
     IntraTokenizer,
     MergeTokenizer,
+    PitomeTokenizer,
     PruneTokenizer,
     RandomTokenizer,
     Tokenizer,
@@ -44,6 +45,7 @@ def tokenizers(encoder: PackedEncoder, images: torch.Tensor) -> list[Tokenizer]:
         FullTokenizer(),
         IntraTokenizer(0.4),
         MergeTokenizer(40),
+        PitomeTokenizer(0.3),
         PruneTokenizer(0.4),
         RandomTokenizer(0.4),
         InterTokenizer(vocabulary, 0.02),
@@ -52,7 +54,7 @@ def tokenizers(encoder: PackedEncoder, images: torch.Tensor) -> list[Tokenizer]:
     return [tokenizer for tokenizer in every if tokenizer.name in taken_with(parts_of(encoder.model))]
 
 
-NEUTRAL = (IntraTokenizer(0), MergeTokenizer(0), PruneTokenizer(0), RandomTokenizer(0))
+NEUTRAL = (IntraTokenizer(0), MergeTokenizer(0), PitomeTokenizer(0), PruneTokenizer(0), RandomTokenizer(0))
 
 
 @torch.inference_mode()
