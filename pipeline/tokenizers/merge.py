@@ -110,18 +110,11 @@ def match_pairs(keys: torch.Tensor, r: int, first: int = 1) -> torch.Tensor:
     return group
 
 
-def merged_into(sources: torch.Tensor, targets: torch.Tensor, count: int, prefix: int) -> TokenPlan:
-    """The plan in which some tokens of each image go to others; what is left stays in its order.
+def groups_into(into: torch.Tensor) -> torch.Tensor:
+    """Groups of a plan in which some tokens of each image go to others; those that stay keep their order.
 
     Args:
-        sources: (B, M) int64, patch tokens that merge, each once.
-        targets: (B, M) int64, the ones they go to, none of them a source.
-        count: patch tokens of an image.
-        prefix: prefix tokens.
+        into: (B, N) int64, the token each goes to; its own where it stays.
     """
-    batch, merges = sources.shape
-    token = torch.arange(count, device=sources.device).expand(batch, -1)
-    into = token.scatter(1, sources, targets)
-    group = ((into == token).cumsum(dim=1) - 1).gather(1, into)
-    kept = torch.full((batch,), count - merges, device=sources.device)
-    return TokenPlan(group, kept, prefix, count - merges)
+    stays = into == torch.arange(into.shape[1], device=into.device)
+    return (stays.cumsum(dim=1) - 1).gather(1, into)

@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from pipeline.tokenizers.base import identity_groups
-from pipeline.tokenizers.merge import merged_into
+from pipeline.tokenizers.merge import groups_into
 from pipeline.tokenizers.plan import TokenPlan
 from pipeline.tokenizers.registry import TOKENIZERS
 from pipeline.tokenizers.steps import PackedTokens, plan_equal
@@ -92,4 +92,8 @@ class PitomeStep:
         among = similarity.gather(1, sources[..., None].expand(-1, -1, similarity.shape[2]))
         among = among.gather(2, targets[:, None].expand(-1, pairs, -1))
         into = targets.gather(1, among.argmax(dim=2)) if pairs else targets
-        return merged_into(sources, into, keys.shape[1], packed.prefix)
+        batch, tokens, _ = keys.shape
+        token = torch.arange(tokens, device=keys.device).expand(batch, -1)
+        kept = torch.full((batch,), tokens - pairs, device=keys.device)
+        group = groups_into(token.scatter(1, sources, into))
+        return TokenPlan(group, kept, packed.prefix, tokens - pairs)

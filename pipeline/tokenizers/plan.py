@@ -31,7 +31,8 @@ class TokenPlan:
         mix: (B, N, largest `kept`) float32, where `restore` is to give a patch more than the token of its
             group: the share of each token of its image; None for the group's.
         made: what the tokens become where a step makes them otherwise than as means of groups: (T, C) packed
-            as `regroup` packs them, and their (T,) sizes. Only `regroup` heeds it.
+            as `regroup` packs them, and their (T,) sizes. Only `regroup` heeds it; plans joined have it where
+            all of them do.
         steps: one per image, what goes on between the blocks (see `BlockStep`); None for images whose tokens
             pass as they are, and () where all do.
     """
@@ -75,7 +76,11 @@ class TokenPlan:
             columns = max(some.shape[2] for some in mixes)
             grown = [(0, columns - some.shape[2], 0, patches - some.shape[1]) for some in mixes]
             mix = torch.cat([pad(some, by) for some, by in zip(mixes, grown, strict=True)])
-        return cls(group, kept, first.prefix, first.uniform if alike else None, known, steps, mix)
+        parts = [plan.made for plan in plans if plan.made is not None]
+        made = None
+        if len(parts) == len(plans):
+            made = torch.cat([tokens for tokens, _ in parts]), torch.cat([sizes for _, sizes in parts])
+        return cls(group, kept, first.prefix, first.uniform if alike else None, known, steps, mix, made)
 
     @property
     def lengths(self) -> torch.Tensor:

@@ -167,6 +167,7 @@ def by_name(*kinds: Kind) -> Mapping[str, Kind]:
     return MappingProxyType(named)
 
 
+_PAIRS = Option(int, 8, "pairs of tokens merged per layer", ge=0)
 _DROP = Option(float, 0.5, "share of patches dropped", ge=0, lt=1, unit="a share of patches")
 
 # In the order of preference where none was asked for.
@@ -202,7 +203,7 @@ TOKENIZERS = by_name(
         "merge",
         "after every layer the most similar pairs of tokens become one (ToMe)",
         "merge:MergeTokenizer",
-        {"r": Option(int, 8, "pairs of tokens merged per layer", ge=0)},
+        {"r": _PAIRS},
         knob=("r", 1),
     ),
     Kind(
@@ -215,6 +216,21 @@ TOKENIZERS = by_name(
             )
         },
         knob=("merge_share", 1),
+    ),
+    Kind(
+        "mctf",
+        "after every layer pairs of similar, little attended, small tokens become one (MCTF)",
+        "mctf:MctfTokenizer",
+        {"r": _PAIRS},
+        knob=("r", 1),
+    ),
+    Kind(
+        "ats",
+        "patches are sampled by what the class token takes from them, as many as the frame needs (ATS)",
+        "ats:AtsTokenizer",
+        {"drop": _DROP},
+        needs=("plain patches", "a class token"),
+        knob=("drop", 1),
     ),
     Kind(
         "prune",

@@ -6,9 +6,11 @@ import torch
 from pipeline.models.encoder import PackedEncoder
 from pipeline.models.refusal import parts_of
 from pipeline.tokenizers import (
+    AtsTokenizer,
     FullTokenizer,
     InterTokenizer,
     IntraTokenizer,
+    MctfTokenizer,
     MergeTokenizer,
     PitomeTokenizer,
     PruneTokenizer,
@@ -46,6 +48,8 @@ def tokenizers(encoder: PackedEncoder, images: torch.Tensor) -> list[Tokenizer]:
         IntraTokenizer(0.4),
         MergeTokenizer(40),
         PitomeTokenizer(0.3),
+        MctfTokenizer(20),
+        AtsTokenizer(0.4),
         PruneTokenizer(0.4),
         RandomTokenizer(0.4),
         InterTokenizer(vocabulary, 0.02),
@@ -54,7 +58,15 @@ def tokenizers(encoder: PackedEncoder, images: torch.Tensor) -> list[Tokenizer]:
     return [tokenizer for tokenizer in every if tokenizer.name in taken_with(parts_of(encoder.model))]
 
 
-NEUTRAL = (IntraTokenizer(0), MergeTokenizer(0), PitomeTokenizer(0), PruneTokenizer(0), RandomTokenizer(0))
+NEUTRAL = (
+    IntraTokenizer(0),
+    MergeTokenizer(0),
+    PitomeTokenizer(0),
+    MctfTokenizer(0),
+    AtsTokenizer(0),
+    PruneTokenizer(0),
+    RandomTokenizer(0),
+)
 
 
 @torch.inference_mode()
