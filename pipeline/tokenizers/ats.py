@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import torch
 
-from pipeline.tokenizers.base import identity_groups
+from pipeline.tokenizers.base import FromWhole
 from pipeline.tokenizers.plan import TokenPlan
 from pipeline.tokenizers.registry import TOKENIZERS
 from pipeline.tokenizers.steps import PackedTokens, plan_equal
 
 
-class AtsTokenizer:
+class AtsTokenizer(FromWhole):
     """Starts with every patch and samples among what is left after all blocks but the first and the last.
 
     Args:
@@ -31,22 +31,14 @@ class AtsTokenizer:
     """
 
     name = "ats"
-    vocab_version = None
 
     def __init__(self, drop: float | None = None) -> None:
         self.drop = TOKENIZERS[self.name].value("drop", drop)
 
-    def plan(self, images: torch.Tensor, patch_size: int, prefix: int = 1) -> TokenPlan:
-        """Plans a batch; see `Tokenizer.plan`."""
-        group = identity_groups(images, patch_size)
-        batch, count = group.shape
-        kept = torch.full((batch,), count, device=group.device)
-        steps = (AtsStep(count - int(count * self.drop)),) * batch if self.drop else ()
-        return TokenPlan(group, kept, prefix, count, steps=steps)
-
-    def flops(self, patches: int, patch_size: int) -> int:  # noqa: ARG002
-        """Operations of planning one frame before the blocks; see `Tokenizer.flops`."""
-        return 0
+    def step(self, rows: int, columns: int) -> AtsStep | None:
+        """See `FromWhole.step`."""
+        patches = rows * columns
+        return AtsStep(patches - int(patches * self.drop)) if self.drop else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,5 +85,5 @@ def significance(packed: PackedTokens) -> torch.Tensor:
     """
     assert packed.attended is not None
     paid = packed.attention(slice(1))[:, :, 0, packed.prefix :]
-    taken = paid * packed.patches(packed.attended.values).float().norm(dim=-1).transpose(1, 2)
+    taken: torch.Tensor = paid * packed.patches(packed.attended.values).float().norm(dim=-1).transpose(1, 2)
     return (taken / taken.sum(dim=2, keepdim=True)).mean(dim=1)

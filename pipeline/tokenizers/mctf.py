@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from pipeline.tokenizers.base import identity_groups
+from pipeline.tokenizers.base import FromWhole
 from pipeline.tokenizers.merge import groups_into
 from pipeline.tokenizers.plan import TokenPlan
 from pipeline.tokenizers.registry import TOKENIZERS
@@ -23,7 +23,7 @@ from pipeline.tokenizers.steps import PackedTokens, plan_equal
 _OF_ATTENTION, _OF_SIZE = 1 / 20, 1 / 40
 
 
-class MctfTokenizer:
+class MctfTokenizer(FromWhole):
     """Starts with every patch and merges r pairs of tokens after every block but the last.
 
     Args:
@@ -34,22 +34,13 @@ class MctfTokenizer:
     """
 
     name = "mctf"
-    vocab_version = None
 
     def __init__(self, r: int | None = None) -> None:
         self.r = int(TOKENIZERS[self.name].value("r", r))
 
-    def plan(self, images: torch.Tensor, patch_size: int, prefix: int = 1) -> TokenPlan:
-        """Plans a batch; see `Tokenizer.plan`."""
-        group = identity_groups(images, patch_size)
-        batch, count = group.shape
-        kept = torch.full((batch,), count, device=group.device)
-        steps = (MctfStep(self.r),) * batch if self.r else ()
-        return TokenPlan(group, kept, prefix, count, steps=steps)
-
-    def flops(self, patches: int, patch_size: int) -> int:  # noqa: ARG002
-        """Operations of planning one frame before the blocks; see `Tokenizer.flops`."""
-        return 0
+    def step(self, rows: int, columns: int) -> MctfStep | None:  # noqa: ARG002
+        """See `FromWhole.step`."""
+        return MctfStep(self.r) if self.r else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +78,13 @@ class MctfStep:
             packed.patches(packed.sizes),
         )
         into = position = torch.arange(count, device=packed.tokens.device).expand(batch, -1)
-        halves = [position[:, ::2], position[:, 1::2]]
+        asking, asked = position[:, ::2], position[:, 1::2]
         for merges in (pairs - pairs // 2, pairs // 2):
             if merges:
-                sources, targets, halves[0] = _match(tokens, *halves, merges)
+                sources, targets, asking = _match(tokens, asking, asked, merges)
                 tokens = tokens.fused(sources, targets)
                 into = position.scatter(1, sources, targets).gather(1, into)
-            halves.reverse()
+            asking, asked = asked, asking
         group = groups_into(into)
         left = (into != position).long().argsort(dim=1, stable=True)[:, : count - pairs]
         kept = torch.full((batch,), count - pairs, device=group.device)

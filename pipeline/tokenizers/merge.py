@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from pipeline.tokenizers.base import identity_groups
+from pipeline.tokenizers.base import FromWhole
 from pipeline.tokenizers.plan import TokenPlan
 from pipeline.tokenizers.registry import TOKENIZERS
 from pipeline.tokenizers.steps import PackedTokens, plan_equal
 
 
-class MergeTokenizer:
+class MergeTokenizer(FromWhole):
     """Starts with every patch and merges r pairs of tokens after every block but the last.
 
     Args:
@@ -30,22 +30,13 @@ class MergeTokenizer:
     """
 
     name = "merge"
-    vocab_version = None
 
     def __init__(self, r: int | None = None) -> None:
         self.r = int(TOKENIZERS[self.name].value("r", r))
 
-    def plan(self, images: torch.Tensor, patch_size: int, prefix: int = 1) -> TokenPlan:
-        """Plans a batch; see `Tokenizer.plan`."""
-        group = identity_groups(images, patch_size)
-        batch, count = group.shape
-        kept = torch.full((batch,), count, device=group.device)
-        steps = (MergeStep(self.r),) * batch if self.r else ()
-        return TokenPlan(group, kept, prefix, count, steps=steps)
-
-    def flops(self, patches: int, patch_size: int) -> int:  # noqa: ARG002
-        """Operations of planning one frame before the blocks; see `Tokenizer.flops`."""
-        return 0
+    def step(self, rows: int, columns: int) -> MergeStep | None:  # noqa: ARG002
+        """See `FromWhole.step`."""
+        return MergeStep(self.r) if self.r else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from pipeline.tokenizers.base import identity_groups
+from pipeline.tokenizers.base import FromWhole
 from pipeline.tokenizers.merge import groups_into
 from pipeline.tokenizers.plan import TokenPlan
 from pipeline.tokenizers.registry import TOKENIZERS
@@ -22,7 +22,7 @@ from pipeline.tokenizers.steps import PackedTokens, plan_equal
 _FIRST_MARGIN = 0.75
 
 
-class PitomeTokenizer:
+class PitomeTokenizer(FromWhole):
     """Starts with every patch and merges after every block but the last.
 
     Args:
@@ -34,22 +34,13 @@ class PitomeTokenizer:
     """
 
     name = "pitome"
-    vocab_version = None
 
     def __init__(self, merge_share: float | None = None) -> None:
         self.merge_share = TOKENIZERS[self.name].value("merge_share", merge_share)
 
-    def plan(self, images: torch.Tensor, patch_size: int, prefix: int = 1) -> TokenPlan:
-        """Plans a batch; see `Tokenizer.plan`."""
-        group = identity_groups(images, patch_size)
-        batch, count = group.shape
-        kept = torch.full((batch,), count, device=group.device)
-        steps = (PitomeStep(self.merge_share),) * batch if self.merge_share else ()
-        return TokenPlan(group, kept, prefix, count, steps=steps)
-
-    def flops(self, patches: int, patch_size: int) -> int:  # noqa: ARG002
-        """Operations of planning one frame before the blocks; see `Tokenizer.flops`."""
-        return 0
+    def step(self, rows: int, columns: int) -> PitomeStep | None:  # noqa: ARG002
+        """See `FromWhole.step`."""
+        return PitomeStep(self.merge_share) if self.merge_share else None
 
 
 @dataclass(frozen=True, slots=True)

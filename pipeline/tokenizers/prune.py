@@ -12,16 +12,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
-from pipeline.tokenizers.base import identity_groups
+from pipeline.tokenizers.base import FromWhole
 from pipeline.tokenizers.dropping import keep_best, left_after
 from pipeline.tokenizers.plan import TokenPlan
 from pipeline.tokenizers.registry import TOKENIZERS
 from pipeline.tokenizers.steps import PackedTokens, plan_equal
 
 
-class PruneTokenizer:
+class PruneTokenizer(FromWhole):
     """Starts with every patch and drops in three stages.
 
     Args:
@@ -32,22 +30,13 @@ class PruneTokenizer:
     """
 
     name = "prune"
-    vocab_version = None
 
     def __init__(self, drop: float | None = None) -> None:
         self.drop = TOKENIZERS[self.name].value("drop", drop)
 
-    def plan(self, images: torch.Tensor, patch_size: int, prefix: int = 1) -> TokenPlan:
-        """Plans a batch; see `Tokenizer.plan`."""
-        group = identity_groups(images, patch_size)
-        batch, count = group.shape
-        kept = torch.full((batch,), count, device=group.device)
-        steps = (PruneStep(self.drop, count),) * batch if self.drop else ()
-        return TokenPlan(group, kept, prefix, count, steps=steps)
-
-    def flops(self, patches: int, patch_size: int) -> int:  # noqa: ARG002
-        """Operations of planning one frame before the blocks; see `Tokenizer.flops`."""
-        return 0
+    def step(self, rows: int, columns: int) -> PruneStep | None:
+        """See `FromWhole.step`."""
+        return PruneStep(self.drop, rows * columns) if self.drop else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,6 +233,13 @@ TOKENIZERS = by_name(
         knob=("drop", 1),
     ),
     Kind(
+        "zerotprune",
+        "patches that few attend to, or that a more important one resembles, are dropped (Zero-TPrune)",
+        "zerotprune:ZeroTPruneTokenizer",
+        {"drop": _DROP},
+        knob=("drop", 1),
+    ),
+    Kind(
         "prune",
         "the patches that the class token attends to least are dropped",
         "prune:PruneTokenizer",

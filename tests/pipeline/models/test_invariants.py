@@ -17,6 +17,7 @@ from pipeline.tokenizers import (
     RandomTokenizer,
     Tokenizer,
     TokenPlan,
+    ZeroTPruneTokenizer,
 )
 from pipeline.tokenizers.registry import TOKENIZERS, taken_with
 from tests.pipeline.models.families import FAMILIES, build, images_for
@@ -50,6 +51,7 @@ def tokenizers(encoder: PackedEncoder, images: torch.Tensor) -> list[Tokenizer]:
         PitomeTokenizer(0.3),
         MctfTokenizer(20),
         AtsTokenizer(0.4),
+        ZeroTPruneTokenizer(0.4),
         PruneTokenizer(0.4),
         RandomTokenizer(0.4),
         InterTokenizer(vocabulary, 0.02),
@@ -64,6 +66,7 @@ NEUTRAL = (
     PitomeTokenizer(0),
     MctfTokenizer(0),
     AtsTokenizer(0),
+    ZeroTPruneTokenizer(0),
     PruneTokenizer(0),
     RandomTokenizer(0),
 )

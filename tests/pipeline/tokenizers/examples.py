@@ -23,7 +23,7 @@ def packed(lengths: list[int], prefix: int, seed: int = 0, sizes: torch.Tensor |
     queries, keys, values = (torch.randn(total, 3, 4, generator=generator) for _ in range(3))
     bias = None if sizes is None else sizes.log()
     sizes = torch.ones(total) if sizes is None else sizes
-    return PackedTokens(tokens, keys, Attended(queries, keys, values, bias), sizes, lengths, prefix)
+    return PackedTokens(tokens, keys, Attended(queries, keys.clone(), values, bias), sizes, lengths, prefix)
 
 
 def image(tokens: PackedTokens, index: int) -> PackedTokens:
