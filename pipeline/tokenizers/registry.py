@@ -225,6 +225,13 @@ TOKENIZERS = by_name(
         knob=("r", 1),
     ),
     Kind(
+        "cluster",
+        "neighbouring patches become clusters inside the model, of which every patch is made anew",
+        "cluster:ClusterTokenizer",
+        {"shrink": Option(float, 1.5, "times fewer clusters than patches along each side", ge=1, le=16)},
+        knob=("shrink", 1),
+    ),
+    Kind(
         "ats",
         "patches are sampled by what the class token takes from them, as many as the frame needs (ATS)",
         "ats:AtsTokenizer",

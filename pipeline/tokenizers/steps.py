@@ -93,9 +93,9 @@ class PackedTokens:
         assert attended is not None, "the step has to want attention"
         queries = self.rows(attended.queries)[:, asking].float().transpose(1, 2)
         keys = self.rows(attended.keys).float().permute(0, 2, 3, 1)
-        scores = queries @ keys * keys.shape[2] ** -0.5
+        scores = (queries * keys.shape[2] ** -0.5) @ keys
         if attended.bias is not None:
-            scores = scores + self.rows(attended.bias)[:, None, None]
+            scores += self.rows(attended.bias)[:, None, None]
         paid: torch.Tensor = scores.softmax(dim=-1)
         return paid
 

@@ -7,6 +7,7 @@ from pipeline.models.encoder import PackedEncoder
 from pipeline.models.refusal import parts_of
 from pipeline.tokenizers import (
     AtsTokenizer,
+    ClusterTokenizer,
     FullTokenizer,
     InterTokenizer,
     IntraTokenizer,
@@ -50,6 +51,7 @@ def tokenizers(encoder: PackedEncoder, images: torch.Tensor) -> list[Tokenizer]:
         MergeTokenizer(40),
         PitomeTokenizer(0.3),
         MctfTokenizer(20),
+        ClusterTokenizer(2),
         AtsTokenizer(0.4),
         ZeroTPruneTokenizer(0.4),
         PruneTokenizer(0.4),
@@ -65,6 +67,7 @@ NEUTRAL = (
     MergeTokenizer(0),
     PitomeTokenizer(0),
     MctfTokenizer(0),
+    ClusterTokenizer(1),
     AtsTokenizer(0),
     ZeroTPruneTokenizer(0),
     PruneTokenizer(0),
