@@ -111,7 +111,8 @@ class Packing:
         own = packed.images(images)
         plan = step(len(self._kept) - 1, self._layers, own)
         if plan is not None:
-            heads, width = (own.keys if own.attended is None else own.attended.queries).shape[1:]
+            asked = own.attended.queries if own.attended and step.wants_attention else own.keys
+            heads, width = asked.shape[1:]
             for image, kept in zip(range(images.start, images.stop), own.kept, strict=True):
                 self._step_flops[image] += step.flops(kept, heads, width)
         return plan

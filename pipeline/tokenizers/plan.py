@@ -249,7 +249,7 @@ def _mean(
     sums = torch.zeros(total + 1, rows.shape[1], device=rows.device, dtype=torch.float32)
     sums.index_add_(0, index, rows.to(torch.float32) * weights[:, None])
     whole = torch.zeros(total + 1, device=rows.device).index_add_(0, index, weights)[:-1]
-    return (sums[:-1] / whole[:, None].clamp_min(1)).to(rows.dtype), whole
+    return (sums[:-1] / whole[:, None].clamp_min(torch.finfo(torch.float32).tiny)).to(rows.dtype), whole
 
 
 class _HostCopy:

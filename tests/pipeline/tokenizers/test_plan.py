@@ -219,3 +219,13 @@ def test_a_plan_that_says_what_its_tokens_become_is_not_asked_for_means():
     plan = TokenPlan(torch.zeros(2, 2, dtype=torch.int64), torch.tensor([1, 1]), 1, 1, made=made)
 
     assert plan.regroup(torch.zeros(6, 2), torch.ones(6), torch.tensor([3, 3])) is made
+
+
+def test_a_token_that_weighs_less_than_a_patch_stays_what_it_is_among_others():
+    plan = TokenPlan(torch.tensor([[0, 1, 1]]), torch.tensor([2]), 0, 2)
+    packed = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+
+    tokens, sizes = plan.regroup(packed, torch.tensor([0.25, 0.3, 0.1]), torch.tensor([3]))
+
+    torch.testing.assert_close(tokens, torch.stack([packed[0], 0.75 * packed[1] + 0.25 * packed[2]]))
+    torch.testing.assert_close(sizes, torch.tensor([0.25, 0.4]))
