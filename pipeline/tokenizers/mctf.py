@@ -9,6 +9,7 @@ often as it has patches when others attend to it, as in `merge`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional as F
@@ -70,92 +71,97 @@ class MctfStep:
 
     def _merge(self, packed: PackedTokens) -> TokenPlan:
         """Plans images of equal lengths."""
-        batch, count = len(packed.lengths), packed.kept[0]
+        batch, count, prefix = len(packed.lengths), packed.kept[0], packed.prefix
         pairs = min(self.r, count // 2)
+        into = position = torch.arange(count, device=packed.tokens.device).expand(batch, -1)
         tokens = _Tokens(
+            position,
             packed.patches(packed.tokens).float(),
-            packed.attention().mean(dim=(1, 2))[:, packed.prefix :],
+            packed.attention().mean(dim=(1, 2))[:, prefix:],
             packed.patches(packed.sizes),
         )
-        into = position = torch.arange(count, device=packed.tokens.device).expand(batch, -1)
-        asking, asked = position[:, ::2], position[:, 1::2]
+        asking, asked = tokens.every(slice(0, None, 2)), tokens.every(slice(1, None, 2))
         for merges in (pairs - pairs // 2, pairs // 2):
             if merges:
-                sources, targets, asking = _match(tokens, asking, asked, merges)
-                tokens = tokens.fused(sources, targets)
-                into = position.scatter(1, sources, targets).gather(1, into)
+                first, rest, best = _match(asking, asked, merges)
+                come, asking = asking.at(first), asking.at(rest)
+                into = position.scatter(1, come.position, asked.position.gather(1, best)).gather(1, into)
+                asked = asked.fused(come, best)
             asking, asked = asked, asking
-        group = groups_into(into)
-        left = (into != position).long().argsort(dim=1, stable=True)[:, : count - pairs]
-        kept = torch.full((batch,), count - pairs, device=group.device)
-        prefix = packed.rows(packed.tokens)[:, : packed.prefix]
-        values = tokens.values.gather(1, left[..., None].expand(-1, -1, tokens.values.shape[2]))
-        sizes = torch.cat(
-            [packed.rows(packed.sizes)[:, : packed.prefix], tokens.sizes.gather(1, left)], dim=1
-        )
-        made = torch.cat([prefix, values.to(prefix.dtype)], dim=1).flatten(0, 1), sizes.flatten()
-        return TokenPlan(group, kept, packed.prefix, count - pairs, made=made)
+        left = asking.beside(asked)
+        kept = torch.full((batch,), count - pairs, device=into.device)
+        before = packed.rows(packed.tokens)[:, :prefix], packed.rows(packed.sizes)[:, :prefix]
+        values = torch.cat([before[0], left.values.to(before[0].dtype)], dim=1).flatten(0, 1)
+        made = values, torch.cat([before[1], left.sizes], dim=1).flatten()
+        return TokenPlan(groups_into(into), kept, prefix, count - pairs, made=made)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Tokens:
-    """Patch tokens of images of equal lengths, by the criteria that they are judged by.
+class _Tokens(NamedTuple):
+    """Patch tokens of images of equal lengths, and what they are judged by.
 
     Attributes:
+        position: (B, N) int64, where they stood before any merged.
         values: (B, N, C).
         attention: (B, N), what they are paid on average: how informative they are.
         sizes: (B, N), patches each stands for.
     """
 
+    position: torch.Tensor
     values: torch.Tensor
     attention: torch.Tensor
     sizes: torch.Tensor
 
+    @property
+    def light(self) -> torch.Tensor:
+        """(B, N): the larger, the less a token is attended to and the smaller it is."""
+        return self.attention**-_OF_ATTENTION * self.sizes**-_OF_SIZE
+
+    def every(self, which: slice) -> _Tokens:
+        """The same ones of every image."""
+        return _Tokens(*(some[:, which] for some in self))
+
     def at(self, index: torch.Tensor) -> _Tokens:
         """Those of an index (B, M)."""
         values = self.values.gather(1, index[..., None].expand(-1, -1, self.values.shape[2]))
-        return _Tokens(values, self.attention.gather(1, index), self.sizes.gather(1, index))
+        flat = (self.attention.gather(1, index), self.sizes.gather(1, index))
+        return _Tokens(self.position.gather(1, index), values, *flat)
 
-    def fused(self, sources: torch.Tensor, targets: torch.Tensor) -> _Tokens:
-        """What they are once sources (B, M) have gone to targets (B, M), which several may share.
+    def beside(self, others: _Tokens) -> _Tokens:
+        """These and the others in the order in which they stood."""
+        both = _Tokens(*(torch.cat(some, dim=1) for some in zip(self, others, strict=True)))
+        return both.at(both.position.argsort(dim=1))
+
+    def fused(self, come: _Tokens, index: torch.Tensor) -> _Tokens:
+        """What they are once others have gone to those of an index (B, M), which several may share.
 
         A token is the mean weighted by attention and size; both add up.
         """
-        come = self.at(sources)
-        across = targets[..., None].expand_as(come.values)
-        own, weight = self.attention * self.sizes, come.attention * come.sizes
-        whole = own.scatter_add(1, targets, weight)
-        values = (self.values * own[..., None]).scatter_add(1, across, come.values * weight[..., None])
+        weight = come.attention * come.sizes
+        whole = (self.attention * self.sizes).scatter_add(1, index, weight)
+        target = self.at(index).values
+        # What the mean moves by: so a token that nothing comes to stays what it is to the bit.
+        moved = (come.values - target) * (weight / whole.gather(1, index))[..., None]
         return _Tokens(
-            # A target that nothing comes to keeps its value to the bit.
-            torch.where((whole == own)[..., None], self.values, values / whole[..., None]),
-            self.attention.scatter_add(1, targets, come.attention),
-            self.sizes.scatter_add(1, targets, come.sizes),
+            self.position,
+            self.values.scatter_add(1, index[..., None].expand_as(moved), moved),
+            self.attention.scatter_add(1, index, come.attention),
+            self.sizes.scatter_add(1, index, come.sizes),
         )
 
 
-def _match(
-    tokens: _Tokens, asking: torch.Tensor, asked: torch.Tensor, merges: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _match(asking: _Tokens, asked: _Tokens, merges: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Finds each token of one half its best of the other; the pairs that attract each other most merge.
 
     Args:
-        tokens: all.
-        asking, asked: (B, M) and (B, L) int64, the halves.
-        merges: pairs to merge, below M.
+        asking, asked: the halves, of M and L tokens.
+        merges: pairs to merge, at most M.
 
     Returns:
-        (B, merges) those that merge, (B, merges) what they go to, (B, M - merges) the others that asked.
+        (B, merges) of those asking that merge, (B, M - merges) of the others, (B, merges) of those asked that
+        the first go to; all int64.
     """
-    ours, theirs = tokens.at(asking), tokens.at(asked)
-    cosine = F.normalize(ours.values, dim=-1) @ F.normalize(theirs.values, dim=-1).transpose(1, 2)
-    attraction = (cosine + 1) / 2 * _light(ours)[..., None] * _light(theirs)[:, None]
-    best = attraction.max(dim=2)
+    cosine = F.normalize(asking.values, dim=-1) @ F.normalize(asked.values, dim=-1).transpose(1, 2)
+    best = ((cosine + 1) / 2 * asking.light[..., None] * asked.light[:, None]).max(dim=2)
     order = best.values.argsort(dim=1, descending=True, stable=True)
     first, rest = order[:, :merges], order[:, merges:]
-    return asking.gather(1, first), asked.gather(1, best.indices.gather(1, first)), asking.gather(1, rest)
-
-
-def _light(tokens: _Tokens) -> torch.Tensor:
-    """(B, N): the larger, the less a token is attended to and the smaller it is."""
-    return tokens.attention**-_OF_ATTENTION * tokens.sizes**-_OF_SIZE
+    return first, rest, best.indices.gather(1, first)
