@@ -17,6 +17,17 @@ from workers.bench.report import TARGETS, line_of
 TARGET = Path(__file__).parents[1] / "BENCHMARKS.md"
 Row = Sequence[str]
 
+_CONTROLS = """\
+Interpolated between settings; where the cheapest setting tried keeps the target, its share, and it may
+need less. `*` are controls, which anybody could do instead: `skip` answers one frame in n and repeats
+the answer, `adaptive skip` answers when pixels changed by more than a threshold found in hindsight;
+`random` drops patches at random."""
+_NOT_SHOWN = """\
+The clips are a few seconds long and none of them is a fixed camera: p5 over so few frames is uncertain
+by about a hundredth. One model was judged. CPU time counts planning, encoder and head of a frame that
+runs alone; decoding is not in it. The mean cosine flatters whoever repeats an old answer: read p5 and
+`change` (the cosine between frame-to-frame differences of the answer and of the full model's)."""
+
 
 def table(head: Row, rows: Sequence[Row]) -> str:
     """A table in Markdown; the first column is text."""
@@ -82,32 +93,23 @@ def document(bench: Mapping[str, Any]) -> Iterator[str]:
     yield "Made by `make benchmarks`; every table names its command. Change no figure by hand."
     yield "## Tokenizers and what doing without would give"
     yield (
-        f"`vwt bench {' '.join(f'sample:{name}' for name in clips)}`, {bench['measured_at']}: {bench['model']}, "
-        f"{bench['precision']}, {bench['runtime']}, {bench['device']} ({machine['processor']}, "
-        f"{machine['cores']} cores, torch {machine['torch']}), {bench['fps']:g} frames per second, batch "
-        f"{bench['batch']}. Load of the machine while it ran: {loads}."
+        f"`vwt bench {' '.join(f'sample:{name}' for name in clips)}`, {bench['measured_at']}: "
+        f"{bench['model']}, {bench['precision']}, {bench['runtime']}, {bench['device']} "
+        f"({machine['processor']}, {machine['cores']} cores, torch {machine['torch']}), "
+        f"{bench['fps']:g} frames per second, batch {bench['batch']}. "
+        f"Load of the machine while it ran: {loads}."
     )
     yield "![Fidelity over operations, a line per method](docs/frontier.png)"
     yield f"Share of the plain model's operations needed for a cosine p5 of {' / '.join(map(str, TARGETS))}:"
     yield needs_table(clips)
-    yield (
-        "Interpolated between settings; where the cheapest setting tried keeps the target, its share, and it may "
-        "need less. `*` are controls, which anybody could do instead: `skip` answers one frame in n and repeats "
-        "the answer, `adaptive skip` answers when pixels changed by more than a threshold that was found in "
-        "hindsight."
-    )
+    yield _CONTROLS
     for name, clip in clips.items():
         first = clip["warm_up"]["frames"]
         yield f"### {name}"
         yield f"{clip['frames']} frames judged, after {first} that visual words were learned from."
         yield clip_table(clip["methods"])
     yield "### What these figures do not show"
-    yield (
-        "The clips are a few seconds long and none of them is a fixed camera: p5 over so few frames is uncertain "
-        "by about a hundredth. One model was judged. CPU time counts planning, encoder and head of a frame that "
-        "runs alone; decoding is not in it. The mean cosine flatters whoever repeats an old answer: read p5 and "
-        "`change` (the cosine between frame-to-frame differences of the answer and of the full model's)."
-    )
+    yield _NOT_SHOWN
 
 
 def main() -> None:

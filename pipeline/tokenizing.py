@@ -20,8 +20,8 @@ def kind_for(name: str | None, model: Model) -> Kind:
     kind = kind_of(name)
     if kind.name not in model.tokenizers:
         raise UsageError(
-            f"model '{model.name}' does not take --tokenizer {kind.name}: only Vision Transformers with "
-            f"plain patches drop or merge tokens; use --tokenizer {' or '.join(model.tokenizers)}"
+            f"model '{model.name}' does not take --tokenizer {kind.name}: {kind.says_needs}; "
+            f"use --tokenizer {' or '.join(model.tokenizers)}"
         )
     return kind
 

@@ -14,8 +14,9 @@ from timm.layers import AttentionPoolLatent, apply_rot_embed_cat
 from torch import nn
 from torch.nn import functional as F
 
-from pipeline.models.attention import Segments, prefix_attention, ragged_attention
+from pipeline.models.attention import Segments, ragged_attention
 from pipeline.models.context import AttentionContext
+from pipeline.tokenizers.steps import Attended
 
 
 def adapt(model: nn.Module) -> None:
@@ -69,7 +70,7 @@ class PackedAttention(nn.Module):
         if key.shape[1] != query.shape[1]:  # grouped queries: each key serves several heads
             key, value = (t.repeat_interleave(inner.num_kv_groups, dim=1) for t in (key, value))
         if capture is not None and capture.wants_attention:
-            capture.attention = prefix_attention(query, key, segments, key_bias)
+            capture.attended = Attended(query, key, value, key_bias)
         mixed = ragged_attention(query, key, value, segments, segments, key_bias).flatten(1)
         mixed = inner.norm(mixed)
         if getattr(inner, "gate", None) is not None:

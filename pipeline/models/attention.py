@@ -124,30 +124,3 @@ def bias_as_channels(
         torch.cat([key, channels[:, None].expand(-1, key.shape[1], -1)], dim=-1),
         F.pad(value, (0, 8)),
     )
-
-
-def prefix_attention(
-    query: torch.Tensor, key: torch.Tensor, segments: Segments, key_bias: torch.Tensor | None = None
-) -> torch.Tensor:
-    """What the first token of each sequence pays to each token, mean over heads.
-
-    Args:
-        query, key: (T, H, D).
-        segments: of the sequences.
-        key_bias: as for `ragged_attention`.
-
-    Returns:
-        (T,) float32; the sum over a sequence is 1.
-    """
-    count, total = len(segments.lengths), len(key)
-    owner = torch.arange(count, device=key.device)
-    owner = owner.repeat_interleave(segments.offsets.diff(), output_size=total)
-    asks = query[segments.offsets[:-1]][owner].float()
-    scores = (asks * key.float()).sum(dim=-1) * query.shape[-1] ** -0.5
-    if key_bias is not None:
-        scores = scores + key_bias[:, None]
-    highest = scores.new_full((count, scores.shape[1]), -torch.inf)
-    highest.scatter_reduce_(0, owner[:, None].expand_as(scores), scores, "amax")
-    weights = (scores - highest[owner]).exp()
-    sums = torch.zeros_like(highest).index_add_(0, owner, weights)
-    return (weights / sums[owner]).mean(dim=1)

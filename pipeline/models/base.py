@@ -15,10 +15,11 @@ from pipeline.models.encoder import Features, PackedEncoder
 from pipeline.models.flops import EncoderFlops
 from pipeline.models.heads import Arrays, Head, LabelHead, Outputs, read_embedding, read_labels, top_labels
 from pipeline.models.linear import fix_linears
+from pipeline.models.refusal import parts_of
 from pipeline.models.stepping import Trail
 from pipeline.results import Prediction
 from pipeline.tokenizers.plan import TokenPlan
-from pipeline.tokenizers.registry import TOKENIZERS
+from pipeline.tokenizers.registry import taken_with
 
 
 class Model(ABC):
@@ -37,7 +38,7 @@ class Model(ABC):
 
     name: str
     input: InputSpec
-    tokenizers: tuple[str, ...] = ("full",)
+    tokenizers: tuple[str, ...] = taken_with(())
     patch_size: int | None = None
     grid: tuple[int, int] | None = None
     prefix: int = 0
@@ -81,7 +82,6 @@ class PackedModel(Model):
         head_flops: operations of the head per frame.
     """
 
-    tokenizers = tuple(TOKENIZERS)
     patch_size: int
 
     def __init__(
@@ -95,6 +95,7 @@ class PackedModel(Model):
         self.patch_size = self.encoder.patch_size
         self.grid = self.encoder.grid
         self.prefix = self.encoder.prefix
+        self.tokenizers = taken_with(parts_of(backbone))
         self._head = head
         self._encoder_flops = EncoderFlops(backbone)
         self._head_flops = head_flops

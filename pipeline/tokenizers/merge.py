@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from pipeline.tokenizers.base import identity_groups
+from pipeline.tokenizers.base import FromWhole
 from pipeline.tokenizers.plan import TokenPlan
 from pipeline.tokenizers.registry import TOKENIZERS
-from pipeline.tokenizers.steps import PackedTokens
+from pipeline.tokenizers.steps import PackedTokens, plan_equal
 
 
-class MergeTokenizer:
+class MergeTokenizer(FromWhole):
     """Starts with every patch and merges r pairs of tokens after every block but the last.
 
     Args:
@@ -30,22 +30,13 @@ class MergeTokenizer:
     """
 
     name = "merge"
-    vocab_version = None
 
     def __init__(self, r: int | None = None) -> None:
         self.r = int(TOKENIZERS[self.name].value("r", r))
 
-    def plan(self, images: torch.Tensor, patch_size: int, prefix: int = 1) -> TokenPlan:
-        """Plans a batch; see `Tokenizer.plan`."""
-        group = identity_groups(images, patch_size)
-        batch, count = group.shape
-        kept = torch.full((batch,), count, device=group.device)
-        steps = (MergeStep(self.r),) * batch if self.r else ()
-        return TokenPlan(group, kept, prefix, count, steps=steps)
-
-    def flops(self, patches: int, patch_size: int) -> int:  # noqa: ARG002
-        """Operations of planning one frame before the blocks; see `Tokenizer.flops`."""
-        return 0
+    def step(self, rows: int, columns: int) -> MergeStep | None:  # noqa: ARG002
+        """See `FromWhole.step`."""
+        return MergeStep(self.r) if self.r else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +55,9 @@ class MergeStep:
 
     def __call__(self, layer: int, layers: int, packed: PackedTokens) -> TokenPlan | None:  # noqa: ARG002
         """See `BlockStep`."""
-        kept = packed.kept
-        if min(self.r, max(kept) // 2) == 0:
+        if min(self.r, max(packed.kept) // 2) == 0:
             return None
-        if len(set(kept)) == 1:
-            return self._merge(packed)
-        images = [packed.images(slice(index, index + 1)) for index in range(len(kept))]
-        return TokenPlan.join([self._merge(image) for image in images])
+        return plan_equal(packed, self._merge)
 
     def flops(self, kept: int, heads: int, width: int) -> int:
         """Operations of the mean over heads and of comparing the two halves; see `BlockStep.flops`."""
@@ -112,3 +99,13 @@ def match_pairs(keys: torch.Tensor, r: int, first: int = 1) -> torch.Tensor:
     group[:, even] = torch.where(merges, stay + best.indices, (~merges).cumsum(dim=1) - 1)
     group[:, odd] = stay + torch.arange(keys.shape[1] - best.indices.shape[1], device=keys.device)
     return group
+
+
+def groups_into(into: torch.Tensor) -> torch.Tensor:
+    """Groups of a plan in which some tokens of each image go to others; those that stay keep their order.
+
+    Args:
+        into: (B, N) int64, the token each goes to; its own where it stays.
+    """
+    stays = into == torch.arange(into.shape[1], device=into.device)
+    return (stays.cumsum(dim=1) - 1).gather(1, into)

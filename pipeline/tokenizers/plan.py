@@ -28,6 +28,11 @@ class TokenPlan:
         prefix: prefix tokens (CLS, registers) per image; they pass untouched.
         uniform: `kept` where it is known without asking the device to be equal for all images, else None.
         known: `kept` on the host where it is known without asking the device but not equal, else None.
+        mix: (B, N, largest `kept`) float32, where `restore` is to give a patch more than the token of its
+            group: the share of each token of its image; None for the group's.
+        made: what the tokens become where a step makes them otherwise than as means of groups: (T, C) packed
+            as `regroup` packs them, and their (T,) sizes. Only `regroup` heeds it; plans joined have it where
+            all of them do.
         steps: one per image, what goes on between the blocks (see `BlockStep`); None for images whose tokens
             pass as they are, and () where all do.
         proportional: one per image, whether attention counts a token as often as it has patches; () where it
@@ -41,6 +46,8 @@ class TokenPlan:
     known: Sequence[int] | None = None
     steps: tuple[BlockStep | None, ...] = ()
     proportional: tuple[bool, ...] = ()
+    mix: torch.Tensor | None = None
+    made: tuple[torch.Tensor, torch.Tensor] | None = None
     _on_host: _HostCopy = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -71,8 +78,18 @@ class TokenPlan:
             proportional = tuple(
                 one for plan in plans for one in plan.proportional or [False] * len(plan.group)
             )
+        mix = None
+        if any(plan.mix is not None for plan in plans):
+            mixes = [plan._mixed() for plan in plans]
+            columns = max(some.shape[2] for some in mixes)
+            grown = [(0, columns - some.shape[2], 0, patches - some.shape[1]) for some in mixes]
+            mix = torch.cat([pad(some, by) for some, by in zip(mixes, grown, strict=True)])
+        parts = [plan.made for plan in plans if plan.made is not None]
+        made = None
+        if len(parts) == len(plans):
+            made = torch.cat([tokens for tokens, _ in parts]), torch.cat([sizes for _, sizes in parts])
         uniform = first.uniform if alike else None
-        return cls(group, kept, first.prefix, uniform, known, steps, proportional)
+        return cls(group, kept, first.prefix, uniform, known, steps, proportional, mix, made)
 
     @property
     def lengths(self) -> torch.Tensor:
@@ -125,14 +142,22 @@ class TokenPlan:
         """
         token = later.group.gather(1, self.group.clamp_min(0))
         group = torch.where(self.group < 0, -1, token)
+        plain = self.mix is None and later.mix is None
+        mix = None if plain else self._mixed() @ later._mixed()
         return replace(
-            later, group=group, prefix=self.prefix, steps=self.steps, proportional=self.proportional
+            later,
+            group=group,
+            prefix=self.prefix,
+            steps=self.steps,
+            proportional=self.proportional,
+            mix=mix,
+            made=None,
         )
 
     def regroup(
         self, packed: torch.Tensor, sizes: torch.Tensor, lengths: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Does what `apply` does to tokens that are packed already, each weighted by its size.
+        """Does what `apply` does to tokens that are packed already, weighted by their sizes; or gives `made`.
 
         Args:
             packed: (T, C), image after image its prefix and then at most N patch tokens; `group` is -1 beyond
@@ -143,6 +168,8 @@ class TokenPlan:
         Returns:
             (sum(prefix+kept), C) tokens of the type of `packed`, and (sum(prefix+kept),) their sizes.
         """
+        if self.made is not None:
+            return self.made
         index, total = self._packed_index(self.prefix)
         if len(index) != len(packed):
             image = torch.arange(len(lengths), device=packed.device)
@@ -154,7 +181,7 @@ class TokenPlan:
         return _mean(packed, sizes, index, total)
 
     def restore(self, packed: torch.Tensor, prefix: int | None = None) -> torch.Tensor:
-        """Undoes `apply`: every patch gets its group's token; dropped patches get zeros (see `dropped`).
+        """Undoes `apply`: every patch gets its group's token, or its mix of tokens; dropped ones get zeros.
 
         Args:
             packed: (sum(prefix+kept), C).
@@ -169,7 +196,13 @@ class TokenPlan:
             return packed.reshape(batch, prefix + patches, -1)
         index, _ = self._packed_index(prefix)
         padded = torch.cat([packed, packed.new_zeros(1, packed.shape[-1])])
-        return padded[index].reshape(batch, prefix + patches, -1)
+        restored = padded[index].reshape(batch, prefix + patches, -1)
+        if self.mix is not None:
+            token = torch.arange(self.mix.shape[2], device=packed.device)
+            start = (self.kept + prefix).cumsum(0) - self.kept
+            rows = torch.where(token < self.kept[:, None], start[:, None] + token, len(packed))
+            restored[:, prefix:] = self.mix.to(packed.dtype) @ padded[rows]
+        return restored
 
     def sizes(self, prefix: int = 0) -> torch.Tensor:
         """(sum(prefix+kept),) float32: how many patches each packed token stands for; 1 for prefix tokens."""
@@ -201,6 +234,15 @@ class TokenPlan:
         nearest = torch.full((total + 1,), torch.iinfo(torch.int64).max, device=index.device)
         return nearest.scatter_reduce_(0, index, key, "amin")[:-1] % patches
 
+    def _mixed(self) -> torch.Tensor:
+        """`mix`, or what says the same of groups."""
+        if self.mix is not None:
+            return self.mix
+        dropped = max(self.kept_list())
+        token = torch.where(self.group < 0, dropped, self.group)[..., None]
+        mix = torch.zeros(*self.group.shape, dropped + 1, device=token.device)
+        return mix.scatter_(2, token, 1)[..., :-1]
+
     def _packed_index(self, prefix: int) -> tuple[torch.Tensor, int]:
         """Packed row of every (image, token), flattened; dropped ones point one past the end."""
         total = sum(self.kept_list()) + prefix * len(self.group)
@@ -224,7 +266,7 @@ def _mean(
     sums = torch.zeros(total + 1, rows.shape[1], device=rows.device, dtype=torch.float32)
     sums.index_add_(0, index, rows.to(torch.float32) * weights[:, None])
     whole = torch.zeros(total + 1, device=rows.device).index_add_(0, index, weights)[:-1]
-    return (sums[:-1] / whole[:, None].clamp_min(1)).to(rows.dtype), whole
+    return (sums[:-1] / whole[:, None].clamp_min(torch.finfo(torch.float32).tiny)).to(rows.dtype), whole
 
 
 class _HostCopy:

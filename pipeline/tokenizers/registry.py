@@ -7,161 +7,34 @@ made from here. To add a tokenizer, write its class in a file beside this one an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from importlib import import_module
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Collection, Sequence
 
 from pipeline.errors import UsageError
+from pipeline.tokenizers.kind import Kind, Option, Part, by_name, flag
 
-if TYPE_CHECKING:
-    from pipeline.tokenizers.stream import StreamNeeds, StreamTokenizer
+__all__ = [
+    "TOKENIZERS",
+    "Kind",
+    "Option",
+    "Part",
+    "all_options",
+    "by_name",
+    "flag",
+    "kind_of",
+    "preferred",
+    "taken_with",
+]
 
-
-class Option(NamedTuple):
-    """A number or switch that a tokenizer is set with.
-
-    Attributes:
-        type: int, float, or bool for a switch, which has no bounds and is off by default.
-        default: what holds where none is given.
-        says: what it means, as help shows it.
-        ge, gt, le, lt: bounds; None for none.
-        unit: what the number is, in words: "a share of patches".
-        tries: of a `Kind.knob`: values that `vwt bench` holds against each other.
-    """
-
-    type: type[int] | type[float] | type[bool]
-    default: float
-    says: str
-    ge: float | None = None
-    gt: float | None = None
-    le: float | None = None
-    lt: float | None = None
-    unit: str | None = None
-    tries: tuple[float, ...] = ()
-
-    @property
-    def limits(self) -> dict[str, float]:
-        """The bounds there are, by name."""
-        bounds = {"ge": self.ge, "gt": self.gt, "le": self.le, "lt": self.lt}
-        return {name: bound for name, bound in bounds.items() if bound is not None}
-
-    @property
-    def bounds(self) -> str:
-        """The bounds in words; empty where there are none."""
-        above = next((bound for bound in (self.ge, self.gt) if bound is not None), None)
-        below = next((bound for bound in (self.le, self.lt) if bound is not None), None)
-        words = [f"from {above:g}"] if above is not None else []
-        if below is not None:
-            words.append(f"to {below:g}" if self.lt is None else f"up to {below:g}")
-        open_ends = [f"{bound:g}" for bound in (self.gt, self.lt) if bound is not None]
-        return " ".join(words) + (f", {' and '.join(open_ends)} excluded" if open_ends else "")
-
-    def holds(self, value: float) -> bool:
-        """Whether a value is of the type and within the bounds."""
-        if self.type is bool:
-            return value in (False, True)
-        if isinstance(value, bool) or (self.type is int and not float(value).is_integer()):
-            return False
-        return (
-            (self.ge is None or value >= self.ge)
-            and (self.gt is None or value > self.gt)
-            and (self.le is None or value <= self.le)
-            and (self.lt is None or value < self.lt)
-        )
-
-
-_WHAT = {int: "a whole number", float: "a number", bool: "true or false"}
-
-
-class Kind(NamedTuple):
-    """A tokenizer, before it is loaded.
-
-    Attributes:
-        name: what `--tokenizer`, the API and results call it.
-        says: what becomes of a frame, in a few words.
-        where: "module:Class" in this package, loaded on first use. The class takes the options by name, after
-            the vocabulary where it wants words.
-        options: what it is set with, by name. Options of several tokenizers share a name only where they mean
-            the same: then all but `says` must be equal.
-        wants: "words" for a vocabulary, learned from the stream where none is given; else "nothing".
-        near: of those that want words: the option that is the cosine distance up to which a patch has a word.
-        knob: the option that trades fidelity for tokens, and which way saves more (1 up, -1 down), if any.
-    """
-
-    name: str
-    says: str
-    where: str
-    options: Mapping[str, Option] = MappingProxyType({})
-    wants: Literal["nothing", "words"] = "nothing"
-    near: str | None = None
-    knob: tuple[str, Literal[1, -1]] | None = None
-
-    def value(self, option: str, given: float | None = None) -> float:
-        """The value of an option: its default where none is given.
-
-        Raises:
-            UsageError: it is out of range.
-        """
-        declared = self.options[option]
-        if given is None:
-            return declared.type(declared.default)
-        if not declared.holds(given):
-            what = declared.unit or _WHAT[declared.type]
-            raise UsageError(
-                f"--{flag(option)} {given} is out of range: give {what} {declared.bounds}".rstrip()
-            )
-        return declared.type(given)
-
-    def check(self, given: Mapping[str, Any]) -> dict[str, float]:
-        """All options of this tokenizer, with defaults for what is None or not given; others are left out.
-
-        Raises:
-            UsageError: one is out of range.
-        """
-        return {name: self.value(name, given.get(name)) for name in self.options}
-
-    def load(self) -> Any:
-        """The tokenizer's class."""
-        module, name = self.where.split(":")
-        return getattr(import_module(f"{__package__}.{module}"), name)
-
-    def open(self, options: Mapping[str, Any], stream: StreamNeeds) -> StreamTokenizer:
-        """A tokenizer for one stream.
-
-        Args:
-            options: by name; see `check`.
-            stream: what it is to work on.
-
-        Raises:
-            UsageError: an option is out of range.
-        """
-        from pipeline.tokenizers.stream import open_stream
-
-        return open_stream(self, self.check(options), stream)
-
-
-def flag(option: str) -> str:
-    """An option as it is written on the command line, without its dashes."""
-    return option.replace("_", "-")
-
-
-def by_name(*kinds: Kind) -> Mapping[str, Kind]:
-    """The tokenizers by name, in that order.
-
-    Raises:
-        ValueError: two share a name, or an option that they do not agree on.
-    """
-    named = {kind.name: kind for kind in kinds}
-    if len(named) != len(kinds):
-        raise ValueError("two tokenizers share a name")
-    declared: dict[str, Option] = {}
-    for kind in kinds:
-        for name, option in kind.options.items():
-            if declared.setdefault(name, option)._replace(says="") != option._replace(says=""):
-                raise ValueError(f"option {name} of {kind.name} differs from that of another tokenizer")
-    return MappingProxyType(named)
-
+_PAIRS = Option(int, 8, "pairs of tokens merged per layer", ge=0, tries=(4, 8, 12, 16, 20))
+_DROP = Option(
+    float,
+    0.5,
+    "share of patches dropped",
+    ge=0,
+    lt=1,
+    unit="a share of patches",
+    tries=(0.1, 0.25, 0.5, 0.7, 0.85),
+)
 
 # In the order of preference where none was asked for.
 TOKENIZERS = by_name(
@@ -193,27 +66,88 @@ TOKENIZERS = by_name(
         "intra",
         "the flattest patches are dropped",
         "intra:IntraTokenizer",
-        {
-            "drop": Option(
-                float,
-                0.5,
-                "share of patches dropped",
-                ge=0,
-                lt=1,
-                unit="a share of patches",
-                tries=(0.1, 0.25, 0.5, 0.7),
-            )
-        },
+        {"drop": _DROP},
         knob=("drop", 1),
     ),
     Kind(
         "merge",
         "after every layer the most similar pairs of tokens become one (ToMe)",
         "merge:MergeTokenizer",
-        {"r": Option(int, 8, "pairs of tokens merged per layer", ge=0, tries=(4, 8, 12, 16, 20))},
+        {"r": _PAIRS},
         knob=("r", 1),
     ),
-    Kind("full", "every patch is a token: the plain model", "full:FullTokenizer"),
+    Kind(
+        "pitome",
+        "after every layer tokens in crowds of similar ones merge, rare ones are spared (PiToMe)",
+        "pitome:PitomeTokenizer",
+        {
+            "merge_share": Option(
+                float,
+                0.05,
+                "share of tokens merged away per layer",
+                ge=0,
+                le=0.5,
+                unit="a share of tokens",
+                tries=(0.02, 0.05, 0.08, 0.12),
+            )
+        },
+        knob=("merge_share", 1),
+    ),
+    Kind(
+        "mctf",
+        "after every layer pairs of similar, little attended, small tokens become one (MCTF)",
+        "mctf:MctfTokenizer",
+        {"r": _PAIRS},
+        knob=("r", 1),
+    ),
+    Kind(
+        "cluster",
+        "neighbouring patches become clusters inside the model, of which every patch is made anew",
+        "cluster:ClusterTokenizer",
+        {
+            "shrink": Option(
+                float,
+                1.5,
+                "times fewer clusters than patches along each side",
+                ge=1,
+                le=16,
+                tries=(1.25, 1.5, 2, 3),
+            )
+        },
+        knob=("shrink", 1),
+    ),
+    Kind(
+        "ats",
+        "patches are sampled by what the class token takes from them, as many as the frame needs (ATS)",
+        "ats:AtsTokenizer",
+        {"drop": _DROP},
+        needs=("plain patches", "a class token"),
+        knob=("drop", 1),
+    ),
+    Kind(
+        "zerotprune",
+        "patches that few attend to, or that a more important one resembles, are dropped (Zero-TPrune)",
+        "zerotprune:ZeroTPruneTokenizer",
+        {"drop": _DROP},
+        knob=("drop", 1),
+    ),
+    Kind(
+        "prune",
+        "the patches that the class token attends to least are dropped",
+        "prune:PruneTokenizer",
+        {"drop": _DROP},
+        needs=("plain patches", "a class token"),
+        knob=("drop", 1),
+    ),
+    Kind(
+        "random",
+        "patches are dropped at random: a control",
+        "random:RandomTokenizer",
+        {"drop": _DROP},
+        knob=("drop", 1),
+        control=True,
+    ),
+    Kind("full", "every patch is a token: the plain model", "full:FullTokenizer", needs=()),
 )
 
 
@@ -226,6 +160,11 @@ def kind_of(name: str) -> Kind:
     if name not in TOKENIZERS:
         raise UsageError(f"unknown tokenizer '{name}'; use one of {', '.join(TOKENIZERS)}")
     return TOKENIZERS[name]
+
+
+def taken_with(parts: Collection[Part]) -> tuple[str, ...]:
+    """Names of the tokenizers that a model with these parts takes."""
+    return tuple(name for name, kind in TOKENIZERS.items() if set(kind.needs) <= set(parts))
 
 
 def preferred(taken: Sequence[str]) -> Kind:

@@ -44,6 +44,8 @@ def test_the_version_is_that_of_the_package() -> None:
 def test_models_lists_the_bundled_models_and_the_families() -> None:
     text = succeeds("models").stdout
     assert all(name in text for name in ("dinov2_vits14_saliency", "null", "vit_small_patch16_224"))
+    (siglip,) = [line for line in text.splitlines() if "siglip" in line]
+    assert "all but ats, prune" in siglip
 
 
 def test_models_lists_what_matches_a_pattern() -> None:

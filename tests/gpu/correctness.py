@@ -10,16 +10,25 @@ import numpy.typing as npt
 import torch
 
 from pipeline.models.encoder import PackedEncoder
+from pipeline.models.refusal import parts_of
 from pipeline.tokenizers import (
+    AtsTokenizer,
     BlockStep,
+    ClusterTokenizer,
     FullTokenizer,
     InterTokenizer,
     IntraTokenizer,
+    MctfTokenizer,
     MergeTokenizer,
     PackedTokens,
+    PitomeTokenizer,
+    PruneTokenizer,
+    RandomTokenizer,
     Tokenizer,
     TokenPlan,
+    ZeroTPruneTokenizer,
 )
+from pipeline.tokenizers.registry import taken_with
 from tests.gpu.report import Report
 from tests.pipeline.models.families import FAMILIES, build, images_for
 from vocab.patches import patchify
@@ -47,6 +56,8 @@ def check_families(device: torch.device, report: Report) -> None:
             apart <= TOLERANCE[dtype], f"{family}: keep-all differs from timm by {apart:.1e} ({dtype})"
         )
         for tokenizer in _tokenizers(images.float(), encoder.patch_size):
+            if tokenizer.name not in taken_with(parts_of(model)):
+                continue
             apart = _batch_mates(encoder, images, tokenizer)
             what = f"{family}, {tokenizer.name}: batch mates change a frame by {apart:.1e} ({dtype})"
             report.check(apart <= TOLERANCE[dtype], what)
@@ -66,9 +77,18 @@ def check_plan_does_not_wait(device: torch.device, clips: Clips, report: Report)
         )
     model = build("vit").to(device, torch.bfloat16)
     pixels, encoder = images_for(model).to(device, torch.bfloat16), PackedEncoder(model)
-    plan = MergeTokenizer(6).plan(pixels, encoder.patch_size, encoder.prefix)
-    waited = _waited(lambda: encoder.encode(pixels, plan))
-    report.check(waited is None, f"steps between blocks do not wait for the device ({waited or 'no sync'})")
+    for tokenizer in (
+        MergeTokenizer(6),
+        PitomeTokenizer(0.1),
+        MctfTokenizer(6),
+        ClusterTokenizer(2),
+        ZeroTPruneTokenizer(0.4),
+        PruneTokenizer(0.4),
+    ):
+        plan = tokenizer.plan(pixels, encoder.patch_size, encoder.prefix)
+        waited = _waited(lambda plan=plan: encoder.encode(pixels, plan))
+        what = f"{tokenizer.name}: steps between blocks do not wait for the device ({waited or 'no sync'})"
+        report.check(waited is None, what)
 
 
 def _waited(work: Callable[[], object]) -> str | None:
@@ -118,8 +138,19 @@ class _Again(_Noted):
 
 
 def _tokenizers(images: torch.Tensor, patch_size: int) -> tuple[Tokenizer, ...]:
+    """All but those that make tokens themselves: what they decided among others brings its numbers along."""
     vocabulary = Vocabulary.learn(patchify(images, patch_size), 40)
-    return FullTokenizer(), IntraTokenizer(0.4), MergeTokenizer(6), InterTokenizer(vocabulary, 0.02)
+    return (
+        FullTokenizer(),
+        IntraTokenizer(0.4),
+        MergeTokenizer(6),
+        PitomeTokenizer(0.1),
+        AtsTokenizer(0.4),
+        ZeroTPruneTokenizer(0.4),
+        PruneTokenizer(0.4),
+        RandomTokenizer(0.4),
+        InterTokenizer(vocabulary, 0.02),
+    )
 
 
 def _batch_mates(encoder: PackedEncoder, images: torch.Tensor, tokenizer: Tokenizer) -> float:

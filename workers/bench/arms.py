@@ -48,16 +48,16 @@ class PixelChange:
     """A frame is answered if its pixels changed enough since the last that was (Reducto, SIGCOMM 2020).
 
     Args:
-        threshold: mean squared difference of the model's input, values 0..255.
+        limit: mean squared difference of the model's input, values 0..255.
     """
 
-    def __init__(self, threshold: float) -> None:
-        self._threshold = threshold
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
         self._last: npt.NDArray[np.float32] | None = None
 
     def __call__(self, frame: Frame) -> bool:
         pixels = frame.image.astype(np.float32)
-        if self._last is not None and float(np.square(pixels - self._last).mean()) <= self._threshold:
+        if self._last is not None and float(np.square(pixels - self._last).mean()) <= self._limit:
             return False
         self._last = pixels
         return True
@@ -83,7 +83,7 @@ class Arm:
     Attributes:
         method: name of the tokenizer or control.
         options: of this setting.
-        control: whether it is no tokenizer of ours.
+        control: whether it is there to be beaten.
         tokenizer: plans the frames that are answered.
         picks: says which those are.
     """
@@ -106,7 +106,8 @@ def tokenizer_arms(asked: Sequence[Asked], words: Callable[[], Vocabulary]) -> l
     for one in asked:
         needs = StreamNeeds(GivenWords(words()) if one.kind.wants == "words" else None)
         arms += [
-            Arm(one.kind.name, options, False, one.kind.open(options, needs)) for options in one.settings()
+            Arm(one.kind.name, options, one.kind.control, one.kind.open(options, needs))
+            for options in one.settings()
         ]
     return arms
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.tokenizers.registry import TOKENIZERS
+from pipeline.tokenizers.registry import TOKENIZERS, taken_with
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,7 +24,7 @@ def models(pattern: str | None) -> None:
     from rich.console import Console
 
     from pipeline.errors import ModelError
-    from pipeline.models import BUNDLED, FAMILIES, PackedModel, PlainModel, find_models
+    from pipeline.models import BUNDLED, FAMILIES, PlainModel, find_models
 
     console = Console()
     if pattern is not None:
@@ -41,7 +41,7 @@ def models(pattern: str | None) -> None:
     console.print(bundled)
     families = _table("timm families", "for example", "tokenizers", "family")
     for family in FAMILIES:
-        families.add_row(family.example, _listed(PackedModel.tokenizers), family.name)
+        families.add_row(family.example, _listed(taken_with(family.parts)), family.name)
     families.add_row("resnet50", _listed(PlainModel.tokenizers), "any other")
     console.print(families)
     console.print(f"All tokenizers: {', '.join(TOKENIZERS)}.")
@@ -49,7 +49,10 @@ def models(pattern: str | None) -> None:
 
 
 def _listed(tokenizers: Sequence[str]) -> str:
-    return "all" if len(tokenizers) == len(TOKENIZERS) else ", ".join(tokenizers)
+    others = [name for name in TOKENIZERS if name not in tokenizers]
+    if not others:
+        return "all"
+    return ", ".join(tokenizers) if len(tokenizers) < len(others) else f"all but {', '.join(others)}"
 
 
 def _table(title: str, *columns: str) -> Table:

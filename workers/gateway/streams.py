@@ -71,7 +71,7 @@ _NEW: dict[str, Any] = {
         "value": {"source": "sample:bikes", "loop": True},
     },
 }
-_OTHER = [kind for kind in TOKENIZERS.values() if kind.options][-1]
+_OTHER = [kind for kind in TOKENIZERS.values() if kind.options][1]
 _CHANGES: dict[str, Any] = {
     "pause": {"summary": "Stop reading it for now", "value": {"paused": True}},
     "tokenizer": {"summary": "Another tokenizer", "value": {"tokenizer": _OTHER.name, **_OTHER.check({})}},

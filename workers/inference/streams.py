@@ -151,12 +151,12 @@ class Streams:
             UsageError: the model does not take the tokenizer, or the scope's words are another model's.
             StoreUnavailable: Redis does not answer.
         """
-        if settings.tokenizer not in model.tokenizers:
+        kind = kind_of(settings.tokenizer)
+        if kind.name not in model.tokenizers:
             raise UsageError(
-                f"model '{model.name}' does not take the tokenizer {settings.tokenizer}; "
+                f"model '{model.name}' does not take the tokenizer {kind.name}: {kind.says_needs}; "
                 f"use {' or '.join(model.tokenizers)}"
             )
-        kind = kind_of(settings.tokenizer)
         scope = self._scope(settings.scope, model) if kind.wants == "words" else None
         with self._lock:
             state = self._streams.get(stream)

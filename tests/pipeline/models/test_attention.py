@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pipeline.models.attention import Segments, bias_as_channels, prefix_attention, ragged_attention
+from pipeline.models.attention import Segments, bias_as_channels, ragged_attention
 
 CPU = torch.device("cpu")
 LENGTHS = [[5, 5], [7, 2, 4]]
@@ -69,18 +69,3 @@ def test_a_bias_as_channels_keeps_its_digits_in_half_precision(dtype, width):
 
     scores = (query[0].float() * key.float()).sum(dim=-1)[:, 0] * width**-0.5
     torch.testing.assert_close(scores, bias, rtol=1e-4, atol=0)
-
-
-@pytest.mark.parametrize("lengths", LENGTHS)
-def test_the_attention_of_the_prefix_token_is_that_of_the_first_query(lengths):
-    query, key, _ = qkv(lengths)
-    bias, segments = bias_for(lengths), Segments.of(lengths, CPU)
-
-    paid = prefix_attention(query, key, segments, bias)
-
-    parts = zip(*(x.split(lengths) for x in (query, key, bias)), strict=True)
-    expected = torch.cat([weights(q, k, b)[:, 0].mean(dim=0) for q, k, b in parts])
-    torch.testing.assert_close(paid, expected)
-    torch.testing.assert_close(
-        prefix_attention(query, key, segments), prefix_attention(query, key, segments, 0 * bias)
-    )

@@ -8,7 +8,7 @@ import timm
 import torch
 
 from pipeline.models import FAMILIES
-from pipeline.models.refusal import refusal
+from pipeline.models.refusal import parts_of, refusal
 
 README = Path(__file__).parents[3] / "README.md"
 
@@ -23,6 +23,7 @@ def test_an_example_is_taken_and_built_of_the_classes_of_its_line(family):
         model = timm.create_model(family.example)
 
     assert refusal(model) is None
+    assert parts_of(model) == family.parts
     assert path(model) == family.classes.model
     assert {path(block) for block in model.blocks} == {family.classes.block}
     assert {path(block.attn) for block in model.blocks} == {family.classes.attention}

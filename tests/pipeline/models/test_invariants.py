@@ -4,7 +4,23 @@ import pytest
 import torch
 
 from pipeline.models.encoder import PackedEncoder
-from pipeline.tokenizers import FullTokenizer, InterTokenizer, IntraTokenizer, MergeTokenizer, TokenPlan
+from pipeline.models.refusal import parts_of
+from pipeline.tokenizers import (
+    AtsTokenizer,
+    ClusterTokenizer,
+    FullTokenizer,
+    InterTokenizer,
+    IntraTokenizer,
+    MctfTokenizer,
+    MergeTokenizer,
+    PitomeTokenizer,
+    PruneTokenizer,
+    RandomTokenizer,
+    Tokenizer,
+    TokenPlan,
+    ZeroTPruneTokenizer,
+)
+from pipeline.tokenizers.registry import TOKENIZERS, taken_with
 from tests.pipeline.models.families import FAMILIES, build, images_for
 from vocab.patches import patchify
 from vocab.words import Vocabulary
@@ -25,10 +41,38 @@ def all_kept_but_not_known_to_be(encoder: PackedEncoder, images: torch.Tensor) -
     return TokenPlan(plan.group, plan.kept, plan.prefix)
 
 
-def tokenizers(encoder: PackedEncoder, images: torch.Tensor):
+def tokenizers(encoder: PackedEncoder, images: torch.Tensor) -> list[Tokenizer]:
+    """Every tokenizer that the model takes, set so that it changes something."""
     patches = patchify(images, encoder.patch_size).flatten(0, 1)
     vocabulary = Vocabulary.learn(patches, 40)
-    return FullTokenizer(), IntraTokenizer(0.4), MergeTokenizer(40), InterTokenizer(vocabulary, 0.2)
+    every = [
+        FullTokenizer(),
+        IntraTokenizer(0.4),
+        MergeTokenizer(40),
+        PitomeTokenizer(0.3),
+        MctfTokenizer(20),
+        ClusterTokenizer(2),
+        AtsTokenizer(0.4),
+        ZeroTPruneTokenizer(0.4),
+        PruneTokenizer(0.4),
+        RandomTokenizer(0.4),
+        InterTokenizer(vocabulary, 0.2),
+    ]
+    assert {tokenizer.name for tokenizer in every} == set(TOKENIZERS)
+    return [tokenizer for tokenizer in every if tokenizer.name in taken_with(parts_of(encoder.model))]
+
+
+NEUTRAL = (
+    IntraTokenizer(0),
+    MergeTokenizer(0),
+    PitomeTokenizer(0),
+    MctfTokenizer(0),
+    ClusterTokenizer(1),
+    AtsTokenizer(0),
+    ZeroTPruneTokenizer(0),
+    PruneTokenizer(0),
+    RandomTokenizer(0),
+)
 
 
 @torch.inference_mode()
@@ -37,6 +81,7 @@ def test_keeping_all_gives_the_plain_output_of_timm(family):
     for plan in (
         FullTokenizer().plan(images, encoder.patch_size, encoder.prefix),
         all_kept_but_not_known_to_be(encoder, images),
+        *(tokenizer.plan(images, encoder.patch_size, encoder.prefix) for tokenizer in NEUTRAL),
     ):
         kept = encoder.encode(images, plan)
 

@@ -10,16 +10,24 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.models.encoder import Features, PackedEncoder
 from pipeline.models.flops import EncoderFlops
+from pipeline.models.refusal import parts_of
 from pipeline.tokenizers import (
+    AtsTokenizer,
+    ClusterTokenizer,
     FullTokenizer,
     InterTokenizer,
     IntraTokenizer,
+    MctfTokenizer,
     MergeTokenizer,
     PackedTokens,
+    PitomeTokenizer,
+    PruneTokenizer,
     Tokenizer,
     TokenPlan,
+    ZeroTPruneTokenizer,
 )
 from pipeline.tokenizers.merge import MergeStep
+from pipeline.tokenizers.registry import taken_with
 from tests.pipeline.models.families import FAMILIES, build, images_for
 from tests.pipeline.models.replicas import merged
 from vocab.patches import patchify
@@ -54,8 +62,7 @@ class DropUnseen:
             return None
         plans = []
         for index, kept in enumerate(packed.kept):
-            attention = packed.images(slice(index, index + 1)).attention
-            assert attention is not None
+            attention = packed.images(slice(index, index + 1)).attention(slice(1))[0].mean(dim=0)[0]
             left = kept - 5 - 2 * int(attention[packed.prefix :].argmin() % 2)
             stays = torch.zeros(kept, dtype=torch.bool)
             stays[attention[packed.prefix :].topk(left).indices] = True
@@ -81,15 +88,23 @@ def encoded(tokenizer: Tokenizer, encoder: PackedEncoder, images: torch.Tensor) 
 
 def each_with_another_tokenizer(encoder: PackedEncoder, images: torch.Tensor) -> list[Tokenizer]:
     vocabulary = Vocabulary.learn(patchify(images, encoder.patch_size).flatten(0, 1), 40)
-    inter = InterTokenizer(vocabulary, 0.02)
-    return [
-        inter,
+    every = [
+        InterTokenizer(vocabulary, 0.02),
         MergeTokenizer(6),
+        ClusterTokenizer(1.4),
         FullTokenizer(),
+        MctfTokenizer(6),
         MergeTokenizer(6),
         MergeTokenizer(3),
+        PitomeTokenizer(0.1),
+        AtsTokenizer(0.3),
+        ClusterTokenizer(2),
+        PruneTokenizer(0.3),
+        ZeroTPruneTokenizer(0.3),
         IntraTokenizer(0.4),
     ]
+    taken = taken_with(parts_of(encoder.model))
+    return [tokenizer for tokenizer in every if tokenizer.name in taken]
 
 
 @torch.inference_mode()
@@ -160,8 +175,8 @@ def test_every_block_runs_on_fewer_tokens_and_every_patch_stays_in_one(family):
 @torch.inference_mode()
 def test_a_result_does_not_depend_on_the_steps_of_its_batch_mates(family):
     encoder, images = family
-    images = torch.cat([images, images.flip(3)])
     tokenizers = each_with_another_tokenizer(encoder, images)
+    images = images.repeat(5, 1, 1, 1)[: len(tokenizers)]
     frames = images.split(1)
     plans = [plan_of(tokenizer, encoder, frame) for tokenizer, frame in zip(tokenizers, frames, strict=True)]
 
@@ -182,7 +197,18 @@ def test_a_result_does_not_depend_on_the_steps_of_its_batch_mates(family):
 def test_nothing_waits_for_the_device(family):
     """Tensors without values: whoever wants to know one on the host gets an exception."""
     encoder, images = family
-    tokenizers = [MergeTokenizer(6), FullTokenizer(), IntraTokenizer(0.4)]
+    tokenizers = [
+        MergeTokenizer(6),
+        FullTokenizer(),
+        IntraTokenizer(0.4),
+        PitomeTokenizer(0.1),
+        MctfTokenizer(6),
+        ClusterTokenizer(2),
+        ZeroTPruneTokenizer(0.3),
+    ]
+    if "prune" in taken_with(parts_of(encoder.model)):
+        tokenizers.append(PruneTokenizer(0.3))
+    images = images.repeat(3, 1, 1, 1)[: len(tokenizers)]
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         frames = [mode.from_tensor(frame) for frame in images.split(1)]
         pairs = zip(tokenizers, frames, strict=True)
@@ -235,18 +261,32 @@ def test_a_step_sees_the_attention_of_the_class_token_and_may_drop_by_it(small):
     assert features.trail.kept[1] == features.trail.kept[2]
     assert set(features.trail.kept[1]) <= {57, 59}
     # It was asked twice, and decided once.
-    assert features.trail.step_flops == [2000 + 64 + kept for kept in features.trail.kept[1]]
+    assert features.trail.step_flops == [1000 + 64] * 3
 
 
+@pytest.mark.parametrize(
+    "tokenizer",
+    [
+        MergeTokenizer(12),
+        PitomeTokenizer(0.2),
+        MctfTokenizer(12),
+        ClusterTokenizer(1.4),
+        AtsTokenizer(0.4),
+        ZeroTPruneTokenizer(0.4),
+        PruneTokenizer(0.4),
+    ],
+    ids=lambda tokenizer: tokenizer.name,
+)
 @torch.inference_mode()
-def test_the_operations_of_all_blocks_and_steps_are_those_torch_counts(small):
+def test_the_operations_of_all_blocks_and_steps_are_those_torch_counts(small, tokenizer):
     encoder, images = small
     frame = images[:1]
     flops = EncoderFlops(encoder.model)
     # torch counts attention only where it is written out as products.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        features = encoded(MergeTokenizer(12), encoder, frame)
+        features = encoded(tokenizer, encoder, frame)
         encoder.head(features)
+        encoder.patch_grid(features)
 
     kept = features.trail.kept_by(0)
     counted = flops(kept) + features.trail.step_flops[0]

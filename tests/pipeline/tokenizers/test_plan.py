@@ -167,3 +167,65 @@ def test_plans_joined_keep_the_step_of_every_image():
 
     assert TokenPlan.join([plain, plain]).steps == ()
     assert TokenPlan.join([plain, stepping, plain]).steps == (None, step, None)
+
+
+def mixing() -> torch.Tensor:
+    """For two images of six patches and three tokens: shares that add up to one."""
+    return torch.rand(2, 6, 3, generator=torch.Generator().manual_seed(3)).softmax(dim=2)
+
+
+def test_restore_gives_every_patch_its_mix_of_the_tokens_of_its_image(prefix):
+    mix, groups = mixing(), torch.tensor([[0, 1, 2, 0, 1, 2]]).expand(2, -1)
+    plan = TokenPlan(groups, torch.tensor([3, 3]), prefix, 3, mix=mix)
+    packed = torch.randn(2 * (prefix + 3), 4, generator=torch.Generator().manual_seed(0))
+
+    restored = plan.restore(packed)
+
+    for image, own in enumerate(packed.split(prefix + 3)):
+        assert torch.equal(restored[image, :prefix], own[:prefix])
+        for patch in range(6):
+            expected = sum(mix[image, patch, token] * own[prefix + token] for token in range(3))
+            torch.testing.assert_close(restored[image, prefix + patch], expected)
+
+
+def test_plans_joined_mix_only_where_each_of_them_does(prefix):
+    mixed = TokenPlan(torch.zeros(1, 6, dtype=torch.int64), torch.tensor([3]), prefix, 3, mix=mixing()[:1])
+    plain = TokenPlan(torch.tensor([[3, 1, -1, 0, 2, 3, 1, 0]]), torch.tensor([4]), prefix, 4, mix=None)
+    packed = torch.randn(2 * prefix + 7, 4, generator=torch.Generator().manual_seed(0))
+
+    together = TokenPlan.join([mixed, plain]).restore(packed)
+
+    first, second = packed.split([prefix + 3, prefix + 4])
+    torch.testing.assert_close(together[:1, : prefix + 6], mixed.restore(first))
+    torch.testing.assert_close(together[1:], plain.restore(second))
+
+
+@pytest.mark.parametrize("which", ["first", "second", "both"])
+def test_plans_in_a_row_restore_one_after_the_other(which, prefix):
+    """The second plan's own restore gives what the first one restores from."""
+    first = TokenPlan(GROUP, KEPT, prefix, 3, mix=None if which == "second" else mixing())
+    second = TokenPlan(
+        LATER, torch.tensor([2, 2]), prefix, 2, mix=None if which == "first" else mixing()[:, :3, :2]
+    )
+    packed = torch.randn(2 * (prefix + 2), 4, generator=torch.Generator().manual_seed(0))
+
+    both = first.then(second).restore(packed)
+
+    torch.testing.assert_close(both, first.restore(second.restore(packed).flatten(0, 1)))
+
+
+def test_a_plan_that_says_what_its_tokens_become_is_not_asked_for_means():
+    made = torch.ones(4, 2), torch.tensor([1.0, 2.0, 1.0, 2.0])
+    plan = TokenPlan(torch.zeros(2, 2, dtype=torch.int64), torch.tensor([1, 1]), 1, 1, made=made)
+
+    assert plan.regroup(torch.zeros(6, 2), torch.ones(6), torch.tensor([3, 3])) is made
+
+
+def test_a_token_that_weighs_less_than_a_patch_stays_what_it_is_among_others():
+    plan = TokenPlan(torch.tensor([[0, 1, 1]]), torch.tensor([2]), 0, 2)
+    packed = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+
+    tokens, sizes = plan.regroup(packed, torch.tensor([0.25, 0.3, 0.1]), torch.tensor([3]))
+
+    torch.testing.assert_close(tokens, torch.stack([packed[0], 0.75 * packed[1] + 0.25 * packed[2]]))
+    torch.testing.assert_close(sizes, torch.tensor([0.25, 0.4]))
