@@ -4,7 +4,6 @@ import av
 import cv2
 import numpy as np
 import pytest
-import timm
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -83,6 +82,8 @@ def test_tokens_are_counted_of_the_picture_only(engine):
 
 @pytest.mark.parametrize(("fit", "rows"), [("native", 7), ("letterbox", 8)])
 def test_operations_are_those_of_a_model_built_for_the_frames_own_grid(engine, fit, rows):
+    import timm  # once pipeline.models has put torchvision right
+
     output = output_of(engine, framed(engine, scene(640, 272), fit))
 
     size = (rows * 14, 224)

@@ -9,9 +9,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.engine import Engine, FrameOutput, Part
+from pipeline.engine import Engine, FrameOutput
 from pipeline.frame import Frame
 from pipeline.results import Energy
+from pipeline.stacking import Part
 from pipeline.stream import Timing
 from pipeline.tokenizers import Tokenizer
 from workers.contract.messages import FrameBatch, TokenSettings
