@@ -17,6 +17,7 @@ from pipeline.models.focus import SaliencyDecoder
 from pipeline.preprocess import Preprocessor
 from pipeline.tokenizers import FullTokenizer, InterTokenizer, IntraTokenizer, MergeTokenizer
 from pipeline.warmup import learn_words
+from tests import make_clips
 
 SHAPES = [(640, 272), (272, 640), (352, 288), (480, 480)]
 
@@ -188,6 +189,15 @@ def test_a_run_takes_a_fit_and_a_size(clip, fit, size, tokens):
     assert {result.tokens_full for result in results} == {tokens}
     region = results[-1].prediction.regions[0]
     assert (region.x + region.w / 2, region.y + region.h / 2) == pytest.approx((0.4, 0.6), abs=0.08)
+
+
+def test_a_source_that_changes_its_size_gets_another_grid(tmp_path):
+    source = make_clips.changing(tmp_path / "camera.ts", [(640, 272), (352, 288)])
+
+    results = list(vwt.run(source, tokenizer="full", batch=4, meter="none"))
+
+    assert [result.tokens_full for result in results] == [7 * 16] * 6 + [13 * 16] * 6
+    assert {region.h > 0 for result in results for region in result.prediction.regions} <= {True}
 
 
 def test_a_run_learns_its_words_on_its_own_grid(clip):

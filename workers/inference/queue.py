@@ -35,7 +35,7 @@ class Request:
     Attributes:
         stream: whose turn they take.
         engine: runs them.
-        frames: at least one, of the model's input size.
+        frames: at least one, as the model takes them.
         keys: one per frame; they name it in the energy ledger.
         tokenizer: gives what plans some of them; asked in the device thread, just before a pass.
         settings: what was asked for; results name its tokenizer, also while frames run in full.

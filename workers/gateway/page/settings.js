@@ -4,7 +4,7 @@ import { catalog } from "./tokenizers.js";
 
 const numbers = () => ["fps", ...catalog.options.map(({ name }) => name)];
 const CHECKS = ["loop", "realtime"];
-const TEXTS = ["tokenizer", "model", "policy"];
+const TEXTS = ["tokenizer", "model", "policy", "fit", "size"];
 
 /** Fills the form with what a stream has. */
 export function fill(form, { settings, labels }) {
