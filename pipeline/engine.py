@@ -147,8 +147,11 @@ class Engine:
         if patch_size is None:
             return None, images
         plans = [
-            stack.tokenizer.plan(some, patch_size, model.prefix)
+            tokenizer.plan(own, patch_size, model.prefix)
             for (some, _), stack in zip(images, stacked, strict=True)
+            for own, (tokenizer, _) in zip(
+                some.split([count for _, count in stack.planners]), stack.planners, strict=True
+            )
         ]
         return TokenPlan.join(plans), images
 

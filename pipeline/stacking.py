@@ -1,4 +1,4 @@
-"""Frames of a batch by size: those that lie side by side and are planned alike are stacked."""
+"""Frames of a batch by size: what lies side by side and is alike is stacked."""
 
 from __future__ import annotations
 
@@ -19,25 +19,29 @@ Part = tuple[Sequence[Frame], Tokenizer]
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Frames of one stream and one size.
+    """Frames of one size, side by side in their batch.
 
     Attributes:
-        frames: side by side in their batch.
-        tokenizer: plans them.
+        frames: at least one.
         place: of their patches; None for models without patches.
+        planners: what plans the frames, and how many of them each, in their order.
     """
 
     frames: Sequence[Frame]
-    tokenizer: Tokenizer
     place: Place | None
+    planners: Sequence[tuple[Tokenizer, int]]
 
 
 def stacks(parts: Sequence[Part], patch_size: int | None) -> list[Stack]:
-    """The frames of all parts in their order, cut wherever the size, the place or the tokenizer changes."""
+    """The frames of all parts in their order, cut wherever the size or the place changes."""
+    frames = [(frame, number) for number, (some, _) in enumerate(parts) for frame in some]
     found = []
-    for frames, tokenizer in parts:
-        for (_, place), alike in groupby(frames, key=lambda frame: _looks(frame, patch_size)):
-            found.append(Stack(list(alike), tokenizer, place))
+    for (_, place), group in groupby(frames, key=lambda pair: _looks(pair[0], patch_size)):
+        alike = list(group)
+        planners = [
+            (parts[number][1], len(list(own))) for number, own in groupby(number for _, number in alike)
+        ]
+        found.append(Stack([frame for frame, _ in alike], place, planners))
     return found
 
 

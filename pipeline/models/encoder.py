@@ -78,7 +78,7 @@ class PackedEncoder:
         model = self.model
         if isinstance(images, torch.Tensor):
             images = [Placed.filling(images, self.patch_size)]
-        places = [place for some, place in images if place is not None for _ in some]
+        places = [place for some, place in images if place is not None for _ in range(len(some))]
         packed = model.norm_pre(plan.apply(self._embed(images))[None])
         tables = {place: self.positions.rotation(place) for place in places}
         turning = {place: table for place, table in tables.items() if table is not None}
@@ -93,15 +93,17 @@ class PackedEncoder:
 
     def _embed(self, images: Sequence[Placed]) -> torch.Tensor:
         """(B, prefix+N, C): prefix tokens and patches with their positions; zeros beyond an image's last."""
-        most = max(place.patches for _, place in images if place is not None)
-        return torch.cat([self._embed_alike(*some, most) for some in images])
+        embedded = [self._embed_alike(*some) for some in images]
+        if len(embedded) == 1:
+            return embedded[0]
+        most = max(tokens.shape[1] for tokens in embedded)
+        return torch.cat([pad(tokens, (0, 0, 0, most - tokens.shape[1])) for tokens in embedded])
 
-    def _embed_alike(self, images: torch.Tensor, place: Place | None, most: int) -> torch.Tensor:
+    def _embed_alike(self, images: torch.Tensor, place: Place | None) -> torch.Tensor:
         assert place is not None, "an encoder's images have places"
         embed = self.model.patch_embed
         patches = embed.norm(embed.proj(images).flatten(2).transpose(1, 2)) + self.positions.added(place)
-        prefix = self.positions.prefix().expand(len(images), -1, -1)
-        return pad(torch.cat([prefix, patches], dim=1), (0, 0, 0, most - place.patches))
+        return torch.cat([self.positions.prefix().expand(len(images), -1, -1), patches], dim=1)
 
     def head(self, features: Features, pre_logits: bool = False) -> torch.Tensor:
         """The model's own head on packed features.

@@ -110,13 +110,7 @@ class SaliencyHead:
 
     def outputs(self, encoder: PackedEncoder, features: Features) -> Outputs:
         """See `Head.outputs`."""
-        maps = [self.decoder(grid) for grid in encoder.patch_grids(features)]
-        height, width = (max(map_.shape[side] for map_ in maps) for side in (1, 2))
-        outputs = {
-            "saliency": torch.cat(
-                [pad(map_, (0, width - map_.shape[2], 0, height - map_.shape[1])) for map_ in maps]
-            )
-        }
+        outputs = {"saliency": _stacked([self.decoder(grid) for grid in encoder.patch_grids(features)])}
         if self._embedding:
             outputs["embedding"] = encoder.head(features)
         return outputs
@@ -126,3 +120,11 @@ class SaliencyHead:
         saliency = arrays["saliency"][row, : geometry.input_height, : geometry.input_width]
         found = regions(saliency, geometry, min_score=_MIN_SCORE)
         return Prediction("regions", regions=found, embedding=read_embedding(arrays, row))
+
+
+def _stacked(maps: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Maps (b, H, W) of several sizes as one (B, H, W) of the largest sides."""
+    if len(maps) == 1:
+        return maps[0]
+    height, width = (max(map_.shape[side] for map_ in maps) for side in (1, 2))
+    return torch.cat([pad(map_, (0, width - map_.shape[2], 0, height - map_.shape[1])) for map_ in maps])

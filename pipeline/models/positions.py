@@ -136,12 +136,14 @@ class Positions:
         rope = getattr(self._model, "rope", None)
         if rope is None:
             return None
-        if getattr(rope, "feat_shape", None) is not None:
-            # Bound to a grid. A copy, since the model still runs unpacked on its own.
+        bound = getattr(rope, "feat_shape", None)
+        if bound is None:
+            return place.part(rope.get_embed(shape=place.whole))
+        if tuple(bound) != place.whole:
+            # A copy, since the model still runs unpacked on its own grid.
             rope = copy.deepcopy(rope)
             rope.update_feat_shape(place.whole)
-            return place.part(rope.get_embed())
-        return place.part(rope.get_embed(shape=place.whole))
+        return place.part(rope.get_embed())
 
 
 class Rotation:
