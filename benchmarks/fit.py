@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -111,9 +111,17 @@ def print_peak(clip: str, arm: str) -> None:
     engine = Engine(load_model())
     frames = sample_frames(clip, spec_of(engine, arm), limit=BATCH)
     engine.submit(frames[:1], FullTokenizer()).result()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # From here on the peak counts anew: loading took more than any pass.
+    Path("/proc/self/clear_refs").write_text("5")
+    before = resident_mb("VmRSS")
     engine.submit(frames, FullTokenizer()).result()
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000)
+    print(resident_mb("VmHWM") - before)
+
+
+def resident_mb(field: str) -> float:
+    """A line of this process's status, which Linux gives in units of 1024 bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) * 1024 / 1e6
 
 
 def spec_of(engine: Engine, arm: str) -> InputSpec:
@@ -162,13 +170,14 @@ def main() -> None:
     table = Table("clip", "fit", "tokens", "FLOPs", "CPU time (quartiles)", "peak MB", "IoU", "correlation")
     figures = {}
     for clip in asked.clips or CLIPS:
-        figures[clip] = measure(engine, clip, count, rounds)
-        for arm, one in figures[clip].items():
+        name = Path(clip).stem
+        figures[name] = measure(engine, clip, count, rounds)
+        for arm, one in figures[name].items():
             agrees = [f"{one[key]:.2f}" if key in one else "" for key in ("iou", "correlation")]
             times = " ".join(f"{ratio:.2f}" for ratio in one["time_ratio"])
             cost = (str(one["tokens"]), f"{one['flops_ratio']:.2f}", times, f"{one['peak_mb']:.0f}")
-            table.add_row(clip, arm, *cost, *agrees)
-    Console().print(table)
+            table.add_row(name, arm, *cost, *agrees)
+    Console(width=120).print(table)
     if not asked.quick:
         found = {"load": [load_before, os.getloadavg()[0]], "clips": figures}
         print(f"wrote {write_results('fit', found)}")
