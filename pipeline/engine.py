@@ -99,8 +99,8 @@ class Engine:
         right = images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] == 3 and len(images) > 0
         if not right or not spec.holds(images.shape[2], images.shape[1]):
             raise UsageError(
-                f"images are {images.dtype} {images.shape}: give uint8 (B, {spec.height}, {spec.width}, 3) "
-                f"for model '{self.model.name}'"
+                f"images are {images.dtype} {images.shape}: give uint8 (B, {spec.height}, {spec.width}, 3)"
+                f"{spec.or_less} for model '{self.model.name}'"
             )
         height, width = images.shape[1:3]
         geometry = Geometry(width, height, width, height, 1.0, 1.0, 0.0, 0.0)

@@ -46,6 +46,11 @@ class InputSpec:
         """Whether all pictures become inputs of one size."""
         return self.patch_size is None or self.crop_mode not in ("native", "border")
 
+    @property
+    def or_less(self) -> str:
+        """What to say behind the size: how inputs may be smaller; empty where they may not."""
+        return "" if self.fixed else f", or less in whole patches of {self.patch_size},"
+
     def holds(self, width: int, height: int) -> bool:
         """Whether inputs of this size come of it."""
         if self.fixed or self.patch_size is None:

@@ -220,10 +220,9 @@ def _check_size(size: tuple[int, ...], settings: TokenSettings, engine: Engine) 
     model = engine.model
     wanted = model.inputs.spec(model.name, settings.fit, settings.size)
     if not wanted.holds(size[1], size[0]):
-        some = "" if wanted.fixed else f", or less in whole patches of {wanted.patch_size}"
         raise UsageError(
             f"frames of {size[1]}x{size[0]} do not fit model '{model.name}'; "
-            f"send {wanted.width}x{wanted.height}{some}"
+            f"send {wanted.width}x{wanted.height}{wanted.or_less}".rstrip(",")
         )
 
 
