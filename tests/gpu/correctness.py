@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from pipeline.models.encoder import PackedEncoder
+from pipeline.models.positions import Placed
 from pipeline.tokenizers import (
     BlockStep,
     FullTokenizer,
@@ -69,6 +70,12 @@ def check_plan_does_not_wait(device: torch.device, clips: Clips, report: Report)
     plan = MergeTokenizer(6).plan(pixels, encoder.patch_size, encoder.prefix)
     waited = _waited(lambda: encoder.encode(pixels, plan))
     report.check(waited is None, f"steps between blocks do not wait for the device ({waited or 'no sync'})")
+    model = build("dinov3").to(device, torch.bfloat16)
+    pixels, encoder = images_for(model).to(device, torch.bfloat16), PackedEncoder(model)
+    grids = [Placed.filling(some, encoder.patch_size) for some in (pixels, pixels[:, :, : 3 * 16])]
+    plan = TokenPlan.join([IntraTokenizer(0.4).plan(some, 16, encoder.prefix) for some, _ in grids])
+    waited = _waited(lambda: encoder.encode(grids, plan))
+    report.check(waited is None, f"frames of two grids do not wait for the device ({waited or 'no sync'})")
 
 
 def _waited(work: Callable[[], object]) -> str | None:
