@@ -24,9 +24,11 @@ NEAR = INTER.value("threshold")
 def sample_frames(
     clip: str, spec: InputSpec, fps: float | None = None, limit: int | None = None
 ) -> list[Frame]:
-    """Decoded and preprocessed frames of a sample clip."""
+    """Decoded and preprocessed frames of a sample clip, or of the clip at a path."""
     preprocess, sampler = Preprocessor(spec), RateSampler(fps)
-    source = open_source(parse_source(f"sample:{clip}"), SourceOptions(), lambda _: None)
+    source = open_source(
+        parse_source(f"sample:{clip}" if clip in CLIPS else clip), SourceOptions(), lambda _: None
+    )
     frames = []
     for decoded in source.frames():
         if sampler.wants(decoded.times.pts_s):

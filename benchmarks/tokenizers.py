@@ -116,7 +116,8 @@ def measure(
     """Times all tokenizers on the same batches, interleaved."""
     model = engine.model
     assert model.patch_size is not None
-    assert model.grid is not None
+    height, width, _ = batches[0][0].image.shape
+    grid = (height // model.patch_size, width // model.patch_size)
     timed = {name: Planned(arm, clock) for name, arm in arms.items()}
     found = {name: Measured([[] for _ in batches], [[] for _ in batches]) for name in arms}
     order = list(arms)
@@ -132,9 +133,9 @@ def measure(
                 one.plan_s[number].append(timed[name].plan_s)
                 for index, frame in enumerate(output.frames, start=number * len(batches[0])):
                     one.kept[index] = frame.tokens_kept or 0
-                    one.model_flops[index] = model.flops(frame.tokens_kept)
+                    one.model_flops[index] = model.flops(frame.tokens_kept, grid)
             order.append(order.pop(0))
-    patches, frames = model.grid[0] * model.grid[1], sum(map(len, batches))
+    patches, frames = grid[0] * grid[1], sum(map(len, batches))
     for name, one in found.items():
         one.plan_flops = frames * arms[name].flops(patches, model.patch_size)
     full = found["full"]

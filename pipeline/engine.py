@@ -16,12 +16,12 @@ from pipeline.errors import UsageError
 from pipeline.frame import Frame, FrameTimes, Geometry
 from pipeline.models.base import Model
 from pipeline.models.heads import Outputs
+from pipeline.models.positions import Placed
 from pipeline.models.stepping import Trail
 from pipeline.results import Prediction
+from pipeline.stacking import Part, Stack, pixels, stacks
 from pipeline.tokenizers import FullTokenizer, Tokenizer, TokenPlan, patch_states
 
-# Frames of one stream, and what plans them.
-Part = tuple[Sequence[Frame], Tokenizer]
 # Gives (start, end) of a batch in `time.monotonic()` seconds; waits for the end.
 _Span = Callable[[], tuple[float, float]]
 
@@ -86,7 +86,8 @@ class Engine:
         """Arrays in, arrays out: one batch, without streams, times or energy.
 
         Args:
-            images: (B, H, W, 3) uint8 RGB, of the model's input size.
+            images: (B, H, W, 3) uint8 RGB, of the model's input size; smaller ones, in whole patches, where
+                its pictures keep their aspect.
             tokenizer: None to keep every patch.
 
         Returns:
@@ -96,12 +97,14 @@ class Engine:
         Raises:
             UsageError: the images are not of that size and type.
         """
-        height, width = self.model.input.height, self.model.input.width
-        if images.dtype != np.uint8 or images.shape != (len(images), height, width, 3) or not len(images):
+        spec = self.model.input
+        right = images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] == 3 and len(images) > 0
+        if not right or not spec.holds(images.shape[2], images.shape[1]):
             raise UsageError(
-                f"images are {images.dtype} {images.shape}: give uint8 (B, {height}, {width}, 3) "
-                f"for model '{self.model.name}'"
+                f"images are {images.dtype} {images.shape}: give uint8 (B, {spec.height}, {spec.width}, 3)"
+                f"{spec.or_less} for model '{self.model.name}'"
             )
+        height, width = images.shape[1:3]
         geometry = Geometry(width, height, width, height, 1.0, 1.0, 0.0, 0.0)
         frames = [Frame(FrameTimes(pts_s=None), image, geometry) for image in images]
         pending = self.submit(frames, tokenizer or FullTokenizer())
@@ -113,7 +116,7 @@ class Engine:
         """Starts a batch; on the CPU it is done when this returns, on CUDA it is queued.
 
         Args:
-            frames: at least one, of the model's input size.
+            frames: at least one, as the model's input makes them.
             tokenizer: one of those the model takes.
         """
         return self.submit_parts([(frames, tokenizer)])
@@ -129,39 +132,42 @@ class Engine:
             with torch.cuda.device(self.model.device):
                 return self._submit_cuda(parts, self._cuda)
         start = time.monotonic()
-        images = torch.from_numpy(np.stack([frame.image for frames, _ in parts for frame in frames]))
-        plan, normalised = self._plan(images, parts)
-        outputs, trail = self.model.run(normalised, plan)
+        plan, images = self.plan(stacks(parts, self.model.patch_size))
+        outputs, trail = self.model.run(images, plan)
         end = time.monotonic()
         group = None if trail is None else trail.plan.group
         return PendingBatch(self.model, parts, trail, group, outputs, lambda: (start, end))
 
-    def _plan(self, images: torch.Tensor, parts: Sequence[Part]) -> tuple[TokenPlan | None, torch.Tensor]:
+    def plan(self, stacked: Sequence[Stack]) -> tuple[TokenPlan | None, list[Placed]]:
+        """What a model runs on: the plan of a batch, and its frames normalised; see `Model.run`."""
         model, patch_size = self.model, self.model.patch_size
         if not model.needs_pixels:
-            return None, images
-        normalised = self.normalise(images)
-        if patch_size is None:
-            return None, normalised
-        pixels = normalised.split([len(frames) for frames, _ in parts])
-        plans = [
-            tokenizer.plan(some, patch_size, model.prefix)
-            for some, (_, tokenizer) in zip(pixels, parts, strict=True)
+            return None, []
+        images = [
+            Placed(self.normalise(some), stack.place)
+            for some, stack in zip(pixels(stacked, model.device), stacked, strict=True)
         ]
-        return TokenPlan.join(plans), normalised
+        if patch_size is None:
+            return None, images
+        plans = [
+            tokenizer.plan(own, patch_size, model.prefix)
+            for (some, _), stack in zip(images, stacked, strict=True)
+            for own, (tokenizer, _) in zip(
+                some.split([count for _, count in stack.planners]), stack.planners, strict=True
+            )
+        ]
+        return TokenPlan.join(plans), images
 
     def _submit_cuda(self, parts: Sequence[Part], cuda: CudaTimeline) -> PendingBatch:
-        images = [frame.image for frames, _ in parts for frame in frames]
-        staged = torch.empty((len(images), *images[0].shape), dtype=torch.uint8, pin_memory=True)
-        np.stack(images, out=staged.numpy())
+        stacked = stacks(parts, self.model.patch_size)
         with torch.cuda.stream(cuda.upload):
-            plan, pixels = self._plan(staged.to(self.model.device, non_blocking=True), parts)
+            plan, images = self.plan(stacked)
         compute = torch.cuda.current_stream(self.model.device)
         compute.wait_stream(cuda.upload)
-        for tensor in (pixels, *((plan.group, plan.kept) if plan is not None else ())):
+        for tensor in (*(some for some, _ in images), *((plan.group, plan.kept) if plan is not None else ())):
             tensor.record_stream(compute)
         start = cuda.mark()
-        computed, trail = self.model.run(pixels, plan)
+        computed, trail = self.model.run(images, plan)
         outputs = {key: _to_host(value) for key, value in computed.items()}
         group = None if trail is None else _to_host(trail.plan.group)
         end = cuda.mark()
@@ -213,32 +219,38 @@ class PendingBatch:
                 for prediction, tokenizer in zip(predictions, tokenizers, strict=True)
             ]
             return BatchOutput(plain, start, end)
-        model, trail, patches = self.model, self._trail, self._group.shape[1]
-        assert model.grid is not None
-        assert model.patch_size is not None
-        states = patch_states(self._group).reshape(-1, *model.grid)
-        flops = [
-            model.flops(trail.kept_by(row))
-            + trail.step_flops[row]
-            + tokenizer.flops(patches, model.patch_size)
-            for row, tokenizer in enumerate(tokenizers)
-        ]
-        full = model.flops(None)
         outputs = [
-            FrameOutput(
-                prediction,
-                patches,
-                trail.kept[0][row],
-                state,
-                flops[row],
-                flops[row] / full,
-                tokenizer.vocab_version,
-            )
-            for row, (prediction, state, tokenizer) in enumerate(
-                zip(predictions, states, tokenizers, strict=True)
+            self._output(row, frame, prediction, states, tokenizer)
+            for row, (frame, prediction, states, tokenizer) in enumerate(
+                zip(self.frames, predictions, patch_states(self._group), tokenizers, strict=True)
             )
         ]
         return BatchOutput(outputs, start, end)
+
+    def _output(
+        self,
+        row: int,
+        frame: Frame,
+        prediction: Prediction,
+        states: npt.NDArray[np.uint8],
+        tokenizer: Tokenizer,
+    ) -> FrameOutput:
+        model, trail = self.model, self._trail
+        assert trail is not None
+        assert model.patch_size is not None
+        rows, columns = (side // model.patch_size for side in frame.image.shape[:2])
+        patches = rows * columns
+        flops = model.flops(trail.kept_by(row), (rows, columns)) + trail.step_flops[row]
+        flops += tokenizer.flops(patches, model.patch_size)
+        return FrameOutput(
+            prediction,
+            patches,
+            trail.kept[0][row],
+            states[:patches].reshape(rows, columns),
+            flops,
+            flops / model.flops(None, (rows, columns)),
+            tokenizer.vocab_version,
+        )
 
 
 def _to_host(values: torch.Tensor) -> torch.Tensor:

@@ -13,11 +13,28 @@ Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
+class Canvas:
+    """The whole that an input was cut out of, since the rest of it shows padding only.
+
+    Attributes:
+        width, height: of the whole, in input pixels.
+        left, top: where in it the input begins.
+    """
+
+    width: int
+    height: int
+    left: int
+    top: int
+
+
+@dataclass(frozen=True, slots=True)
 class Geometry:
     """Where a source picture lies in the model's input.
 
     A source pixel (x, y) is at (x * scale_x + offset_x, y * scale_y + offset_y) in the input. Negative
     offsets mean the picture was cropped, positive ones that it was padded.
+
+    `canvas` is what the input was cut out of; None where it is all there is.
     """
 
     source_width: int
@@ -28,6 +45,7 @@ class Geometry:
     scale_y: float
     offset_x: float
     offset_y: float
+    canvas: Canvas | None = None
 
     def to_source(self, x: float, y: float) -> tuple[float, float]:
         """Maps an input pixel to source coordinates in 0..1, clipped to the picture."""

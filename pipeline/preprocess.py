@@ -11,7 +11,7 @@ at 1280x720 (2.3 to 2.9 of 255), and its area filter is slower where it reduces.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import av
@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from pipeline.errors import ModelError, SourceError
-from pipeline.frame import Geometry, Pixels
+from pipeline.frame import Canvas, Geometry, Pixels
 from pipeline.input_spec import InputSpec
 
 # AVColorSpace codes that swscale converts; it refuses frames tagged with any other, reserved codes included.
@@ -60,7 +60,7 @@ class Preprocessor:
     def __call__(
         self, picture: av.VideoFrame | Pixels, rotation: int = 0
     ) -> tuple[Pixels, Geometry, Pixels | None]:
-        """Resizes, turns and crops or pads one picture.
+        """Resizes, turns and crops or pads one picture, as `InputSpec.crop_mode` says.
 
         Args:
             picture: a decoded frame in any pixel format, or RGB uint8 (H, W, 3).
@@ -76,21 +76,22 @@ class Preprocessor:
         rgb = self._rgb(picture)
         sideways = rotation % 180 != 0
         height, width = rgb.shape[1::-1] if sideways else rgb.shape[:2]
-        x, y = _place(width, height, self._spec)
+        x, y, canvas = _place(width, height, self._spec)
 
         columns, rows = (y, x) if sideways else (x, y)
         small = _turn(self._resize(rgb[rows.source, columns.source], columns.size, rows.size), rotation)
-        image = self._blank.copy()
+        image = self._blank[: y.length, : x.length].copy()
         image[y.target, x.target] = small[y.shown, x.shown]
         geometry = Geometry(
             source_width=width,
             source_height=height,
-            input_width=self._spec.width,
-            input_height=self._spec.height,
+            input_width=x.length,
+            input_height=y.length,
             scale_x=x.scale,
             scale_y=y.scale,
             offset_x=x.offset,
             offset_y=y.offset,
+            canvas=canvas,
         )
         upright = np.ascontiguousarray(_turn(rgb, rotation)) if self._keep_picture else None
         return image, geometry, upright
@@ -146,6 +147,7 @@ class _Side:
         target: where in the input it lies.
         scale: input pixels per source pixel.
         offset: where in the input the picture starts, in input pixels; negative when it is cropped.
+        length: of the input, in pixels.
     """
 
     source: slice
@@ -154,9 +156,40 @@ class _Side:
     target: slice
     scale: float
     offset: float
+    length: int
+
+    def cut(self, patch: int) -> tuple[_Side, int]:
+        """Leaves out the patches wholly beside the picture; also gives how many pixels went in front."""
+        first = self.target.start // patch * patch
+        end = -(-self.target.stop // patch) * patch
+        target = slice(self.target.start - first, self.target.stop - first)
+        return replace(self, target=target, offset=self.offset - first, length=end - first), first
 
 
-def _place(width: int, height: int, spec: InputSpec) -> tuple[_Side, _Side]:
+def _place(width: int, height: int, spec: InputSpec) -> tuple[_Side, _Side, Canvas | None]:
+    """Where both sides of an upright picture go, and the canvas that patches of padding were cut from."""
+    if spec.crop_mode == "native":
+        return *_native(width, height, spec), None
+    x, y = _framed(width, height, spec)
+    if spec.crop_mode != "border" or spec.patch_size is None:
+        return x, y, None
+    (x, left), (y, top) = x.cut(spec.patch_size), y.cut(spec.patch_size)
+    if (x.length, y.length) == (spec.width, spec.height):
+        return x, y, None
+    return x, y, Canvas(spec.width, spec.height, left, top)
+
+
+def _native(width: int, height: int, spec: InputSpec) -> tuple[_Side, _Side]:
+    """The picture as large as fits into the input's size, both sides rounded to whole patches."""
+    patch = spec.patch_size
+    assert patch is not None, "a native input has patches"
+    ratio = max(width / spec.width, height / spec.height)
+    size_x, size_y = (max(round(side / ratio / patch), 1) * patch for side in (width, height))
+    limit = _OVERSCAN * max(spec.width, spec.height)
+    return _side(width, size_x, size_x, limit), _side(height, size_y, size_y, limit)
+
+
+def _framed(width: int, height: int, spec: InputSpec) -> tuple[_Side, _Side]:
     """Sizes and rounding of timm's evaluation transform, for both sides of an upright picture."""
     target_width = math.floor(spec.width / spec.crop_pct)
     target_height = math.floor(spec.height / spec.crop_pct)
@@ -194,4 +227,5 @@ def _side(length: int, size: int, shown: int, limit: int) -> _Side:
         target=slice(first, end),
         scale=scale,
         offset=start - cut * scale,
+        length=shown,
     )

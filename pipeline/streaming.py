@@ -12,6 +12,7 @@ from pipeline.defaults import DEFAULT_BATCH, DEFAULT_MODEL, DEFAULT_WARMUP_FRAME
 from pipeline.energy import Ledger, open_meter
 from pipeline.engine import Engine, PendingBatch
 from pipeline.errors import UsageError
+from pipeline.fit import Size
 from pipeline.in_flight import InFlight
 from pipeline.models import Model, load_model, resolve_device
 from pipeline.preprocess import Preprocessor
@@ -35,6 +36,8 @@ def run(
     tokenizer: str | None = None,
     model: str | Model = DEFAULT_MODEL,
     weights: str | None = None,
+    fit: str | None = None,
+    size: Size | None = None,
     device: str = "auto",
     fps: float | None = None,
     batch: int = DEFAULT_BATCH,
@@ -56,7 +59,7 @@ def run(
         source: a path, rtsp(s)://, http(s)://, camera:N or sample:NAME, as `vwt run` takes it.
         tokenizer: one of `TOKENIZERS`; None for the one that suits the model.
         model: its name, or a loaded one.
-        weights, device: see `load_model`; not for a loaded model.
+        weights, fit, size, device: see `load_model`; not for a loaded model.
         fps: frames per second of presentation time to sample; None for every frame.
         batch: frames per batch.
         max_frames: stop after this many sampled frames.
@@ -88,7 +91,9 @@ def run(
             opened_source = stack.enter_context(
                 closing(open_source(parse_source(str(source)), SourceOptions(), on_notice))
             )
-            loaded = load_model(model, weights, resolve_device(device)) if isinstance(model, str) else model
+            loaded = model
+            if isinstance(loaded, str):
+                loaded = load_model(loaded, weights, resolve_device(device), fit=fit, size=size)
             kind = kind_for(tokenizer, loaded)
             given: WordSource | None = None
             if kind.wants == "words" and vocabulary is not None:

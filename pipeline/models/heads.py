@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn.functional import pad
 
 from pipeline.frame import Geometry
 from pipeline.models.encoder import Features, PackedEncoder
@@ -96,6 +97,8 @@ class EmbeddingHead:
 class SaliencyHead:
     """Regions that draw the eye, from a dense decoder over the restored patch grid.
 
+    Maps of a batch are as large as the largest of its images; beyond an image's own size they hold zeros.
+
     Args:
         decoder: patch grid (B, C, rows, columns) -> saliency (B, H, W) in 0..1.
         embedding: give the CLS token as well.
@@ -107,12 +110,21 @@ class SaliencyHead:
 
     def outputs(self, encoder: PackedEncoder, features: Features) -> Outputs:
         """See `Head.outputs`."""
-        outputs = {"saliency": self.decoder(encoder.patch_grid(features))}
+        outputs = {"saliency": _stacked([self.decoder(grid) for grid in encoder.patch_grids(features)])}
         if self._embedding:
             outputs["embedding"] = encoder.head(features)
         return outputs
 
     def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:
         """See `Head.prediction`."""
-        found = regions(arrays["saliency"][row], geometry, min_score=_MIN_SCORE)
+        saliency = arrays["saliency"][row, : geometry.input_height, : geometry.input_width]
+        found = regions(saliency, geometry, min_score=_MIN_SCORE)
         return Prediction("regions", regions=found, embedding=read_embedding(arrays, row))
+
+
+def _stacked(maps: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Maps (b, H, W) of several sizes as one (B, H, W) of the largest sides."""
+    if len(maps) == 1:
+        return maps[0]
+    height, width = (max(map_.shape[side] for map_ in maps) for side in (1, 2))
+    return torch.cat([pad(map_, (0, width - map_.shape[2], 0, height - map_.shape[1])) for map_ in maps])

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
 
 import timm
 import torch
 from torch import nn
 
 from pipeline.defaults import DEFAULT_MODEL
-from pipeline.errors import ModelError
+from pipeline.errors import ModelError, UsageError
+from pipeline.fit import Size
 from pipeline.models.base import Model, NullModel, PackedModel, PlainModel
-from pipeline.models.catalog import input_spec
+from pipeline.models.catalog import input_spec, plain_inputs
 from pipeline.models.focus import FOCUS_INPUT, decoder_flops, load_focus
 from pipeline.models.heads import EmbeddingHead, Head, LabelHead, SaliencyHead
 from pipeline.models.labels import imagenet_labels
+from pipeline.models.positions import Placed, Positions
 from pipeline.models.refusal import no_prediction, refusal
 from pipeline.models.weights import check_name, create_from_file, create_from_hub
 
@@ -54,6 +55,8 @@ def load_model(
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
     embedding: bool = False,
+    fit: str | None = None,
+    size: Size | None = None,
 ) -> Model:
     """Loads a model, ready to run.
 
@@ -63,30 +66,56 @@ def load_model(
         device: where it runs.
         dtype: None for `default_dtype`.
         embedding: add the pooled features to predictions of another kind.
+        fit: how pictures are fitted into its input, see `pipeline.fit`; None as suits the model.
+        size: of that input in pixels: a side of a square, or "WIDTHxHEIGHT"; None as suits the model.
 
     Raises:
         ModelError: unknown name, a model that predicts nothing, or weights that cannot be had.
+        UsageError: the model does not take that fit or size.
     """
-    device = torch.device(device)
+    model = _load(name, weights, torch.device(device), dtype, embedding)
+    model.use(fit, size)
+    if isinstance(model, PlainModel) and size is not None:
+        _try(model)
+    return model
+
+
+def _load(
+    name: str, weights: str | None, device: torch.device, dtype: torch.dtype | None, embedding: bool
+) -> Model:
     dtype = dtype or default_dtype(device)
     if name == "null":
         return NullModel(device)
     if name == DEFAULT_MODEL:
         if weights is not None:
             raise ModelError(f"'{name}' brings its own weights; leave out --weights or name a timm model")
-        backbone, decoder = load_focus()
-        saliency = SaliencyHead(decoder.to(device, dtype), embedding)
-        grid = cast(Any, backbone).patch_embed.grid_size[0]
-        return PackedModel(name, backbone.to(device, dtype), saliency, FOCUS_INPUT, decoder_flops(grid))
+        focus = load_focus()
+        backbone = focus.backbone.to(device, dtype)
+        positions = Positions(backbone, focus.positions.to(device, dtype), antialias=False)
+        saliency = SaliencyHead(focus.decoder.to(device, dtype), embedding)
+        return PackedModel(name, backbone, saliency, FOCUS_INPUT, decoder_flops, positions)
     module = _create(name, weights).eval().requires_grad_(False).to(device, dtype)
     reason = no_prediction(module)
     if reason is not None:
         raise ModelError(f"cannot run model '{name}': {reason}; name a classifier or a feature model")
     names = imagenet_labels(module) if module.num_classes else None
     if refusal(module) is not None:
-        return PlainModel(name, module, names, input_spec(module), embedding)
+        return PlainModel(name, module, names, plain_inputs(module), embedding)
     head: Head = LabelHead(names, embedding) if module.num_classes else EmbeddingHead()
     return PackedModel(name, module, head, input_spec(module))
+
+
+def _try(model: PlainModel) -> None:
+    """Runs a black picture: timm does not say of every model whether it takes other sizes."""
+    spec = model.input
+    black = torch.zeros(1, 3, spec.height, spec.width, device=model.device)
+    try:
+        with torch.inference_mode():
+            model.run([Placed(black, None)], None)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise UsageError(
+            f"model '{model.name}' does not run at {spec.width}x{spec.height}; leave out --size"
+        ) from error
 
 
 def _create(name: str, weights: str | None) -> nn.Module:

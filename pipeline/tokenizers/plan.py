@@ -58,8 +58,9 @@ class TokenPlan:
         """One plan for the images of several, in that order, without waiting for the device.
 
         Args:
-            plans: at least one; all for the same model, so with the same prefix. Where N differs, as it may
-                between blocks, the entries that are missing count as dropped.
+            plans: at least one; all for the same model, so with the same prefix. Where N differs, as it does
+                for frames of different grids and between blocks, the entries that are missing count as
+                dropped.
         """
         first = plans[0]
         if len(plans) == 1:
@@ -210,11 +211,11 @@ class TokenPlan:
         counts = torch.zeros(total + 1, device=self.group.device)
         return counts.index_add_(0, index, torch.ones(len(index), device=self.group.device))[:-1]
 
-    def representatives(self, columns: int) -> torch.Tensor:
+    def representatives(self, columns: int | torch.Tensor) -> torch.Tensor:
         """The member of each group that lies nearest to the group's mean position (its medoid).
 
         Args:
-            columns: patches per row of the grid.
+            columns: patches per row of the grid, of all images or (B,) of each.
 
         Returns:
             (sum(kept),) int64: a patch index 0..N-1 per packed patch token.
@@ -222,9 +223,9 @@ class TokenPlan:
         index, total = self._packed_index(prefix=0)
         patches = self.group.shape[1]
         position = torch.arange(patches, device=index.device)
-        where = (
-            torch.stack([position // columns, position % columns], dim=1).repeat(len(self.group), 1).float()
-        )
+        wide = columns[:, None] if isinstance(columns, torch.Tensor) else columns
+        places = torch.stack([position // wide, position % wide], dim=-1)
+        where = places.expand(len(self.group), -1, -1).flatten(0, 1).float()
         sums = torch.zeros(total + 1, 2, device=index.device).index_add_(0, index, where)
         counts = torch.zeros(total + 1, device=index.device)
         counts.index_add_(0, index, torch.ones(len(index), device=index.device))

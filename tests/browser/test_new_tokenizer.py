@@ -45,8 +45,8 @@ LINE = """    Kind(
         {"nth": Option(int, 2, "keeps every nth patch", ge=1, le=16)}, knob=("nth", 1),
     ),
 """
-# Of the 256 patches of the bundled model, the first and every third after it.
-KEPT = 86
+# Of the 13 rows of 16 patches of carphone, the first patch and every third after it.
+PATCHES, KEPT = 208, 70
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_a_run_keeps_the_tokens_that_it_says(tree: Path, tmp_path: Path) -> None
 
     results = [json.loads(line) for line in out.read_text().splitlines()]
     assert [result["tokenizer"] for result in results] == ["every"] * 3
-    assert [result["tokens"] for result in results] == [{"full": 256, "kept": KEPT}] * 3
+    assert [result["tokens"] for result in results] == [{"full": PATCHES, "kept": KEPT}] * 3
 
 
 def test_a_run_refuses_an_option_out_of_range(tree: Path) -> None:

@@ -96,10 +96,23 @@ def test_words_are_learned_from_several_clips_together(tmp_path: Path) -> None:
     assert "from 10 of 30 frames" in learned.stderr
 
 
+def test_words_are_learned_of_pictures_as_they_are_fitted_into_a_size(tmp_path: Path) -> None:
+    words = tmp_path / "words.safetensors"
+    fitted = ("--fit", "letterbox", "--size", "112")
+    succeeds(
+        *("vocab", "learn", "sample:carphone", *fitted),
+        *("--words", "20", "--frames", "2", "--max-frames", "2", "-o", words),
+    )
+    out = tmp_path / "results.jsonl"
+    succeeds("run", "sample:carphone", *fitted, "--vocab", words, "--max-frames", "2", "--out", out)
+    # 112 pixels are 8 patches; 11:9 leaves no whole row of them to padding.
+    assert [json.loads(line)["tokens"]["full"] for line in out.read_text().splitlines()] == [64, 64]
+
+
 def test_more_words_than_patches_are_refused(tmp_path: Path) -> None:
     out = tmp_path / "words.safetensors"
     line = refused("vocab", "learn", "sample:carphone", "--words", "300", "--frames", "1", "-o", out, code=2)
-    assert "300 words cannot be learned from 256 patches" in line
+    assert "300 words cannot be learned from 208 patches" in line
     assert not out.exists()
 
 

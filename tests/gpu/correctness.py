@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from pipeline.models.encoder import PackedEncoder
+from pipeline.models.positions import Placed
 from pipeline.models.refusal import parts_of
 from pipeline.tokenizers import (
     AtsTokenizer,
@@ -89,6 +90,12 @@ def check_plan_does_not_wait(device: torch.device, clips: Clips, report: Report)
         waited = _waited(lambda plan=plan: encoder.encode(pixels, plan))
         what = f"{tokenizer.name}: steps between blocks do not wait for the device ({waited or 'no sync'})"
         report.check(waited is None, what)
+    model = build("dinov3").to(device, torch.bfloat16)
+    pixels, encoder = images_for(model).to(device, torch.bfloat16), PackedEncoder(model)
+    grids = [Placed.filling(some, encoder.patch_size) for some in (pixels, pixels[:, :, : 3 * 16])]
+    plan = TokenPlan.join([IntraTokenizer(0.4).plan(some, 16, encoder.prefix) for some, _ in grids])
+    waited = _waited(lambda: encoder.encode(grids, plan))
+    report.check(waited is None, f"frames of two grids do not wait for the device ({waited or 'no sync'})")
 
 
 def _waited(work: Callable[[], object]) -> str | None:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 
 from pipeline.energy import Ledger
@@ -15,6 +14,7 @@ from pipeline.fidelity import Answer, Fidelity
 from pipeline.frame import Frame
 from pipeline.models import Model, PackedModel
 from pipeline.models.heads import Outputs
+from pipeline.stacking import stacks
 from pipeline.tokenizers import Tokenizer
 from workers.bench.arms import Arm
 
@@ -140,36 +140,41 @@ def _compute(engine: Engine, frames: Sequence[Frame], tokenizer: Tokenizer) -> t
     model = engine.model
     _wait(model)
     start_s, cpu, wall = time.monotonic(), time.process_time(), time.perf_counter()
-    images = torch.from_numpy(np.stack([frame.image for frame in frames])).to(model.device)
-    pixels = engine.normalise(images)
+    plan, images = engine.plan(stacks([(frames, tokenizer)], model.patch_size))
     if isinstance(model, PackedModel):
-        features = model.encode(pixels, tokenizer.plan(pixels, model.patch_size, model.prefix))
+        assert plan is not None
+        features = model.encode(images, plan)
         outputs = model.read(features)
     else:
-        features, outputs = None, model.run(pixels, None)[0]
+        features, outputs = None, model.run(images, None)[0]
     _wait(model)
     cpu_s, wall_s, end_s = time.process_time() - cpu, time.perf_counter() - wall, time.monotonic()
     flops, tokens = [model.flops(None)] * len(frames), 0
     if isinstance(model, PackedModel) and features is not None:
         outputs = outputs | model.detail(features)
         trail = features.trail
-        planning = tokenizer.flops(trail.plan.group.shape[1], model.patch_size)
-        rows = range(len(frames))
-        flops = [model.flops(trail.kept_by(row)) + trail.step_flops[row] + planning for row in rows]
+        flops = [
+            model.flops(trail.kept_by(row), place.grid)
+            + trail.step_flops[row]
+            + tokenizer.flops(place.patches, model.patch_size)
+            for row, place in enumerate(features.places)
+        ]
         tokens = sum(trail.kept[0])
-    return _answers(outputs, len(frames)), _Cost(flops, tokens, cpu_s, wall_s, start_s, end_s)
+    return _answers(outputs, frames, model.patch_size), _Cost(flops, tokens, cpu_s, wall_s, start_s, end_s)
 
 
-def _answers(outputs: Outputs, count: int) -> list[Answer]:
+def _answers(outputs: Outputs, frames: Sequence[Frame], patch_size: int | None) -> list[Answer]:
+    """A row of the outputs per frame; what a batch holds for larger frames is cut off."""
     host = {name: values.float().cpu() for name, values in outputs.items()}
-
-    def row(name: str, index: int) -> torch.Tensor | None:
-        return host[name][index] if name in host else None
-
-    return [
-        Answer(host["embedding"][i], row("patches", i), row("scores", i), row("saliency", i))
-        for i in range(count)
-    ]
+    answers = []
+    for row, frame in enumerate(frames):
+        own = {name: values[row] for name, values in host.items()}
+        height, width, _ = frame.image.shape
+        if patch_size is not None and "patches" in own:
+            own["patches"] = own["patches"][: (height // patch_size) * (width // patch_size)]
+        saliency = own["saliency"][:height, :width] if "saliency" in own else None
+        answers.append(Answer(own["embedding"], own.get("patches"), own.get("scores"), saliency))
+    return answers
 
 
 def _wait(model: Model) -> None:

@@ -39,6 +39,8 @@ class BenchOptions:
     clips: Sequence[str]
     model: str = DEFAULT_MODEL
     weights: str | None = None
+    fit: str | None = None
+    size: str | None = None
     tokenizers: Sequence[Asked] | None = None
     fps: float = 5.0
     batch: int = 1

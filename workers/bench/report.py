@@ -93,7 +93,7 @@ def table(name: str, clip: Mapping[str, Any], report: Mapping[str, Any]) -> Tabl
     runs_on = " ".join(report[name] for name in ("model", "precision", "runtime", "device"))
     title = (
         f"{name}: {judged} frames at {report['fps']:g} fps after {first} of warm-up, "
-        f"batch {report['batch']}, {runs_on}"
+        f"batch {report['batch']}, {runs_on}, {report['fit']} {report['size'][0]}x{report['size'][1]}"
     )
     caption = f"full: {clip['full_ms']:.1f} ms a frame; load {before:g} to {after:g}; * controls"
     classifies = any(figures["agreement"] is not None for figures in methods)

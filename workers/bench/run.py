@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from pipeline.clip import Clip, clip_source, read_clip
 from pipeline.energy import Ledger, open_meter
 from pipeline.errors import UsageError
+from pipeline.fit import fit_of
 from pipeline.models import Model, load_model, resolve_device
 from pipeline.preprocess import Preprocessor
 from pipeline.tokenizers.full import FullTokenizer
@@ -64,6 +65,7 @@ def run_bench(options: BenchOptions, watcher: Watcher, say: Callable[[str], None
         clip_source(source)
     device = resolve_device(options.device)
     model = load_model(options.model, options.weights, device, embedding=True)
+    model.use(options.fit, options.size)
     if not model.needs_pixels:
         raise UsageError(f"model '{model.name}' answers nothing that could be compared; name another")
     asked = _asked(options, model)
@@ -91,6 +93,8 @@ def run_bench(options: BenchOptions, watcher: Watcher, say: Callable[[str], None
         "device": str(device),
         "precision": _PRECISIONS.get(str(model.dtype), str(model.dtype)),
         "runtime": "torch",
+        "fit": fit_of(model.input),
+        "size": [model.input.width, model.input.height],
         "fps": options.fps,
         "batch": options.batch,
         "energy": meter.method if metered else None,

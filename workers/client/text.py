@@ -50,7 +50,7 @@ def stream_rows(stream: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("id", stream["id"]),
         ("source", stream["source"]),
         ("state", _state(status)),
-        ("model", settings["model"]),
+        ("model", _model(settings)),
         ("tokenizer", _tokenizer(settings)),
         ("frames", f"{status['next_frame']} with a result"),
         ("rate", _number(status["fps"], ".1f", " frames/s of late")),
@@ -118,6 +118,11 @@ def _prediction(prediction: Mapping[str, Any]) -> str:
 
 def _state(status: Mapping[str, Any]) -> str:
     return f"{status['state']}: {status['reason']}" if status.get("reason") else str(status["state"])
+
+
+def _model(settings: Mapping[str, Any]) -> str:
+    given = ((name, settings.get(name)) for name in ("fit", "size"))
+    return ", ".join([settings["model"], *(f"{name} {value}" for name, value in given if value is not None)])
 
 
 def _tokenizer(settings: Mapping[str, Any]) -> str:

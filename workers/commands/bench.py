@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from pipeline.defaults import DEFAULT_MODEL, DEFAULT_WARMUP_FRAMES, DEFAULT_WORDS
+from workers.commands.input_options import input_options
 
 
 @click.command(short_help="What each tokenizer saves, and what it costs in fidelity.")
@@ -22,6 +23,7 @@ from pipeline.defaults import DEFAULT_MODEL, DEFAULT_WARMUP_FRAMES, DEFAULT_WORD
 @click.option(
     "--weights", metavar="FILE", help="A .safetensors or .pth file; `random` for none (speed only)."
 )
+@input_options("as suits the model")
 @click.option(
     "--fps",
     type=click.FloatRange(min=0, min_open=True),

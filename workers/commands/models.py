@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pipeline.defaults import DEFAULT_MODEL
+from pipeline.fit import FITS
 from pipeline.tokenizers.registry import TOKENIZERS, taken_with
 
 if TYPE_CHECKING:
@@ -45,6 +47,11 @@ def models(pattern: str | None) -> None:
     families.add_row("resnet50", _listed(PlainModel.tokenizers), "any other")
     console.print(families)
     console.print(f"All tokenizers: {', '.join(TOKENIZERS)}.")
+    console.print(
+        f"Models that take all tokenizers take every --fit ({', '.join(FITS)}) and any --size in whole "
+        "patches. Others do not take native, and many run at one size only. "
+        f"Unless told otherwise {DEFAULT_MODEL} is native, and timm's models are as they were evaluated."
+    )
     console.print("A classifier predicts labels; a model without a classifier gives embeddings.")
 
 

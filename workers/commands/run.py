@@ -24,6 +24,7 @@ from pipeline.defaults import (
     DEFAULT_WORDS,
 )
 from pipeline.energy.registry import AUTO, meter_choices, meter_help
+from workers.commands.input_options import input_options
 from workers.commands.tokenizer_options import OF_WORDS, tokenizer_options
 
 _STDERR_FD = 2
@@ -89,6 +90,7 @@ _STDERR_FD = 2
     metavar="FILE",
     help="A .safetensors or .pth file; `random` for none (speed tests).",
 )
+@input_options("as suits the model")
 @click.option("--embedding", is_flag=True, help="Add the pooled features to each prediction.")
 @click.option(
     "--device", default="auto", metavar="NAME", show_default=True, help="auto, cpu, cuda or cuda:N."

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from workers.commands.input_options import input_options
+
 
 @click.command(short_help="Run the service: many streams and an HTTP API.")
 @click.argument("sources", nargs=-1, metavar="[SOURCE]...")
@@ -15,6 +17,7 @@ import click
     "--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 for a free one.  [default: 8000]"
 )
 @click.option("--model", metavar="NAME", help="Of streams that name none; see `vwt models`.")
+@input_options("as suits the model")
 @click.option(
     "--redis",
     metavar="URL",

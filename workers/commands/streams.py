@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from workers.commands.input_options import input_options
 from workers.commands.tokenizer_options import OF_WORDS, tokenizer_options
 from workers.sinks.registry import sink_forms
 
@@ -47,6 +48,7 @@ def streams() -> None:
 @click.argument("source")
 @click.option("--name", metavar="ID", help="Its id.  [default: from the source]")
 @click.option("--model", metavar="NAME", help="See `vwt models`.  [default: the service's]")
+@input_options("the service's, or as suits the model that is named")
 @tokenizer_options
 @click.option("--words", type=int, help=f"{OF_WORDS}: how many visual words.")
 @click.option("--scope", metavar="NAME", help=f"{OF_WORDS}: streams of one scope share words.")

@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from pipeline.defaults import DEFAULT_MODEL, DEFAULT_WORDS
+from workers.commands.input_options import input_options
 
 
 @click.group(short_help="Visual words: learn them from sources, look at them.")
@@ -31,6 +32,7 @@ def vocab() -> None:
     metavar="NAME",
     help="Model they are for: its input size, patch size and normalisation.",
 )
+@input_options("as suits the model")
 @click.option(
     "--frames",
     type=click.IntRange(min=1),
@@ -48,6 +50,8 @@ def learn(
     out: Path,
     words: int,
     model: str,
+    fit: str | None,
+    size: str | None,
     frames: int,
     fps: float | None,
     max_frames: int | None,
@@ -62,7 +66,9 @@ def learn(
 
     check_output(out, "--out")
     notices = Notices(Console(stderr=True), quiet=False)
-    learned = learn_from_sources(sources, words, model, notices, frames, fps, max_frames, seed)
+    learned = learn_from_sources(
+        sources, words, model, notices, frames, fps, max_frames, seed, fit=fit, size=size
+    )
     learned.vocabulary.save(out)
     click.echo(
         f"learned {len(learned.vocabulary)} words of patch size {learned.vocabulary.patch_size} "

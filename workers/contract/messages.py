@@ -9,25 +9,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.fit import Inputs
 from pipeline.frame import FrameTimes, Geometry
-from pipeline.input_spec import InputSpec
 
 
 @dataclass(frozen=True, slots=True)
 class TokenSettings:
-    """How the frames of a batch are tokenized, and by which model.
+    """How the frames of a batch are made and tokenized, and for which model.
 
     Attributes:
         model: its name.
         tokenizer: one of `pipeline.tokenizers.registry.TOKENIZERS`.
         options: of the tokenizer, checked (`Kind.check`).
         scope: whose words and window, where it wants words.
+        fit, size: of the model's input, as `Inputs.spec` takes them.
     """
 
     model: str
     tokenizer: str
     options: Mapping[str, float]
     scope: str
+    fit: str | None = None
+    size: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class FrameBatch:
         stream: its id.
         fence: fencing token of the lease under which they were read.
         first: number of the first frame.
-        images: (B, H, W, 3) uint8 RGB, of the model's input size.
+        images: (B, H, W, 3) uint8 RGB, as the input that `settings` name makes them; all of one size.
         facts: one per frame.
         settings: how to run them.
         position: fields of `status.StreamStatus` that become durable together with the last result.
@@ -89,11 +92,9 @@ class ModelFacts:
     """What others need to know of a model.
 
     Attributes:
-        input: what its pictures must look like.
-        patch_size: P; None for a model without patches.
+        inputs: what its pictures may look like.
         tokenizers: names of those it takes.
     """
 
-    input: InputSpec
-    patch_size: int | None
+    inputs: Inputs
     tokenizers: Sequence[str]

@@ -11,17 +11,19 @@ from pydantic import ConfigDict, Field, StringConstraints, field_validator
 from pipeline.defaults import DEFAULT_MODEL, DEFAULT_WORDS
 from pipeline.redact import redact
 from workers.contract.tokenizer_fields import TokenizerFields, options_of
+from workers.settings.input_fields import InputFields
 from workers.sinks.parsing import Sinks
 
 StreamId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$")]
 _LABEL_KEY = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 
 
-class StreamSettings(TokenizerFields):
+class StreamSettings(TokenizerFields, InputFields):
     """How a stream is read and tokenized; every field may be changed while it runs.
 
     Attributes:
         model: name as `vwt models` lists it.
+        fit, size: of the model's input, see `InputFields`.
         tokenizer: one of `pipeline.tokenizers.registry.TOKENIZERS`, whose options are fields as well; None
             for the first of them that the model takes.
         words: of tokenizers that want them: how many visual words.

@@ -15,6 +15,7 @@ from workers.contract.messages import TokenSettings
 from workers.contract.tokenizer_fields import TokenizerFields, TokenizerName, options_of, tokenizer_choice
 from workers.gateway.backend import Backend
 from workers.gateway.problems import Problem, responses
+from workers.settings.input_fields import InputFields
 from workers.settings.schema import ServiceSettings
 
 _FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "BMP": "image/bmp"}
@@ -32,7 +33,7 @@ _BODY = {
 }
 
 
-class FrameQuery(TokenizerFields):
+class FrameQuery(TokenizerFields, InputFields):
     """How to run an image."""
 
     model_config = ConfigDict(extra="forbid")
@@ -60,9 +61,16 @@ def frame_routes(settings: ServiceSettings, backend: Backend) -> APIRouter:
             raise Problem(422, f"the tokenizer {kind.name} needs words: name whose with ?scope=", "no-scope")
         data = await _image(request)
         _check_image(data, settings.gateway.max_image_pixels)
+        own = settings.model_settings if query.model is None else {}
         model = query.model or settings.model
-        options = kind.check(options_of(query))
-        tokens = TokenSettings(model, kind.name, options, query.scope or f"frames/{model}")
+        tokens = TokenSettings(
+            model,
+            kind.name,
+            kind.check(options_of(query)),
+            query.scope or f"frames/{model}",
+            query.fit or own.get("fit"),
+            query.size or own.get("size"),
+        )
         return await backend.image(data, tokens)
 
     return router

@@ -122,7 +122,7 @@ def _add(client: RedisClient, asked: NewStream, settings: ServiceSettings) -> St
     _check(asked.sinks, settings.access)
     given = asked.model_dump(exclude={"name"})
     if "model" not in asked.model_fields_set:
-        given["model"] = settings.model
+        given |= settings.model_settings | asked.model_dump(include=asked.model_fields_set & {"fit", "size"})
     if asked.name is None:
         return store.add_named(name, given)
     spec = StreamSpec(id=asked.name, **given)

@@ -108,13 +108,13 @@ class InferenceCore:
             ModelError: there is no such model, or its weights cannot be had.
         """
         found = (await self._models.get(model)).model
-        return ModelFacts(found.input, found.patch_size, found.tokenizers)
+        return ModelFacts(found.inputs, found.tokenizers)
 
     async def predict(self, image: Pixels, geometry: Geometry, settings: TokenSettings) -> dict[str, Any]:
         """The result of a single image, as `FrameResult.to_dict` gives it; nothing is stored.
 
         Args:
-            image: (H, W, 3) uint8 RGB, of the model's input size.
+            image: (H, W, 3) uint8 RGB, as the input that `settings` name makes it.
             geometry: where the picture lies in it.
             settings: how to run it.
 
@@ -158,7 +158,7 @@ class InferenceCore:
 
     def _prepare(self, batch: FrameBatch, engine: Engine) -> Request:
         frames = frames_of(batch)
-        _check_size(batch.images.shape[1:3], engine)
+        _check_size(batch.images.shape[1:3], batch.settings, engine)
         tokenizer = self._streams.get(batch.stream, batch.settings, engine.model)
         return Request(
             stream=batch.stream,
@@ -172,7 +172,7 @@ class InferenceCore:
         )
 
     def _prepare_single(self, frame: Frame, settings: TokenSettings, engine: Engine) -> Request:
-        _check_size(frame.image.shape[:2], engine)
+        _check_size(frame.image.shape[:2], settings, engine)
         # Its own name per settings, so that those of one caller do not replace another's.
         name = f"{_SINGLE_KEY}/{settings}"
         tokenizer = self._streams.get(name, settings, engine.model, sampled=False)
@@ -216,12 +216,13 @@ def _answer_single(request: Request) -> None:
     request.future.set_result(result.to_dict())
 
 
-def _check_size(size: tuple[int, ...], engine: Engine) -> None:
-    wanted = engine.model.input
-    if size != (wanted.height, wanted.width):
+def _check_size(size: tuple[int, ...], settings: TokenSettings, engine: Engine) -> None:
+    model = engine.model
+    wanted = model.inputs.spec(model.name, settings.fit, settings.size)
+    if not wanted.holds(size[1], size[0]):
         raise UsageError(
-            f"frames of {size[1]}x{size[0]} do not fit model '{engine.model.name}'; "
-            f"send {wanted.width}x{wanted.height}"
+            f"frames of {size[1]}x{size[0]} do not fit model '{model.name}'; "
+            f"send {wanted.width}x{wanted.height}{wanted.or_less}".rstrip(",")
         )
 
 

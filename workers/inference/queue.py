@@ -9,9 +9,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.engine import Engine, FrameOutput, Part
+from pipeline.engine import Engine, FrameOutput
 from pipeline.frame import Frame
 from pipeline.results import Energy
+from pipeline.stacking import Part
 from pipeline.stream import Timing
 from pipeline.tokenizers import Tokenizer
 from workers.contract.messages import FrameBatch, TokenSettings
@@ -34,7 +35,7 @@ class Request:
     Attributes:
         stream: whose turn they take.
         engine: runs them.
-        frames: at least one, of the model's input size.
+        frames: at least one, as the model takes them.
         keys: one per frame; they name it in the energy ledger.
         tokenizer: gives what plans some of them; asked in the device thread, just before a pass.
         settings: what was asked for; results name its tokenizer, also while frames run in full.

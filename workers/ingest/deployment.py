@@ -65,12 +65,13 @@ class Ingest:
         """The result of one encoded image.
 
         Raises:
-            UsageError: it cannot be decoded or is too large, or the model does not take the tokenizer.
+            UsageError: it cannot be decoded or is too large, or the model does not take the tokenizer,
+                the fit or the size.
             ModelError: there is no such model, or it cannot be loaded.
         """
         if settings.model not in self._models:
             self._models[settings.model] = await self._inference.describe.remote(settings.model)
-        spec = self._models[settings.model].input
+        spec = self._models[settings.model].inputs.spec(settings.model, settings.fit, settings.size)
         limit = self._settings.gateway.max_image_pixels
         image, geometry = await asyncio.to_thread(prepare, data, spec, limit)
         result: dict[str, Any] = await self._inference.predict.remote(image, geometry, settings)

@@ -7,12 +7,14 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
 
 from pipeline.errors import SourceError, UsageError, VwtError
 from pipeline.frame import Frame
+from pipeline.input_spec import InputSpec
 from pipeline.redact import redact
 from pipeline.sources import Notice, Source
 from pipeline.tokenizers.registry import kind_of, preferred
@@ -180,6 +182,7 @@ class StreamWorker:
         self._deliveries.start()
         model: ModelFacts = self._waited(self._context.describe(self.spec.model))
         self._settings = _settings_for(self.spec, model)
+        model_input = model.inputs.spec(self.spec.model, self.spec.fit, self.spec.size)
         source = self._source.open()
         info = source.info
         self.reporter.report(
@@ -191,7 +194,7 @@ class StreamWorker:
         )
         position = resume(self.spec, self._status, next_frame, info.live, time.time())
         while True:
-            position = self._round(source, model, position)
+            position = self._round(source, model_input, position)
             if info.live or not self.spec.loop:
                 break
             source = self._source.open()
@@ -234,14 +237,14 @@ class StreamWorker:
         else:
             _log.info("%s: %s", self.spec.id, notice.message, extra={"stream": self.spec.id})
 
-    def _round(self, source: Source, model: ModelFacts, position: Position) -> Position:
+    def _round(self, source: Source, model_input: InputSpec, position: Position) -> Position:
         """Sends what is left of one round of the source.
 
         Returns:
             Where the next round begins.
         """
         most = self._context.settings.ingest.micro_batch
-        present = Round(self.spec, source, model.input, position, most, self._missed)
+        present = Round(self.spec, source, model_input, position, most, self._missed)
         try:
             while True:
                 self._sender.wait_room()
@@ -250,8 +253,9 @@ class StreamWorker:
                     raise Stopped
                 if frames is None:
                     break
-                if frames:
-                    self._send(frames, present)
+                # A camera may change its size at any frame.
+                for _, alike in groupby(frames, key=lambda frame: frame.image.shape):
+                    self._send(list(alike), present)
         except SourceError:
             # What it gave becomes durable before anything is said of its end.
             self._sender.drain()
@@ -304,5 +308,10 @@ class StreamWorker:
 def _settings_for(spec: StreamSpec, model: ModelFacts) -> TokenSettings:
     kind = preferred(model.tokenizers) if spec.tokenizer is None else kind_of(spec.tokenizer)
     return TokenSettings(
-        model=spec.model, tokenizer=kind.name, options=kind.check(spec.options), scope=spec.word_scope
+        model=spec.model,
+        tokenizer=kind.name,
+        options=kind.check(spec.options),
+        scope=spec.word_scope,
+        fit=spec.fit,
+        size=spec.size,
     )

@@ -145,9 +145,9 @@ class Keepers:
 
     def _take(self, wanted: Wanted) -> None:
         try:
-            facts = self._describe(wanted.model)
-            if facts.patch_size is not None:
-                self._keep(wanted, facts.patch_size, facts.input.normalisation)
+            inputs = self._describe(wanted.model).inputs
+            if inputs.patch_size is not None:
+                self._keep(wanted, inputs.patch_size, inputs.own.normalisation)
             self._trouble(wanted.scope, None)
         except (VwtError, StoreUnavailable) as error:
             self._failed(wanted.scope, f"no words can be learned: {error}")

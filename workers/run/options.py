@@ -17,6 +17,7 @@ from pipeline.defaults import (
     DEFAULT_WINDOW_PATCHES,
     DEFAULT_WORDS,
 )
+from pipeline.fit import Fit
 from pipeline.sources import SourceOptions
 from pipeline.tokenizers.registry import all_options
 
@@ -80,6 +81,8 @@ class RunOptions:
     model: str = DEFAULT_MODEL
     weights: str | None = None
     embedding: bool = False
+    fit: Fit | None = None
+    size: str | None = None
     device: str = "auto"
     batch: int = DEFAULT_BATCH
     fps: float | None = None

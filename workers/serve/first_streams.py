@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,8 +62,13 @@ def given_sources(texts: Sequence[str], access: AccessSettings) -> tuple[list[Gi
     return given, wider
 
 
-def add_given(store: StreamStore, given: Sequence[Given], model: str) -> list[str]:
+def add_given(store: StreamStore, given: Sequence[Given], model: Mapping[str, str | None]) -> list[str]:
     """Makes streams of sources; one that the store has from an earlier run goes on.
+
+    Args:
+        store: of the service.
+        given: the sources.
+        model: `ServiceSettings.model_settings`.
 
     Returns:
         The ids of the streams, in order.
@@ -76,7 +81,7 @@ def add_given(store: StreamStore, given: Sequence[Given], model: str) -> list[st
     for one in given:
         known = next((spec for spec in before if spec.source == one.text), None)
         if known is None:
-            settings = {"source": one.text, "model": model} | (_AS_A_CAMERA if one.looped else {})
+            settings = {"source": one.text, **model} | (_AS_A_CAMERA if one.looped else {})
             ids.append(store.add_named(one.spec.name, settings).id)
         else:
             before.remove(known)

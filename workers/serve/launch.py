@@ -56,7 +56,7 @@ def serve_until_stopped(settings: ServiceSettings, sources: Sequence[str], notic
         stack.callback(lambda: notices.say("stopping; Ctrl-C again ends at once"))
         try:
             store = StreamStore(connect(url))
-            ids = add_given(store, given, settings.model)
+            ids = add_given(store, given, settings.model_settings)
         except StoreUnavailable as error:
             raise ServiceError(str(error)) from error
         _say_where(settings, dict(zip(ids, given, strict=True)), logs, notices)

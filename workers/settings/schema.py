@@ -20,6 +20,8 @@ from pipeline.defaults import (
     DEFAULT_WINDOW_PATCHES,
 )
 from pipeline.energy.registry import AUTO, meter_choices, no_such_meter
+from pipeline.fit import Fit
+from workers.settings.input_fields import SizeText
 
 RANDOM_WEIGHTS = "random"
 
@@ -226,6 +228,7 @@ class ServiceSettings(BaseModel):
         data_folder: where the embedded server keeps its data; None for ~/.local/state/vwt.
         redis_bytes: memory for data of the embedded server; beyond it nothing more is written.
         model: of streams that name none.
+        fit, size: of its input, for the same streams, see `InputFields`; None as suits the model.
         kept_results: how many results of a stream Redis keeps, give or take a few.
         log_format: of what the service and its replicas log; "json" for one object per line.
     """
@@ -240,6 +243,8 @@ class ServiceSettings(BaseModel):
     data_folder: FullPath | None = None
     redis_bytes: Annotated[int, Field(ge=64 * 2**20)] = 2 * 2**30
     model: str = DEFAULT_MODEL
+    fit: Fit | None = None
+    size: SizeText | None = None
     kept_results: Annotated[int, Field(ge=100)] = 10_000
     log_format: Literal["text", "json"] = "text"
     gateway: GatewaySettings = GatewaySettings()
@@ -248,3 +253,8 @@ class ServiceSettings(BaseModel):
     keeper: KeeperSettings = KeeperSettings()
     access: AccessSettings = AccessSettings()
     trace: TraceSettings = TraceSettings()
+
+    @property
+    def model_settings(self) -> dict[str, str | None]:
+        """What a stream gets that names no model."""
+        return {"model": self.model, "fit": self.fit, "size": self.size}

@@ -36,6 +36,8 @@ def learn_from_sources(
     fps: float | None = None,
     max_frames: int | None = None,
     seed: int = 0,
+    fit: str | None = None,
+    size: str | None = None,
 ) -> Learned:
     """Learns words from frames drawn evenly (reservoir sampling) over everything the sources show.
 
@@ -48,13 +50,14 @@ def learn_from_sources(
         fps: sampling rate on presentation time; None for every frame.
         max_frames: frames looked at per source; None for all. Live sources need it.
         seed: of the draws.
+        fit, size: of the input, as `vwt run` takes them.
 
     Raises:
-        UsageError: a live source without `max_frames`, or a model that takes no words.
+        UsageError: a live source without `max_frames`, or a model that takes no words, that fit or size.
         SourceError, ModelError: as `vwt run`.
         VocabularyError: when the frames hold fewer patches than words.
     """
-    model_spec, patch_size = model_input(model)
+    model_spec, patch_size = model_input(model, fit, size)
     if patch_size is None:
         raise UsageError(
             f"model '{model}' takes no words: it runs in full only; `vwt models` lists those that take any"

@@ -30,9 +30,7 @@ FAMILIES = {family.name: (family.example, _OPTIONS.get(family.name, {})) for fam
 
 def build(family: str, depth: int = 2) -> nn.Module:
     """The family's member with `depth` blocks and weights that make every part of it count."""
-    name, options = FAMILIES[family]
-    if "num_kv_heads" in options:
-        options = options | {"num_kv_heads": options["num_kv_heads"][:depth]}  # type: ignore[index]
+    name, options = _options(family, depth)
     with torch.device("meta"):
         patch_size = timm.create_model(name, depth=depth, **_SMALL, **options).patch_embed.patch_size[0]
     torch.manual_seed(0)
@@ -44,6 +42,25 @@ def build(family: str, depth: int = 2) -> nn.Module:
         for parameter in model.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))
     return model.eval()
+
+
+def dynamic(family: str) -> nn.Module:
+    """The same member as timm builds it for pictures of any size."""
+    name, options = _options(family, 2)
+    same = build(family)
+    size = same.patch_embed.img_size  # type: ignore[union-attr]
+    model: nn.Module = timm.create_model(
+        name, depth=2, **_SMALL, **{**options, "img_size": size, "dynamic_img_size": True}
+    )
+    model.load_state_dict(same.state_dict())
+    return model.eval()
+
+
+def _options(family: str, depth: int) -> tuple[str, dict[str, object]]:
+    name, options = FAMILIES[family]
+    if "num_kv_heads" in options:
+        options = options | {"num_kv_heads": options["num_kv_heads"][:depth]}  # type: ignore[index]
+    return name, options
 
 
 def images_for(model: nn.Module, count: int = 3) -> torch.Tensor:

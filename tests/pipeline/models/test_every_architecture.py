@@ -12,6 +12,7 @@ import torch
 
 from pipeline.errors import ModelError
 from pipeline.models import Model, PackedModel, load_model
+from pipeline.models.positions import Placed
 from pipeline.tokenizers import FullTokenizer
 
 META = torch.device("meta")
@@ -35,7 +36,7 @@ def run(name: str) -> Model:
         plan = None
         if model.patch_size is not None:
             plan = FullTokenizer().plan(images, model.patch_size, model.prefix)
-        outputs = model.run(images, plan)
+        outputs = model.run([Placed.filling(images, model.patch_size)], plan)
     assert outputs
     assert all(values.ndim == 2 and len(values) == 2 for values in outputs.values())
     return model

@@ -16,6 +16,7 @@ from pipeline.models import (
     model_input,
     resolve_device,
 )
+from pipeline.models.positions import Placed
 from pipeline.tokenizers import FullTokenizer
 
 GEOMETRY = Geometry(224, 224, 224, 224, 1, 1, 0, 0)
@@ -27,7 +28,10 @@ def predict(model, images):
     plan = None
     if model.patch_size is not None:
         plan = FullTokenizer().plan(images, model.patch_size, model.prefix)
-    arrays = {key: value.float().numpy() for key, value in model.run(images, plan)[0].items()}
+    arrays = {
+        key: value.float().numpy()
+        for key, value in model.run([Placed.filling(images, model.patch_size)], plan)[0].items()
+    }
     return [model.prediction(arrays, row, GEOMETRY) for row in range(len(images))]
 
 

@@ -169,7 +169,7 @@ def test_every_block_runs_on_fewer_tokens_and_every_patch_stays_in_one(family):
     sizes = features.plan.sizes().split(features.plan.kept_list())
     assert [int(some.sum()) for some in sizes] == [patches] * 3
     assert max(int(some.max()) for some in sizes) > 1
-    assert encoder.patch_grid(features).shape[2:] == encoder.grid
+    assert next(encoder.patch_grids(features)).shape[2:] == encoder.grid
 
 
 @torch.inference_mode()
@@ -183,12 +183,12 @@ def test_a_result_does_not_depend_on_the_steps_of_its_batch_mates(family):
     together = encoder.encode(images, TokenPlan.join(plans))
 
     parts = together.tokens.split(list(together.segments.lengths))
-    scores, grids = encoder.head(together), encoder.patch_grid(together)
+    scores, grids = encoder.head(together), next(encoder.patch_grids(together))
     for index, (frame, plan) in enumerate(zip(frames, plans, strict=True)):
         alone = encoder.encode(frame, plan)
         torch.testing.assert_close(parts[index], alone.tokens, atol=1e-5, rtol=0)
         torch.testing.assert_close(scores[index], encoder.head(alone)[0], atol=1e-5, rtol=0)
-        torch.testing.assert_close(grids[index], encoder.patch_grid(alone)[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(grids[index], next(encoder.patch_grids(alone))[0], atol=1e-5, rtol=0)
         assert together.trail.kept_by(index) == alone.trail.kept_by(0)
         assert together.trail.step_flops[index] == alone.trail.step_flops[0]
 
@@ -216,7 +216,7 @@ def test_nothing_waits_for_the_device(family):
 
         features = encoder.encode(torch.cat(frames), plan)
         encoder.head(features)
-        encoder.patch_grid(features)
+        next(encoder.patch_grids(features))
 
         with pytest.raises(DataDependentOutputException):
             features.tokens.max().item()
@@ -289,7 +289,7 @@ def test_the_operations_of_all_blocks_and_steps_are_those_torch_counts(small, to
         encoder.patch_grid(features)
 
     kept = features.trail.kept_by(0)
-    counted = flops(kept) + features.trail.step_flops[0]
+    counted = flops(kept, 64) + features.trail.step_flops[0]
     assert counted == pytest.approx(counter.get_total_flops(), rel=0.005)
-    assert flops(kept) < 0.9 * flops(64)
-    assert flops([64] * DEPTH) == flops(64)
+    assert flops(kept, 64) < 0.9 * flops(64, 64)
+    assert flops([64] * DEPTH, 64) == flops(64, 64)

@@ -2,7 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline.input_spec import InputSpec
 from pipeline.outputs.token_map import TokenMapLayer
+from pipeline.preprocess import Preprocessor
 from pipeline.tokenizers.plan import DROPPED, INTACT, MERGED
 from tests.pipeline.outputs.examples import cropped, letterboxed
 
@@ -47,6 +49,36 @@ def test_a_patch_is_drawn_where_the_picture_has_it_in_a_letterboxed_input() -> N
     assert dark[5:155, 485:635].mean() > 0.7
     assert not dark[165:, :].any()
     assert not dark[:, :475].any()
+
+
+def test_a_map_of_the_patches_that_show_the_picture_lies_as_that_of_the_padded_input() -> None:
+    picture = np.full((272, 640, 3), 200, np.uint8)
+    states = np.random.default_rng(0).choice(np.array([INTACT, MERGED, DROPPED], np.uint8), (16, 16))
+    padded, cut = (
+        Preprocessor(InputSpec(224, 224, "border", patch_size=patch))(picture)[1] for patch in (None, 14)
+    )
+
+    whole = TokenMapLayer(padded, (16, 16), 640, 272)
+    seen = TokenMapLayer(cut, (8, 16), 640, 272)
+
+    # 95 rows of pixels in the middle of 224 touch the rows 4 to 11 of patches.
+    np.testing.assert_array_equal(seen.draw(picture, states[4:12]), whole.draw(picture, states))
+    assert seen.everything_seen
+
+
+def test_a_native_map_is_stretched_over_the_whole_picture() -> None:
+    picture = np.full((272, 640, 3), 200, np.uint8)
+    geometry = Preprocessor(InputSpec(224, 224, "native", patch_size=14))(picture)[1]
+    states = np.full((7, 16), INTACT, np.uint8)
+    states[6, 15] = DROPPED
+
+    layer = TokenMapLayer(geometry, (7, 16), 640, 272)
+
+    dark = layer.draw(picture, states)[..., 0] < 100
+    assert layer.everything_seen
+    assert dark[238:, 604:].mean() > 0.7
+    assert not dark[:230].any()
+    assert not dark[:, :596].any()
 
 
 def test_what_a_crop_leaves_out_is_marked_as_not_seen() -> None:

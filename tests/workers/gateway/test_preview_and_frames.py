@@ -91,6 +91,15 @@ def test_an_image_is_predicted_from_the_body_or_from_a_form(api: Api, kind: str)
     assert (asked.model, asked.tokenizer, asked.options) == (DEFAULT_MODEL, "intra", {"drop": 0.25})
 
 
+def test_an_image_is_fitted_as_asked_or_as_the_service_does(serve: Callable[..., Api]) -> None:
+    api = serve(fit="letterbox", size="448")
+    for query in ({}, {"fit": "crop"}, {"size": 224}, {"model": "resnet18"}):
+        assert api.http.post("/v1/frames", content=picture(), params=query).status_code == 200
+    fits = [(asked.fit, asked.size) for _, asked in api.edge.asked]
+    assert fits == [("letterbox", "448"), ("crop", "448"), ("letterbox", "224"), (None, None)]
+    assert api.http.post("/v1/frames", content=picture(), params={"size": "big"}).status_code == 422
+
+
 def test_what_is_no_image_is_refused(api: Api) -> None:
     for head in ({}, {"content-type": "text/plain"}, {"content-type": "image/png"}):
         assert api.http.post("/v1/frames", content=b"no image", headers=head).status_code == 415

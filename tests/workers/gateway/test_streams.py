@@ -53,6 +53,29 @@ def test_a_name_that_is_taken_is_a_conflict(api: Api) -> None:
     assert api.http.get("/v1/streams/yard").json()["source"] == "sample:bikes"
 
 
+def test_a_fit_and_a_size_are_kept_as_they_were_given(api: Api) -> None:
+    settings = api.add(fit="letterbox", size=448)["settings"]
+    assert (settings["fit"], settings["size"]) == ("letterbox", "448")
+    changed = api.http.patch("/v1/streams/bikes", json={"fit": None, "size": "448x252"}).json()
+    assert (changed["settings"]["fit"], changed["settings"]["size"]) == (None, "448x252")
+
+
+def test_what_is_no_fit_or_size_is_refused(api: Api) -> None:
+    for wrong in ({"fit": "zoom"}, {"size": 0}, {"size": 4096}, {"size": "448 px"}, {"size": True}):
+        answer = api.http.post("/v1/streams", json={"source": "sample:bikes", **wrong})
+        assert answer.status_code == 422, wrong
+
+
+def test_fit_and_size_of_the_service_go_with_its_model(serve) -> None:
+    api = serve(model="vit_tiny_patch16_224", fit="native", size="320")
+    own, other, another = api.add(), api.add(model="resnet18"), api.add(size=160)
+    assert [(s["settings"]["fit"], s["settings"]["size"]) for s in (own, other, another)] == [
+        ("native", "320"),
+        (None, None),
+        ("native", "160"),
+    ]
+
+
 def test_a_stream_that_names_no_model_gets_that_of_the_service(serve) -> None:
     api = serve(model="vit_tiny_patch16_224")
     assert api.add()["settings"]["model"] == "vit_tiny_patch16_224"

@@ -15,7 +15,9 @@ import pytest
 
 from pipeline.defaults import DEFAULT_MODEL
 from pipeline.errors import ModelError, UsageError
+from pipeline.frame import Frame, FrameTimes
 from pipeline.models import model_input
+from pipeline.preprocess import Preprocessor
 from pipeline.warmup import learn_words
 from tests.vocab.servers import Server, eventually
 from tests.workers.inference.examples import FULL, INTER, batch, clip, with_drops
@@ -32,6 +34,8 @@ from workers.inference.core import InferenceCore
 from workers.inference.metering import Figures, MeteredSpan
 from workers.settings.schema import InferenceSettings, ServiceSettings
 
+# Of a frame of carphone, which is 11:9: 13 rows of 16.
+PATCHES = 13 * 16
 WHERE = {"replica": "r1", "node": "n1", "pid": 1}
 T = TypeVar("T")
 
@@ -225,6 +229,57 @@ def test_settings_and_frames_that_do_not_fit_the_model_are_refused(replica: Repl
         replica.infer(replace(small, images=small.images[:, :100, :100]))
 
 
+def framed(model: str, width: int, height: int, **asked: Any) -> list[Frame]:
+    """Grey pictures as Ingest makes them, with a red ball."""
+    spec, _ = model_input(model, **asked)
+    picture = np.full((height, width, 3), 110, np.uint8)
+    cv2.circle(picture, (round(0.4 * width), round(0.6 * height)), min(width, height) // 6, (230, 40, 30), -1)
+    image, geometry, _ = Preprocessor(spec)(picture)
+    return [Frame(FrameTimes(pts_s=0.0), image, geometry)]
+
+
+def test_streams_of_all_aspects_fits_and_sizes_share_a_model(replica: Replica, redis: Any) -> None:
+    asked = [
+        ("wide", (640, 272), {}, 7 * 16),
+        ("high", (272, 640), {}, 16 * 7),
+        ("boxed", (640, 272), {"fit": "letterbox"}, 8 * 16),
+        ("flat", (640, 272), {"fit": "stretch", "size": "112x56"}, 4 * 8),
+        ("large", (640, 272), {"size": "448"}, 14 * 32),
+    ]
+    plain = replace(INTER, tokenizer="full", options={})
+
+    async def together() -> list[Any]:
+        return await asyncio.gather(
+            *(
+                replica.core.infer(
+                    batch(name, 0, 2, replace(plain, **given), frames=framed(DEFAULT_MODEL, *size, **given))
+                )
+                for name, size, given, _ in asked
+            )
+        )
+
+    replica.do(together())
+
+    for name, _, _, tokens in asked:
+        for result in results(redis, name):
+            assert result["tokens"] == {"full": tokens, "kept": tokens}
+            region = result["prediction"]["regions"][0]
+            middle = (region["x"] + region["w"] / 2, region["y"] + region["h"] / 2)
+            assert middle == pytest.approx((0.4, 0.6), abs=0.08)
+
+
+def test_frames_that_another_fit_or_size_made_are_refused(replica: Replica) -> None:
+    wide = framed(DEFAULT_MODEL, 640, 272)
+    plain = replace(INTER, tokenizer="full", options={})
+    for given, says in (
+        ({"fit": "crop"}, "frames of 224x98 do not fit model '.*'; send 224x224$"),
+        ({"size": "140"}, "send 140x140, or less in whole patches of 14"),
+        ({"size": "150"}, "not in whole patches"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            replica.infer(batch("a", 0, 2, replace(plain, **given), frames=wide))
+
+
 def published(redis: Any, model: str, scope: str, words: int = 100) -> int:
     """Publishes words of the clip; gives their version."""
     spec, patch_size = model_input(model)
@@ -247,7 +302,7 @@ def test_inter_frames_run_in_full_until_the_scope_has_words_and_follow_them_from
     replica.infer(batch("a", 0, 2, INTER))
     before = results(redis, "a")
     assert {(r["tokenizer"], r["vocab_version"], r["tokens"]["kept"]) for r in before} == {
-        ("inter", None, 256)
+        ("inter", None, PATCHES)
     }
     window = f"vwt:{{{INTER.scope}}}:window"
     eventually(lambda: redis.xlen(window))
@@ -263,12 +318,12 @@ def test_inter_frames_run_in_full_until_the_scope_has_words_and_follow_them_from
             return bool(results(redis, "a")[-1]["vocab_version"] == wanted)
 
         eventually(follows)
-    assert results(redis, "a")[-1]["tokens"]["kept"] < 256
+    assert results(redis, "a")[-1]["tokens"]["kept"] < PATCHES
     now = status(redis, "a")
     found = results(redis, "a")
     assert now.vocab_version == versions[-1]
     assert now.tokens_kept == sum(one["tokens"]["kept"] for one in found)
-    assert now.tokens_full == 256 * len(found)
+    assert now.tokens_full == PATCHES * len(found)
 
 
 def test_words_of_another_model_fail_the_stream_that_asks_for_them_until_they_are_gone(
@@ -289,7 +344,7 @@ def test_a_single_image_gets_a_result_and_leaves_nothing_behind(replica: Replica
     settings = replace(INTER, tokenizer="intra")
     (result,) = replica.do(replica.core.predict(frame.image, frame.geometry, settings))
     assert (result["stream"], result["frame"], result["pts_s"]) == ("frames", 0, None)
-    assert result["tokens"] == {"full": 256, "kept": 128}
+    assert result["tokens"] == {"full": PATCHES, "kept": PATCHES // 2}
     assert result["prediction"]["kind"] == "regions"
     assert redis.keys() == []
 
@@ -323,7 +378,7 @@ def test_a_preview_is_painted_only_while_somebody_watches(replica: Replica, redi
 
 def test_a_replica_starts_without_redis_and_says_so_when_it_is_needed(server: Server) -> None:
     replica = Replica(f"unix://{server.folder}/nowhere")
-    assert replica.do(replica.core.describe("null"))[0].patch_size is None
+    assert replica.do(replica.core.describe("null"))[0].inputs.patch_size is None
     with pytest.raises(StoreUnavailable, match="nowhere"):
         replica.infer(batch("a"))
     replica.close()
@@ -332,7 +387,7 @@ def test_a_replica_starts_without_redis_and_says_so_when_it_is_needed(server: Se
 def test_models_beyond_the_limit_make_room_and_come_back(server: Server) -> None:
     replica = Replica(server.url, max_models=1, weights={"resnet18": "random"})
     for model in ("null", "resnet18", "null"):
-        assert replica.do(replica.core.describe(model))[0].input.width == 224
+        assert replica.do(replica.core.describe(model))[0].inputs.own.width == 224
     replica.close()
 
 

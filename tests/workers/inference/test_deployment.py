@@ -110,7 +110,11 @@ def test_errors_arrive_as_what_they_are(handle: DeploymentHandle) -> None:
 
 def test_a_single_image_and_a_model_can_be_asked_about(handle: DeploymentHandle) -> None:
     facts = handle.describe.remote("null").result(timeout_s=WAIT_S)
-    assert (facts.input.width, facts.patch_size, tuple(facts.tokenizers)) == (224, None, ("full",))
+    assert (facts.inputs.own.width, facts.inputs.patch_size, tuple(facts.tokenizers)) == (
+        224,
+        None,
+        ("full",),
+    )
     frame = clip("null")[0]
     result = handle.predict.remote(frame.image, frame.geometry, FULL).result(timeout_s=WAIT_S)
     assert (result["stream"], result["frame"], result["prediction"]) == ("frames", 0, {"kind": "none"})

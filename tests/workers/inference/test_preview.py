@@ -18,9 +18,17 @@ def gradient(width: int, height: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("width", "height"), [(640, 360), (360, 640), (300, 300)])
-@pytest.mark.parametrize("mode", ["squash", "border"])
-def test_the_whole_picture_is_shown_in_its_own_aspect(mode: str, width: int, height: int) -> None:
-    image, geometry, _ = Preprocessor(InputSpec(224, 224, mode))(gradient(width, height))
+@pytest.mark.parametrize(
+    "spec",
+    [
+        InputSpec(224, 224, "squash"),
+        InputSpec(224, 224, "border"),
+        InputSpec(224, 224, "border", patch_size=14),
+        InputSpec(224, 224, "native", patch_size=14),
+    ],
+)
+def test_the_whole_picture_is_shown_in_its_own_aspect(spec: InputSpec, width: int, height: int) -> None:
+    image, geometry, _ = Preprocessor(spec)(gradient(width, height))
     picture, shown, prediction = visible_part(
         image, geometry, Prediction("regions", regions=[Region(0.25, 0.5, 0.5, 0.25, 0.9)])
     )

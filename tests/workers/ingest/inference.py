@@ -8,6 +8,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from pipeline.fit import FITS, Inputs
 from pipeline.input_spec import InputSpec
 from vocab.connection import RedisClient
 from workers.contract.messages import BatchDone, FrameBatch, ModelFacts
@@ -61,7 +62,7 @@ class Inference:
 
     def describe(self, model: str) -> Answer:
         del model
-        return Answer(self._pool.submit(lambda: ModelFacts(InputSpec(32, 32), 16, ("full",))))
+        return Answer(self._pool.submit(lambda: ModelFacts(Inputs(InputSpec(32, 32), 16, FITS), ("full",))))
 
     def hold(self, frame: int = 0) -> None:
         """Makes batches from that frame on wait, and all after them."""

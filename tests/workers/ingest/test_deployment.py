@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ray import serve
 
+from pipeline.fit import Inputs
 from pipeline.input_spec import InputSpec
 from tests import make_clips
 from tests.small_ray import small_ray
@@ -28,7 +29,7 @@ class Inference:
 
     async def describe(self, model):
         del model
-        return ModelFacts(InputSpec(32, 32), 16, ("full",))
+        return ModelFacts(Inputs(InputSpec(32, 32), 16), ("full",))
 
     async def infer(self, batch):
         results = [json.dumps({"frame": batch.first + n}) for n in range(len(batch.facts))]

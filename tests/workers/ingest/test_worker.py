@@ -68,6 +68,31 @@ def test_a_file_gives_every_picture_once_and_ends(client, run, watch, clip):
     assert status.loop_first == 0
 
 
+def test_a_stream_is_read_as_its_fit_and_size_say(run, inference, watch, clip):
+    run(spec_of(clip, fit="native", size=64))
+    watch("cam").until_state("ended")
+    # 160x96 in 64x64, in whole patches of 16
+    assert {call.images.shape[1:] for call in inference.calls} == {(32, 64, 3)}
+    facts = inference.calls[0].facts[0]
+    assert (facts.geometry.input_width, facts.geometry.input_height) == (64, 32)
+    assert {(call.settings.fit, call.settings.size) for call in inference.calls} == {("native", "64")}
+
+
+def test_a_message_holds_pictures_of_one_size(run, inference, watch, tmp_path):
+    source = make_clips.changing(tmp_path / "camera.ts", [(160, 96), (96, 160), (128, 128)])
+    run(spec_of(source, fit="native"))
+    watch("cam").until_state("ended")
+    shapes = [call.images.shape[1:3] for call in inference.calls]
+    assert list(dict.fromkeys(shapes)) == [(16, 32), (32, 16), (32, 32)]
+    assert [result["frame"] for result in watch("cam").results()] == list(range(18))
+
+
+def test_a_fit_or_size_that_the_model_does_not_take_fails_the_stream_with_the_reason(run, watch, clip):
+    run(spec_of(clip, size=40))
+    failed = watch("cam").until_state("failed")
+    assert failed["reason"] == "--size 40 is not in whole patches of 16 pixels; use 32x32"
+
+
 def test_states_are_told_in_order(run, watch, clip):
     run(spec_of(clip))
     follow = watch("cam")

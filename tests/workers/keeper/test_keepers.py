@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ModelError
+from pipeline.fit import Inputs
 from pipeline.input_spec import InputSpec
 from tests.vocab.servers import eventually
 from tests.workers.telemetry.recorded import told
@@ -28,7 +29,7 @@ P = 8
 
 
 def facts(_model: str) -> ModelFacts:
-    return ModelFacts(InputSpec(64, 64), P, ("full", "inter"))
+    return ModelFacts(Inputs(InputSpec(64, 64), P), ("full", "inter"))
 
 
 @pytest.fixture
@@ -202,7 +203,7 @@ def test_a_model_that_cannot_be_had_is_said_once_and_asked_for_again(streams, ke
 
 def test_a_model_without_patches_is_left_alone(streams, keepers):
     add(streams, "gate")
-    one = keepers(lambda _: ModelFacts(InputSpec(64, 64), None, ("full",)))
+    one = keepers(lambda _: ModelFacts(Inputs(InputSpec(64, 64)), ("full",)))
 
     one.step()
 

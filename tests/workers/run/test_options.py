@@ -27,6 +27,7 @@ def test_every_option_reaches_its_field() -> None:
             *("--vocab", "words.safetensors", "--words", "7", "--warmup-frames", "9"),
             *("--open-timeout", "3", "--stall-timeout", "4", "--decoder", "cpu", "--rtsp-transport", "udp"),
             *("--fps", "2.5", "--max-frames", "11", "--policy", "block", "--name", "gate", "--quiet"),
+            *("--fit", "letterbox", "--size", "448x252"),
         )
     )
     assert options.tokenizer.name == "intra"
@@ -38,6 +39,7 @@ def test_every_option_reaches_its_field() -> None:
     )
     assert (options.fps, options.max_frames, options.policy) == (2.5, 11, "block")
     assert (options.name, options.quiet) == ("gate", True)
+    assert (options.fit, options.size) == ("letterbox", "448x252")
 
 
 @pytest.mark.parametrize(
@@ -53,6 +55,7 @@ def test_every_option_reaches_its_field() -> None:
         ["--stall-timeout", "-1"],
         ["--watts-per-core", "0"],
         ["--policy", "drop-newest"],
+        ["--fit", "zoom"],
         ["--decoder", "vulkan"],
         ["--meter", "guess"],
         ["second-source.mp4"],

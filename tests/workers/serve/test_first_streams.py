@@ -59,7 +59,7 @@ def test_a_scheme_that_is_not_allowed_is_refused_here_too():
 
 
 def test_a_clip_is_played_as_a_camera_would_come_and_a_camera_as_it_is(store):
-    clip, camera = add_given(store, given("sample:bikes", "camera:0"), "m")
+    clip, camera = add_given(store, given("sample:bikes", "camera:0"), {"model": "m"})
 
     spec = store.get(clip)
     assert (spec.loop, spec.realtime, spec.policy, spec.model) == (True, True, "drop-oldest", "m")
@@ -70,14 +70,14 @@ def test_a_clip_is_played_as_a_camera_would_come_and_a_camera_as_it_is(store):
 
 
 def test_a_source_given_twice_is_two_streams(store):
-    assert add_given(store, given("sample:bikes", "sample:bikes"), "m") == ["bikes", "bikes-2"]
+    assert add_given(store, given("sample:bikes", "sample:bikes"), {"model": "m"}) == ["bikes", "bikes-2"]
 
 
 def test_a_stream_of_an_earlier_run_goes_on_under_its_name(store):
-    add_given(store, given("sample:bikes"), "m")
+    add_given(store, given("sample:bikes"), {"model": "m"})
     store.change("bikes", {"paused": True})
 
-    assert add_given(store, given("sample:bikes", "sample:bunny"), "m") == ["bikes", "bunny"]
+    assert add_given(store, given("sample:bikes", "sample:bunny"), {"model": "m"}) == ["bikes", "bunny"]
     assert not store.get("bikes").paused
     assert store.get("bikes").revision == 2
     assert len(store.all()) == 2

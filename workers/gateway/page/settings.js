@@ -5,7 +5,7 @@ import { catalog } from "./tokenizers.js";
 const options = (checks) => catalog.options.filter(({ check }) => check === checks).map(({ name }) => name);
 const numbers = () => ["fps", ...options(false)];
 const checks = () => ["loop", "realtime", ...options(true)];
-const TEXTS = ["tokenizer", "model", "policy"];
+const TEXTS = ["tokenizer", "model", "policy", "fit", "size"];
 
 /** Fills the form with what a stream has. */
 export function fill(form, { settings, labels }) {

@@ -131,11 +131,15 @@ function factsOf({ settings, status, labels }) {
   const energy = status.joules === null ? UNKNOWN : `${joules(status.joules)} (${status.energy_method})`;
   const vocabulary = learning ? "being learned" : `version ${status.vocab_version}`;
   return [
-    settings.model, status.state === "running" ? number(status.fps) : UNKNOWN,
+    modelOf(settings), status.state === "running" ? number(status.fps) : UNKNOWN,
     wantsWords(settings.tokenizer) ? vocabulary : UNKNOWN, settings.tokenizer ? described(settings) : UNKNOWN, number(status.next_frame), energy,
     worker(status.ingest), worker(status.inference), ["never", "once"][status.restarts] ?? `${status.restarts} times`,
     Object.entries(labels).map((pair) => pair.join("=")).join(", ") || UNKNOWN,
   ];
+}
+
+function modelOf({ model, fit, size }) {
+  return [model, fit, size].filter(Boolean).join(", ");
 }
 
 function worker(who) {

@@ -1,0 +1,60 @@
+"""Frames of a batch by size: what lies side by side and is alike is stacked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import torch
+
+from pipeline.frame import Frame
+from pipeline.models.positions import Place
+from pipeline.tokenizers import Tokenizer
+
+# Frames of one stream, and what plans them.
+Part = tuple[Sequence[Frame], Tokenizer]
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Frames of one size, side by side in their batch.
+
+    Attributes:
+        frames: at least one.
+        place: of their patches; None for models without patches.
+        planners: what plans the frames, and how many of them each, in their order.
+    """
+
+    frames: Sequence[Frame]
+    place: Place | None
+    planners: Sequence[tuple[Tokenizer, int]]
+
+
+def stacks(parts: Sequence[Part], patch_size: int | None) -> list[Stack]:
+    """The frames of all parts in their order, cut wherever the size or the place changes."""
+    frames = [(frame, number) for number, (some, _) in enumerate(parts) for frame in some]
+    found = []
+    for (_, place), group in groupby(frames, key=lambda pair: _looks(pair[0], patch_size)):
+        alike = list(group)
+        planners = [
+            (parts[number][1], len(list(own))) for number, own in groupby(number for _, number in alike)
+        ]
+        found.append(Stack([frame for frame, _ in alike], place, planners))
+    return found
+
+
+def pixels(stacked: Sequence[Stack], device: torch.device) -> Iterator[torch.Tensor]:
+    """The images of each stack, (B, H, W, 3) uint8 on the device; one copy takes all of them there."""
+    shapes = [(len(stack.frames), *stack.frames[0].image.shape) for stack in stacked]
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    staged = torch.empty(sum(sizes), dtype=torch.uint8, pin_memory=device.type == "cuda")
+    for stack, part, shape in zip(stacked, staged.split(sizes), shapes, strict=True):
+        np.stack([frame.image for frame in stack.frames], out=part.view(shape).numpy())
+    sent = staged.to(device, non_blocking=True)
+    return (part.view(shape) for part, shape in zip(sent.split(sizes), shapes, strict=True))
+
+
+def _looks(frame: Frame, patch_size: int | None) -> tuple[tuple[int, ...], Place | None]:
+    return frame.image.shape, None if patch_size is None else Place.of(frame, patch_size)
