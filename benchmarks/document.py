@@ -94,7 +94,8 @@ def document(bench: Mapping[str, Any]) -> Iterator[str]:
     yield "## Tokenizers and what doing without would give"
     yield (
         f"`vwt bench {' '.join(f'sample:{name}' for name in clips)}`, {bench['measured_at']}: "
-        f"{bench['model']}, {bench['fit']} {bench['size'][0]}x{bench['size'][1]}, {bench['precision']}, {bench['runtime']}, {bench['device']} "
+        f"{bench['model']}, {bench['fit']} {'x'.join(map(str, bench['size']))}, "
+        f"{bench['precision']}, {bench['runtime']}, {bench['device']} "
         f"({machine['processor']}, {machine['cores']} cores, torch {machine['torch']}), "
         f"{bench['fps']:g} frames per second, batch {bench['batch']}. "
         f"Load of the machine while it ran: {loads}."
