@@ -18,6 +18,7 @@ from pipeline.models.base import Model
 from pipeline.models.heads import Outputs
 from pipeline.models.stepping import Trail
 from pipeline.results import Prediction
+from pipeline.runtimes import NOT_COMPUTED, Computed
 from pipeline.tokenizers import FullTokenizer, Tokenizer, TokenPlan, patch_states
 
 # Frames of one stream, and what plans them.
@@ -35,6 +36,7 @@ class FrameOutput:
         tokens_full, tokens_kept: patch tokens before and after tokenizing; None for models without patches.
         states: (rows, columns) uint8, INTACT, MERGED or DROPPED per patch; None for models without patches.
         flops: operations the frame cost, planning and steps between blocks included.
+        computed: by which runtime, in which precision.
         vocab_version: of the words that planned it; None where it was planned without.
     """
 
@@ -43,6 +45,7 @@ class FrameOutput:
     tokens_kept: int | None
     states: npt.NDArray[np.uint8] | None
     flops: int
+    computed: Computed = NOT_COMPUTED
     vocab_version: int | None = None
 
 
@@ -207,7 +210,7 @@ class PendingBatch:
         if self._trail is None or self._group is None:
             cost = self.model.flops(None)
             plain = [
-                FrameOutput(prediction, None, None, None, cost, tokenizer.vocab_version)
+                FrameOutput(prediction, None, None, None, cost, self.model.computed, tokenizer.vocab_version)
                 for prediction, tokenizer in zip(predictions, tokenizers, strict=True)
             ]
             return BatchOutput(plain, start, end)
@@ -224,6 +227,7 @@ class PendingBatch:
                 model.flops(trail.kept_by(row))
                 + trail.step_flops[row]
                 + tokenizer.flops(patches, model.patch_size),
+                trail.computed,
                 tokenizer.vocab_version,
             )
             for row, (prediction, state, tokenizer) in enumerate(

@@ -17,8 +17,9 @@ from pipeline.models import Model, load_model, resolve_device
 from pipeline.preprocess import Preprocessor
 from pipeline.reader import FrameReader, Policy
 from pipeline.results import FrameResult
+from pipeline.runtimes import AUTO
 from pipeline.settling import Settling
-from pipeline.sources import OnNotice, Source, SourceOptions, open_source, parse_source
+from pipeline.sources import Notice, OnNotice, Source, SourceOptions, open_source, parse_source
 from pipeline.stream import StreamState
 from pipeline.tokenizers.registry import TOKENIZERS, kind_of
 from pipeline.tokenizers.stream import GivenWords, StreamNeeds, WordSource
@@ -36,6 +37,8 @@ def run(
     model: str | Model = DEFAULT_MODEL,
     weights: str | None = None,
     device: str = "auto",
+    precision: str | None = None,
+    runtime: str = AUTO,
     fps: float | None = None,
     batch: int = DEFAULT_BATCH,
     max_frames: int | None = None,
@@ -56,7 +59,7 @@ def run(
         source: a path, rtsp(s)://, http(s)://, camera:N or sample:NAME, as `vwt run` takes it.
         tokenizer: one of `TOKENIZERS`; None for the one that suits the model.
         model: its name, or a loaded one.
-        weights, device: see `load_model`; not for a loaded model.
+        weights, device, precision, runtime: see `load_model`; not for a loaded model.
         fps: frames per second of presentation time to sample; None for every frame.
         batch: frames per batch.
         max_frames: stop after this many sampled frames.
@@ -88,7 +91,7 @@ def run(
             opened_source = stack.enter_context(
                 closing(open_source(parse_source(str(source)), SourceOptions(), on_notice))
             )
-            loaded = load_model(model, weights, resolve_device(device)) if isinstance(model, str) else model
+            loaded = _loaded(model, weights, device, precision, runtime, on_notice)
             kind = kind_for(tokenizer, loaded)
             given: WordSource | None = None
             if kind.wants == "words" and vocabulary is not None:
@@ -105,6 +108,25 @@ def run(
             yield from _loop(reader, Engine(loaded), state, ledger, batch)
 
     return results()
+
+
+def _loaded(
+    model: str | Model,
+    weights: str | None,
+    device: str,
+    precision: str | None,
+    runtime: str,
+    on_notice: OnNotice,
+) -> Model:
+    if not isinstance(model, str):
+        return model
+
+    def chosen(message: str) -> None:
+        on_notice(Notice("computed", message))
+
+    return load_model(
+        model, weights, resolve_device(device), precision=precision, runtime=runtime, on_notice=chosen
+    )
 
 
 def _reader(

@@ -14,9 +14,12 @@ from pipeline.input_spec import InputSpec
 from pipeline.models.encoder import PackedEncoder
 from pipeline.models.flops import EncoderFlops
 from pipeline.models.heads import Arrays, Head, Outputs, read_embedding, read_labels, top_labels
-from pipeline.models.linear import fix_linears
+from pipeline.models.runtimes.base import Blocks
+from pipeline.models.runtimes.choose import Calibration, OnNotice, open_asked, said
+from pipeline.models.runtimes.torch_runtime import computed_in, cpu_has_bf16
 from pipeline.models.stepping import Trail
 from pipeline.results import Prediction
+from pipeline.runtimes import AUTO, NOT_COMPUTED, BF16, FP32, Computed
 from pipeline.tokenizers.plan import TokenPlan
 from pipeline.tokenizers.registry import TOKENIZERS
 
@@ -31,7 +34,8 @@ class Model(ABC):
         patch_size: side of a patch in pixels; None where the model has no patches.
         grid: patches (rows, columns) of a frame; None where the model has no patches.
         prefix: prefix tokens (CLS, registers).
-        device, dtype: where and in which type it runs.
+        device, dtype: where it runs, and of which type its input is.
+        computed: runtime and precision.
         needs_pixels: False for a model that never looks at its input.
     """
 
@@ -44,6 +48,19 @@ class Model(ABC):
     device: torch.device
     dtype: torch.dtype
     needs_pixels: bool = True
+
+    @property
+    def computed(self) -> Computed:
+        """Of the frames to come, as far as it is known."""
+        return computed_in(self.dtype)
+
+    def compute(self, precision: str, runtime: str, on_notice: OnNotice) -> None:  # noqa: B027
+        """Says how it is computed on the CPU: once, before anything runs. By default there is nothing to say.
+
+        Args:
+            precision, runtime: of `pipeline.runtimes`, or `auto`.
+            on_notice: told once what was chosen where that was left open, or what cannot be had.
+        """
 
     @abstractmethod
     def run(self, images: torch.Tensor, plan: TokenPlan | None) -> tuple[Outputs, Trail | None]:
@@ -97,13 +114,30 @@ class PackedModel(Model):
         self._head = head
         self._encoder_flops = EncoderFlops(backbone)
         self._head_flops = head_flops
-        if self.device.type == "cpu":
-            fix_linears(self.encoder.model.blocks)
+        self._calibration: Calibration | None = None
+
+    @property
+    def computed(self) -> Computed:
+        """See `Model.computed`."""
+        return self.encoder.runtime.computed
+
+    def compute(self, precision: str, runtime: str, on_notice: OnNotice) -> None:
+        """See `Model.compute`; `auto` looks at the first frames."""
+        blocks = Blocks.of(self.encoder.model)
+        if precision == AUTO:
+            self._calibration = Calibration(self.encoder, blocks, runtime, on_notice)
+        else:
+            self.encoder.runtime = open_asked(blocks, precision, runtime, on_notice)
+        # They are the runtime's now.
+        self.encoder.model.blocks = nn.ModuleList()
 
     def run(self, images: torch.Tensor, plan: TokenPlan | None) -> tuple[Outputs, Trail | None]:
         """See `Model.run`; a plan is required."""
         assert plan is not None, "a packed model runs on a plan"
-        features = self.encoder.encode(images.to(self.dtype), plan)
+        images = images.to(self.dtype)
+        if self._calibration is not None and self._calibration.add(images):
+            self._calibration = None
+        features = self.encoder.encode(images, plan)
         return self._head.outputs(self.encoder, features), features.trail
 
     def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:
@@ -131,6 +165,16 @@ class PlainModel(Model):
         self._names = names
         self._classifies: bool = self._module.num_classes > 0
         self._embedding = embedding
+
+    def compute(self, precision: str, runtime: str, on_notice: OnNotice) -> None:
+        """See `Model.compute`: in torch only, and `auto` is float32."""
+        bf16 = precision == BF16 and cpu_has_bf16()
+        if bf16:
+            self._module.to(torch.bfloat16)
+            self.dtype = torch.bfloat16
+        if runtime not in (AUTO, "torch") or (precision not in (AUTO, FP32) and not bf16):
+            wish = f"{precision} in {runtime}"
+            on_notice(f"{self.name} cannot be had in {wish} here: computing in {said(self.computed)}")
 
     def run(
         self,
@@ -160,6 +204,11 @@ class NullModel(Model):
     def __init__(self, device: torch.device, spec: InputSpec | None = None) -> None:
         self.input = spec or InputSpec(224, 224)
         self.device, self.dtype = device, torch.float32
+
+    @property
+    def computed(self) -> Computed:
+        """Nothing."""
+        return NOT_COMPUTED
 
     def run(
         self,

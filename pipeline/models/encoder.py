@@ -12,6 +12,8 @@ from pipeline.models.adapters import adapt, pool_latent
 from pipeline.models.attention import Segments
 from pipeline.models.context import AttentionContext
 from pipeline.models.refusal import refusal
+from pipeline.models.runtimes.base import Blocks, Runtime
+from pipeline.models.runtimes.torch_runtime import TorchRuntime
 from pipeline.models.stepping import Packing, Trail
 from pipeline.tokenizers.plan import TokenPlan
 
@@ -44,6 +46,9 @@ class PackedEncoder:
 
     Args:
         model: a timm model for which `refusal.refusal` has no objection; its attention gets wrapped.
+
+    Attributes:
+        runtime: what computes the blocks; at first timm's own as they are.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -52,6 +57,8 @@ class PackedEncoder:
             raise ValueError(reason)
         adapt(model)
         self.model = cast(Any, model)
+        self.runtime: Runtime = TorchRuntime(Blocks.of(self.model))
+        self._depth = len(self.model.blocks)
         self.prefix: int = self.model.num_prefix_tokens
         self.patch_size: int = self.model.patch_embed.patch_size[0]
         self.grid: tuple[int, int] = tuple(self.model.patch_embed.grid_size)
@@ -66,15 +73,20 @@ class PackedEncoder:
         model = self.model
         embedded = model._pos_embed(model.patch_embed(images))
         tokens, rope = embedded if isinstance(embedded, tuple) else (embedded, None)
-        packed = model.norm_pre(plan.apply(tokens)[None])
-        packing = Packing(plan, len(model.blocks))
+        tokens = model.norm_pre(plan.apply(tokens)[None])[0]
+        packing = Packing(plan, self._depth)
         rotation = self._rotation(rope, plan)
-        for block in model.blocks:
-            packed = block(packed, attn_mask=packing.context, **rotation)
-            regrouped = packing.step(packed[0])
+        runtime = self.runtime
+        if not plan.steps:
+            tokens = runtime.forward(tokens, packing.context, rotation)
+            return Features(tokens, packing.context, packing.trail(runtime.computed))
+        stepwise = runtime.stepwise
+        for layer in range(self._depth):
+            tokens = stepwise.block(layer, tokens, packing.context, rotation)
+            regrouped = packing.step(tokens)
             if regrouped is not None:
-                packed, rotation = regrouped[None], self._rotation(rope, packing.plan)
-        return Features(model.norm(packed)[0], packing.context, packing.trail())
+                tokens, rotation = regrouped, self._rotation(rope, packing.plan)
+        return Features(stepwise.norm(tokens), packing.context, packing.trail(stepwise.computed))
 
     def head(self, features: Features, pre_logits: bool = False) -> torch.Tensor:
         """The model's own head on packed features.
@@ -126,9 +138,9 @@ class PackedEncoder:
         context = AttentionContext(segments, None if key_bias is None else patches(key_bias))
         return patches(features.tokens), context
 
-    def _rotation(self, rope: torch.Tensor | None, plan: TokenPlan) -> dict[str, torch.Tensor]:
-        """What a block is to be told of rotary embeddings; nothing where the model has none."""
-        return {} if rope is None else {"rope": self._packed_rope(rope, plan)}
+    def _rotation(self, rope: torch.Tensor | None, plan: TokenPlan) -> torch.Tensor | None:
+        """What each packed token turns by; None where the model has no rotary embedding."""
+        return None if rope is None else self._packed_rope(rope, plan)
 
     def _packed_rope(self, rope: torch.Tensor, plan: TokenPlan) -> torch.Tensor:
         """(N, 2*D) sines and cosines per position -> (sum(prefix+kept), 2*D) per packed token.

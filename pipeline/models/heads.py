@@ -107,7 +107,9 @@ class SaliencyHead:
 
     def outputs(self, encoder: PackedEncoder, features: Features) -> Outputs:
         """See `Head.outputs`."""
-        outputs = {"saliency": self.decoder(encoder.patch_grid(features))}
+        # Converted once, when the runtime's precision is first seen.
+        decoder = self.decoder.to(encoder.runtime.dtype)
+        outputs = {"saliency": decoder(encoder.patch_grid(features).to(encoder.runtime.dtype))}
         if self._embedding:
             outputs["embedding"] = encoder.head(features)
         return outputs

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from workers.commands.computed_options import computed_options
+
 
 @click.command(short_help="Run the service: many streams and an HTTP API.")
 @click.argument("sources", nargs=-1, metavar="[SOURCE]...")
@@ -15,6 +17,7 @@ import click
     "--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 for a free one.  [default: 8000]"
 )
 @click.option("--model", metavar="NAME", help="Of streams that name none; see `vwt models`.")
+@computed_options(None)
 @click.option(
     "--redis",
     metavar="URL",
@@ -79,6 +82,7 @@ def serve(
 
     access = {name: given.pop(name) for name in ("allow_folders", "allow_hosts", "token_file")}
     flags: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    flags["inference"] = {name: flags.pop(name) for name in ("precision", "runtime") if name in flags}
     flags["access"] = {name: value for name, value in access.items() if value}
     settings = load_settings(config, flags)
     if print_config:

@@ -76,7 +76,15 @@ class StreamRun:
         with ExitStack() as stack:
             device = resolve_device(options.device)
             with self._notices.waiting(f"loading {options.model}"):
-                model = load_model(options.model, options.weights, device, embedding=options.embedding)
+                model = load_model(
+                    options.model,
+                    options.weights,
+                    device,
+                    embedding=options.embedding,
+                    precision=options.precision,
+                    runtime=options.runtime,
+                    on_notice=self._notices.say,
+                )
             name = options.name or info.name
             state = stack.enter_context(
                 stream_state(name, options, model, vocabulary, info.live, self._notices.say)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pipeline.defaults import (
     DEFAULT_BATCH,
     DEFAULT_MODEL,
+    DEFAULT_PRECISION,
     DEFAULT_RELEARN_AFTER_S,
     DEFAULT_WARMUP_FRAMES,
     DEFAULT_WATTS_PER_CORE,
@@ -17,6 +18,7 @@ from pipeline.defaults import (
     DEFAULT_WINDOW_PATCHES,
     DEFAULT_WORDS,
 )
+from pipeline.runtimes import AUTO
 from pipeline.sources import SourceOptions
 from pipeline.tokenizers.registry import all_options
 
@@ -81,6 +83,8 @@ class RunOptions:
     weights: str | None = None
     embedding: bool = False
     device: str = "auto"
+    precision: str = DEFAULT_PRECISION
+    runtime: str = AUTO
     batch: int = DEFAULT_BATCH
     fps: float | None = None
     max_frames: int | None = None

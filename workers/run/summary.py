@@ -61,6 +61,8 @@ def _rows(stats: RunStats, energy_description: str | None) -> list[tuple[str, st
     rows = [("frames", f"{stats.frames} in {stats.wall_s:.1f} s{_rate(stats)}")]
     if stats.kept_share is not None:
         rows.append(("tokens kept", f"{100 * stats.kept_share:.1f} %{_warm_up(stats)}"))
+    if stats.last is not None and stats.last.computed.runtime is not None:
+        rows.append(("computed in", "{1}, {0}".format(*stats.last.computed)))
     rows.append(("energy", _energy(stats, energy_description)))
     rows.append(("latency", _quantiles(stats.total_ms(0.5), stats.total_ms(0.99))))
     rows.append(("inference", _quantiles(stats.infer_ms(0.5), stats.infer_ms(0.99))))

@@ -1,0 +1,1 @@
+"""Runtimes: what computes the blocks of a packed model, and in which precision."""
