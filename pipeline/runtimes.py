@@ -28,8 +28,8 @@ class Kind(NamedTuple):
         name: what it is asked for by.
         says: what it is, for help.
         precisions: that it computes in.
-        where: "module:function" that opens it: (Blocks, precision) -> Runtime. It may change the blocks, unless
-            it raises UnavailableError.
+        where: "module:function" that opens it: (Blocks, precision) -> Runtime. It may change the blocks
+            unless it raises UnavailableError.
     """
 
     name: str

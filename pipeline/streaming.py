@@ -8,7 +8,13 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.defaults import DEFAULT_BATCH, DEFAULT_MODEL, DEFAULT_WARMUP_FRAMES, DEFAULT_WORDS
+from pipeline.defaults import (
+    DEFAULT_BATCH,
+    DEFAULT_MODEL,
+    DEFAULT_PRECISION,
+    DEFAULT_WARMUP_FRAMES,
+    DEFAULT_WORDS,
+)
 from pipeline.energy import Ledger, open_meter
 from pipeline.engine import Engine, PendingBatch
 from pipeline.errors import UsageError
@@ -37,7 +43,7 @@ def run(
     model: str | Model = DEFAULT_MODEL,
     weights: str | None = None,
     device: str = "auto",
-    precision: str | None = None,
+    precision: str = DEFAULT_PRECISION,
     runtime: str = AUTO,
     fps: float | None = None,
     batch: int = DEFAULT_BATCH,
@@ -114,7 +120,7 @@ def _loaded(
     model: str | Model,
     weights: str | None,
     device: str,
-    precision: str | None,
+    precision: str,
     runtime: str,
     on_notice: OnNotice,
 ) -> Model:

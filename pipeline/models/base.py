@@ -19,7 +19,7 @@ from pipeline.models.runtimes.choose import Calibration, OnNotice, open_asked, s
 from pipeline.models.runtimes.torch_runtime import computed_in, cpu_has_bf16
 from pipeline.models.stepping import Trail
 from pipeline.results import Prediction
-from pipeline.runtimes import AUTO, NOT_COMPUTED, BF16, FP32, Computed
+from pipeline.runtimes import AUTO, BF16, FP32, NOT_COMPUTED, Computed
 from pipeline.tokenizers.plan import TokenPlan
 from pipeline.tokenizers.registry import TOKENIZERS
 

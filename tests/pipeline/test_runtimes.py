@@ -38,5 +38,9 @@ def test_what_cannot_be_is_refused_by_name(precision, runtime, device, says) -> 
 
 
 def test_what_can_be_is_not_refused() -> None:
-    for precision, runtime, device in [("auto", "auto", "cuda"), ("bf16", "torch", "cuda"), (None, "auto", "cpu")]:
+    for precision, runtime, device in [
+        ("auto", "auto", "cuda"),
+        ("bf16", "torch", "cuda"),
+        (None, "auto", "cpu"),
+    ]:
         check_computed(precision, runtime, device)

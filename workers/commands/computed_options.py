@@ -33,8 +33,8 @@ def computed_options(precision: str | None) -> Callable[[Callable[..., Any]], Ca
             type=click.Choice(precision_choices()),
             default=precision,
             show_default=precision is not None,
-            help="What the model computes in. auto takes the fastest that keeps a cosine of .999 to fp32 on the "
-            "first frames, on a GPU bf16; int8 is faster still and less true.",
+            help="What the model computes in. auto takes the fastest that keeps a cosine of .999 to fp32 on "
+            "the first frames, and bf16 on a GPU; int8 is faster still and less true.",
         )(command)
 
     return add

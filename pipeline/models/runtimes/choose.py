@@ -23,7 +23,7 @@ _PERCENTILE = 0.05
 _WORTH = 0.95
 # Frames that it judges by.
 _FRAMES = 4
-# Passes that are timed, the fastest of which counts: others may have used the cores.
+# Passes that are timed, by what the process used of the cores, and the cheapest of which counts.
 _PASSES = 2
 
 
@@ -108,13 +108,13 @@ class Calibration:
         self._on_notice(f"computing in {said(reference.computed)}{self._because()}")
 
     def _judge(self, images: torch.Tensor) -> tuple[torch.Tensor, float]:
-        """Pooled features (B, C) in float32, and the seconds that one frame takes in full."""
+        """Pooled features (B, C) in float32, and the CPU seconds that one frame takes in full."""
         features = self._encoder.head(self._encode(images), pre_logits=True).float()
         seconds = []
         for _ in range(_PASSES):
-            start = time.perf_counter()
+            start = time.process_time()
             self._encode(images[:1])
-            seconds.append(time.perf_counter() - start)
+            seconds.append(time.process_time() - start)
         return features, min(seconds)
 
     def _encode(self, images: torch.Tensor) -> Features:

@@ -1,10 +1,12 @@
-"""Every runtime in every precision against float32 in torch, for every family: whole, ragged, weighted, stepped."""
+"""Every runtime in every precision against float32 in torch, for every family."""
 
 import pytest
 import torch
 from torch.nn import functional as F
 
 import pipeline.models  # noqa: F401  (lets timm import beside any torchvision)
+from pipeline.models.attention import Segments
+from pipeline.models.context import AttentionContext
 from pipeline.models.encoder import Features, PackedEncoder
 from pipeline.models.runtimes.base import Blocks
 from pipeline.runtimes import RUNTIMES, UnavailableError
@@ -14,7 +16,7 @@ from vocab.patches import patchify
 from vocab.words import Vocabulary
 
 # Largest difference of a normalised token from float32 in torch: relative to the largest of its image.
-TOLERANCE = {"fp32": 1e-5, "bf16": 0.03}
+TOLERANCE = {"fp32": 1e-5, "bf16": 0.02}
 COMPUTED = [(kind, one) for kind in RUNTIMES.values() for one in kind.precisions if one in TOLERANCE]
 
 
@@ -74,16 +76,17 @@ def test_tokens_are_those_of_float32_in_torch(family, kind, precision):
 @torch.inference_mode()
 def test_keys_count_by_the_size_of_their_tokens(kind, precision):
     model = build("dinov2 with registers")
-    images = images_for(model)
+    for block in model.blocks:  # Untrained attention hardly minds whom it looks at.
+        block.attn.qkv.weight.mul_(4)
+        block.attn.proj.weight.mul_(4)
     plain, encoder = PackedEncoder(model), opened(model, kind, precision)
     for lengths in ([67, 67, 67], [67, 20, 41]):
         tokens = torch.randn(sum(lengths), 192)
-        context = encoder.encode(images, FullTokenizer().plan(images, encoder.patch_size, encoder.prefix)).context
-        bias = torch.randint(1, 30, (sum(lengths),)).log()
-        context = type(context)(type(context.segments).of(lengths, images.device), bias)
+        segments = Segments.of(lengths, tokens.device)
+        context = AttentionContext(segments, 8 * torch.randn(sum(lengths)))
 
         truth = plain.runtime.forward(tokens, context, None)
-        unweighted = plain.runtime.forward(tokens, type(context)(context.segments), None)
+        unweighted = plain.runtime.forward(tokens, AttentionContext(segments), None)
         result = encoder.runtime.forward(tokens, context, None)
 
         largest = truth.abs().max()
