@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.errors import UsageError
 
@@ -21,6 +21,35 @@ class UnavailableError(Exception):
     """A runtime cannot be had here, or not in a precision, or not for a model; says why, in one line."""
 
 
+class Opening(NamedTuple):
+    """A function that is loaded when it is wanted.
+
+    Attributes:
+        where: "module:function".
+        extra: of vwt-stream, which has the packages it imports; None where those are there anyway.
+    """
+
+    where: str
+    extra: str | None = None
+
+    def load(self) -> Callable[..., Any]:
+        """The function.
+
+        Raises:
+            UnavailableError: a package is not there.
+        """
+        module, _, function = self.where.partition(":")
+        try:
+            found: Callable[..., Any] = getattr(import_module(module), function)
+        except ImportError as error:
+            if self.extra is None:
+                raise
+            raise UnavailableError(
+                f"{error.name} is not installed: pip install 'vwt-stream[{self.extra}]'"
+            ) from error
+        return found
+
+
 class Kind(NamedTuple):
     """A kind of runtime.
 
@@ -28,14 +57,13 @@ class Kind(NamedTuple):
         name: what it is asked for by.
         says: what it is, for help.
         precisions: that it computes in.
-        where: "module:function" that opens it: (Blocks, precision) -> Runtime. It may change the blocks
-            unless it raises UnavailableError.
+        opening: (Blocks, precision) -> Runtime. It may change the blocks unless it raises UnavailableError.
     """
 
     name: str
     says: str
     precisions: tuple[str, ...]
-    where: str
+    opening: Opening
 
     def open(self, blocks: Blocks, precision: str) -> Runtime:
         """Opens it on the CPU, taking the blocks over.
@@ -43,8 +71,7 @@ class Kind(NamedTuple):
         Raises:
             UnavailableError: it cannot be had.
         """
-        module, _, function = self.where.partition(":")
-        runtime: Runtime = getattr(import_module(module), function)(blocks, precision)
+        runtime: Runtime = self.opening.load()(blocks, precision)
         return runtime
 
 
@@ -56,16 +83,19 @@ RUNTIMES = {
             "openvino",
             "OpenVINO, from vwt-stream[openvino]",
             (INT8, BF16, FP32),
-            "pipeline.models.runtimes.openvino_runtime:open_openvino",
+            Opening("pipeline.models.runtimes.openvino_runtime:open_openvino", "openvino"),
         ),
         Kind(
             "torch",
             "PyTorch with oneDNN",
             (BF16, FP32),
-            "pipeline.models.runtimes.torch_runtime:open_torch",
+            Opening("pipeline.models.runtimes.torch_runtime:open_torch"),
         ),
     )
 }
+
+# Which takes frames: (PackedEncoder, Blocks, on_notice) -> Calibration, or None where it is done.
+INT8_OPENING = Opening("pipeline.models.runtimes.int8:open_int8", "openvino")
 
 
 class Computed(NamedTuple):

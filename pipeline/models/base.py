@@ -14,8 +14,9 @@ from pipeline.input_spec import InputSpec
 from pipeline.models.encoder import PackedEncoder
 from pipeline.models.flops import EncoderFlops
 from pipeline.models.heads import Arrays, Head, Outputs, read_embedding, read_labels, top_labels
-from pipeline.models.runtimes.base import Blocks
-from pipeline.models.runtimes.choose import Calibration, OnNotice, open_asked, said
+from pipeline.models.runtimes.base import OnNotice
+from pipeline.models.runtimes.calibration import Calibration
+from pipeline.models.runtimes.choose import choose, said
 from pipeline.models.runtimes.torch_runtime import computed_in, cpu_has_bf16
 from pipeline.models.stepping import Trail
 from pipeline.results import Prediction
@@ -60,6 +61,18 @@ class Model(ABC):
         Args:
             precision, runtime: of `pipeline.runtimes`, or `auto`.
             on_notice: told once what was chosen where that was left open, or what cannot be had.
+        """
+
+    @property
+    def frames_wanted(self) -> int:
+        """How many frames it still has to see before it decides on its runtime."""
+        return 0
+
+    def calibrate(self, images: torch.Tensor) -> None:  # noqa: B027
+        """Decides on its runtime now, on these frames rather than on the first that it runs on.
+
+        Args:
+            images: (B, 3, H, W) float32, normalised.
         """
 
     @abstractmethod
@@ -123,20 +136,27 @@ class PackedModel(Model):
 
     def compute(self, precision: str, runtime: str, on_notice: OnNotice) -> None:
         """See `Model.compute`; `auto` looks at the first frames."""
-        blocks = Blocks.of(self.encoder.model)
-        if precision == AUTO:
-            self._calibration = Calibration(self.encoder, blocks, runtime, on_notice)
-        else:
-            self.encoder.runtime = open_asked(blocks, precision, runtime, on_notice)
-        # They are the runtime's now.
-        self.encoder.model.blocks = nn.ModuleList()
+        self._calibration = choose(self.encoder, precision, runtime, on_notice)
+
+    @property
+    def frames_wanted(self) -> int:
+        """See `Model.frames_wanted`."""
+        return 0 if self._calibration is None else self._calibration.wanted
+
+    def calibrate(self, images: torch.Tensor) -> None:
+        """See `Model.calibrate`."""
+        if self._calibration is not None:
+            self._calibration.decide([images.to(self.dtype)])
+            self._calibration = None
 
     def run(self, images: torch.Tensor, plan: TokenPlan | None) -> tuple[Outputs, Trail | None]:
         """See `Model.run`; a plan is required."""
         assert plan is not None, "a packed model runs on a plan"
         images = images.to(self.dtype)
-        if self._calibration is not None and self._calibration.add(images):
-            self._calibration = None
+        if self._calibration is not None:
+            self._calibration.add(images)
+            if not self._calibration.wanted:
+                self._calibration = None
         features = self.encoder.encode(images, plan)
         return self._head.outputs(self.encoder, features), features.trail
 

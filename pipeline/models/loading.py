@@ -17,7 +17,7 @@ from pipeline.models.focus import FOCUS_INPUT, decoder_flops, load_focus
 from pipeline.models.heads import EmbeddingHead, Head, LabelHead, SaliencyHead
 from pipeline.models.labels import imagenet_labels
 from pipeline.models.refusal import no_prediction, refusal
-from pipeline.models.runtimes.choose import OnNotice
+from pipeline.models.runtimes.base import OnNotice
 from pipeline.models.weights import check_name, create_from_file, create_from_hub
 from pipeline.runtimes import AUTO, FP32, check_computed
 

@@ -13,7 +13,7 @@ _KINDS = ", ".join(f"{kind.name} ({kind.says})" for kind in RUNTIMES.values())
 
 
 def computed_options(precision: str | None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Adds `--precision` and `--runtime`.
+    """Adds `--precision`, `--runtime` and `--calibrate`.
 
     Args:
         precision: the default of the first; None where settings have the defaults of both.
@@ -21,6 +21,11 @@ def computed_options(precision: str | None) -> Callable[[Callable[..., Any]], Ca
     runtime = AUTO if precision is not None else None
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        command = click.option(
+            "--calibrate",
+            metavar="FILE",
+            help="Video whose frames int8, and auto, are fitted to.  [default: the stream's first frames]",
+        )(command)
         command = click.option(
             "--runtime",
             type=click.Choice(runtime_choices()),

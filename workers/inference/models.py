@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
+from pipeline.calibrating import calibrate
 from pipeline.engine import Engine
 from pipeline.models import load_model
 from workers.settings.schema import InferenceSettings
@@ -77,4 +78,6 @@ class Models:
             runtime=settings.runtime,
             on_notice=lambda notice: self._on_notice(f"{name}: {notice}"),
         )
+        if settings.calibrate is not None:
+            calibrate(model, str(settings.calibrate))
         return Engine(model)

@@ -85,6 +85,7 @@ class RunOptions:
     device: str = "auto"
     precision: str = DEFAULT_PRECISION
     runtime: str = AUTO
+    calibrate: str | None = None
     batch: int = DEFAULT_BATCH
     fps: float | None = None
     max_frames: int | None = None

@@ -153,6 +153,7 @@ class InferenceSettings(BaseModel):
         max_models: models a replica keeps loaded; the one not used for longest goes.
         weights: file of weights by model name; "random" for none.
         precision, runtime: what models compute in, as `vwt run --precision` and `--runtime` take them.
+        calibrate: video that int8 and `auto` are fitted to; None for the first frames that a model sees.
         meter: where joules come from, as `vwt run --meter` takes it.
         watts_per_core: what the estimate takes a busy CPU core to draw.
         target_backlog_s: replicas are added when frames wait longer than this.
@@ -169,6 +170,7 @@ class InferenceSettings(BaseModel):
     weights: dict[str, Weights] = Field(default_factory=dict)
     precision: PrecisionName = DEFAULT_PRECISION
     runtime: RuntimeName = AUTO
+    calibrate: FullPath | None = None
     target_backlog_s: Positive = 0.5
     meter: MeterName = AUTO
     watts_per_core: Positive = DEFAULT_WATTS_PER_CORE

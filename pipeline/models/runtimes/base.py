@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
@@ -11,6 +12,8 @@ from torch import nn
 
 from pipeline.models.context import AttentionContext
 from pipeline.runtimes import Computed
+
+OnNotice = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,28 +3,60 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
-from pipeline.models.encoder import Features, PackedEncoder
-from pipeline.models.runtimes.base import Blocks, Runtime
+from pipeline.models.encoder import PackedEncoder
+from pipeline.models.runtimes.base import Blocks, OnNotice, Runtime
+from pipeline.models.runtimes.calibration import Calibration, Images, floor, percentile_5
 from pipeline.models.runtimes.torch_runtime import open_torch
-from pipeline.runtimes import AUTO, FP32, Computed, Kind, UnavailableError, candidates
-from pipeline.tokenizers import FullTokenizer
-
-OnNotice = Callable[[str], None]
+from pipeline.runtimes import AUTO, FP32, INT8, INT8_OPENING, Computed, Kind, UnavailableError, candidates
 
 # What `auto` keeps: the 5th percentile of the cosine between pooled features and those of float32.
 _COSINE = 0.999
-_PERCENTILE = 0.05
 # And it changes nothing for less than this share of the time.
 _WORTH = 0.95
 # Frames that it judges by.
 _FRAMES = 4
 # Passes that are timed, by what the process used of the cores, and the cheapest of which counts.
 _PASSES = 2
+
+
+def choose(encoder: PackedEncoder, precision: str, runtime: str, on_notice: OnNotice) -> Calibration | None:
+    """Gives an encoder the runtime that was asked for, or says what it takes to find out.
+
+    Args:
+        encoder: of an adapted model whose blocks are given away.
+        precision, runtime: as asked for.
+        on_notice: told once what was chosen where that was left open, or what cannot be had.
+
+    Returns:
+        What decides once it has seen frames; None where nothing is left to decide.
+    """
+    blocks = Blocks.of(encoder.model)
+    try:
+        if precision == AUTO:
+            return Fastest(encoder, blocks, runtime, on_notice)
+        if precision == INT8:
+            return _int8(encoder, blocks, on_notice)
+        encoder.runtime = open_asked(blocks, precision, runtime, on_notice)
+    finally:
+        # They are the runtime's now.
+        encoder.model.blocks = nn.ModuleList()
+    return None
+
+
+def _int8(encoder: PackedEncoder, blocks: Blocks, on_notice: OnNotice) -> Calibration | None:
+    try:
+        opening: Calibration | None = INT8_OPENING.load()(encoder, blocks, on_notice)
+    except UnavailableError as reason:
+        reasons = [f"{INT8} cannot be had ({reason})"]
+        encoder.runtime = _open_first(candidates(AUTO, AUTO), blocks, reasons, on_notice)
+        return None
+    return opening
 
 
 def open_asked(blocks: Blocks, precision: str, runtime: str, on_notice: OnNotice) -> Runtime:
@@ -38,8 +70,14 @@ def open_asked(blocks: Blocks, precision: str, runtime: str, on_notice: OnNotice
     """
     wanted = candidates(precision, runtime)
     fallbacks = [one for one in candidates(AUTO, AUTO) if one not in wanted and precision != FP32]
-    reasons = []
-    for kind, one in (*wanted, *fallbacks, *candidates(FP32, "torch")):
+    return _open_first([*wanted, *fallbacks, *candidates(FP32, "torch")], blocks, [], on_notice)
+
+
+def _open_first(
+    options: Sequence[tuple[Kind, str]], blocks: Blocks, reasons: list[str], on_notice: OnNotice
+) -> Runtime:
+    """Opens the first that can be had, and says why it is not what was asked for, where it is not."""
+    for kind, one in options:
         try:
             opened = kind.open(blocks, one)
         except UnavailableError as reason:
@@ -51,8 +89,8 @@ def open_asked(blocks: Blocks, precision: str, runtime: str, on_notice: OnNotice
     raise AssertionError("torch computes in float32 everywhere")
 
 
-class Calibration:
-    """Chooses on the first frames that a model sees; until then it computes in float32 in torch.
+class Fastest(Calibration):
+    """Takes the fastest runtime that stays true; until then frames are computed in float32 in torch.
 
     Args:
         encoder: gets the runtime.
@@ -61,8 +99,10 @@ class Calibration:
         on_notice: told once what was chosen and why.
     """
 
+    per_batch = _FRAMES
+
     def __init__(self, encoder: PackedEncoder, blocks: Blocks, runtime: str, on_notice: OnNotice) -> None:
-        self._encoder = encoder
+        super().__init__(encoder)
         self._on_notice = on_notice
         self._reasons: list[str] = []
         options = [
@@ -70,56 +110,41 @@ class Calibration:
         ]
         self._opened = self._open(options, blocks.copy())
         # Compiled now, and not when the frames are there.
-        self._first = next(self._opened, None)
+        self._next = next(self._opened, None)
+        self.wanted = _FRAMES if self._next is not None else 1
         encoder.runtime = open_torch(blocks, FP32)
-        self._images: list[torch.Tensor] = []
 
-    def add(self, images: torch.Tensor) -> bool:
-        """Takes the frames that the model is about to run on.
-
-        Returns:
-            Whether the encoder has its runtime, so that no more frames are wanted.
-        """
-        self._images.append(images.clone())
-        frames = torch.cat(self._images)
-        if self._first is not None and len(frames) < _FRAMES:
-            return False
-        self._choose(frames[:_FRAMES])
-        return True
-
-    def _choose(self, images: torch.Tensor) -> None:
+    def decide(self, images: Images) -> None:
+        """See `Calibration.decide`."""
+        self.wanted = 0
         reference = self._encoder.runtime
         truth, slow_s = self._judge(images)
-        while self._first is not None:
-            candidate, self._first = self._first, None
+        while self._next is not None:
+            candidate, self._next = self._next, None
             self._encoder.runtime = candidate
             features, fast_s = self._judge(images)
-            cosine = float(F.cosine_similarity(features, truth, dim=-1).quantile(_PERCENTILE))
+            cosine = percentile_5(F.cosine_similarity(features, truth, dim=-1))
             share, name = fast_s / slow_s, said(candidate.computed)
             if cosine >= _COSINE and share <= _WORTH:
                 self._on_notice(
                     f"computing in {name}: {share:.2f} of the time of {said(reference.computed)}, cosine of "
-                    f"{len(images)} frames at least {_floor(cosine)}{self._because()}"
+                    f"{len(truth)} frames at least {floor(cosine)}{self._because()}"
                 )
                 return
-            self._reasons.append(f"{name} takes {share:.2f} of the time at a cosine of {_floor(cosine)}")
-            self._first = next(self._opened, None)
+            self._reasons.append(f"{name} takes {share:.2f} of the time at a cosine of {floor(cosine)}")
+            self._next = next(self._opened, None)
         self._encoder.runtime = reference
         self._on_notice(f"computing in {said(reference.computed)}{self._because()}")
 
-    def _judge(self, images: torch.Tensor) -> tuple[torch.Tensor, float]:
-        """Pooled features (B, C) in float32, and the CPU seconds that one frame takes in full."""
-        features = self._encoder.head(self._encode(images), pre_logits=True).float()
+    def _judge(self, images: Images) -> tuple[torch.Tensor, float]:
+        """Pooled features (frames, C), and the CPU seconds that one frame takes in full."""
+        features = self._pooled(images)
         seconds = []
         for _ in range(_PASSES):
             start = time.process_time()
-            self._encode(images[:1])
+            self._encode(images[0][:1])
             seconds.append(time.process_time() - start)
         return features, min(seconds)
-
-    def _encode(self, images: torch.Tensor) -> Features:
-        plan = FullTokenizer().plan(images, self._encoder.patch_size, self._encoder.prefix)
-        return self._encoder.encode(images, plan)
 
     def _because(self) -> str:
         return f" ({'; '.join(self._reasons)})" if self._reasons else ""
@@ -135,8 +160,3 @@ class Calibration:
 def said(computed: Computed) -> str:
     """Runtime and precision in words."""
     return f"{computed.precision} in {computed.runtime}"
-
-
-def _floor(cosine: float) -> str:
-    """Four decimals, rounded down so that a limit that was missed is not shown as kept."""
-    return f"{int(cosine * 10_000) / 10_000:.4f}"

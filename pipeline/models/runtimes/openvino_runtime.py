@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import threading
 
+import openvino
 import torch
+from openvino import CompiledModel, Model, Tensor
 
 from pipeline.models.context import AttentionContext
-from pipeline.models.runtimes.base import Blocks
+from pipeline.models.runtimes.base import Blocks, StepwiseRuntime
 from pipeline.models.runtimes.grouping import Group, groups_of
-from pipeline.models.runtimes.torch_runtime import TorchRuntime, open_torch
-from pipeline.runtimes import BF16, FP32, INT8, Computed, UnavailableError
+from pipeline.models.runtimes.openvino_graph import blocks_graph
+from pipeline.models.runtimes.openvino_layers import UnsupportedError
+from pipeline.models.runtimes.torch_runtime import open_torch
+from pipeline.runtimes import BF16, FP32, Computed, UnavailableError
 
-try:
-    import openvino
-    from openvino import CompiledModel, Model, Tensor
-
-    from pipeline.models.runtimes.openvino_graph import blocks_graph
-    from pipeline.models.runtimes.openvino_layers import UnsupportedError
-except ImportError as error:
-    raise UnavailableError("openvino is not installed: pip install 'vwt-stream[openvino]'") from error
-
-# A model in int8 computes the rest in bfloat16.
-_HINTS = {FP32: "f32", BF16: "bf16", INT8: "bf16"}
+_HINTS = {FP32: "f32", BF16: "bf16"}
 
 
 class OpenVinoRuntime:
@@ -30,11 +24,11 @@ class OpenVinoRuntime:
 
     Args:
         compiled: of a graph as `openvino_graph.blocks_graph` has it.
-        precision: what it was compiled for.
+        precision: what results say.
         stepwise: takes what this does not.
     """
 
-    def __init__(self, compiled: CompiledModel, precision: str, stepwise: TorchRuntime) -> None:
+    def __init__(self, compiled: CompiledModel, precision: str, stepwise: StepwiseRuntime) -> None:
         self.computed = Computed("openvino", precision)
         self.stepwise = stepwise
         self.dtype = stepwise.dtype
@@ -45,16 +39,11 @@ class OpenVinoRuntime:
         self, tokens: torch.Tensor, context: AttentionContext, rope: torch.Tensor | None
     ) -> torch.Tensor:
         """See `Runtime.forward`."""
-        lengths, bias = context.segments.lengths, context.key_bias
-        bias = tokens.new_zeros(len(tokens)) if bias is None else bias
+        lengths = context.segments.lengths
+        if context.segments.uniform is not None:
+            return self._infer(*graph_inputs(tokens, context, rope)).flatten(0, 1)
         tokens = tokens.float()
-        common = context.segments.uniform
-        if common is not None:
-            shape = (len(lengths), common, -1)
-            inputs = [tokens.view(shape), bias.view(len(lengths), 1, 1, common)]
-            if rope is not None:
-                inputs.append(rope.view(len(lengths), 1, common, -1))
-            return self._infer(*inputs).flatten(0, 1)
+        bias = tokens.new_zeros(len(tokens)) if context.key_bias is None else context.key_bias
         result = torch.empty_like(tokens)
         for group in groups_of(lengths):
             result[group.rows] = self._infer_group(group, tokens, bias, rope)
@@ -72,13 +61,25 @@ class OpenVinoRuntime:
     def _infer(self, *inputs: torch.Tensor) -> torch.Tensor:
         """(B, T, C) tokens, (B, 1, 1, T) bias and (B, 1, T, 2*D) rope -> (B, T, C), without copies."""
         output = torch.empty_like(inputs[0])
-        arrays = [values.contiguous().float().numpy() for values in inputs]
+        arrays = [values.contiguous().numpy() for values in inputs]
         with self._one_at_a_time:
             for index, array in enumerate(arrays):
                 self._request.set_input_tensor(index, Tensor(array, shared_memory=True))
             self._request.set_output_tensor(0, Tensor(output.numpy(), shared_memory=True))
             self._request.infer()
         return output
+
+
+def graph_inputs(
+    tokens: torch.Tensor, context: AttentionContext, rope: torch.Tensor | None
+) -> list[torch.Tensor]:
+    """What the graph takes of sequences of equal length; see `Runtime.forward` and `blocks_graph`."""
+    count = len(context.segments.lengths)
+    bias = tokens.new_zeros(len(tokens)) if context.key_bias is None else context.key_bias
+    inputs = [tokens.unflatten(0, (count, -1)), bias.view(count, 1, 1, -1)]
+    if rope is not None:
+        inputs.append(rope.view(count, 1, -1, rope.shape[-1]))
+    return [values.float() for values in inputs]
 
 
 def open_openvino(blocks: Blocks, precision: str) -> OpenVinoRuntime:
@@ -94,11 +95,16 @@ def open_openvino(blocks: Blocks, precision: str) -> OpenVinoRuntime:
     except UnsupportedError as error:
         raise UnavailableError(f"OpenVINO is not told here how to compute {error}") from error
     compiled = compile_graph(graph, precision)
-    return OpenVinoRuntime(compiled, precision, open_torch(blocks, BF16 if precision == INT8 else precision))
+    return OpenVinoRuntime(compiled, precision, open_torch(blocks, precision))
 
 
 def compile_graph(graph: Model, precision: str) -> CompiledModel:
-    """Compiles a graph for the CPU."""
+    """Compiles a graph for the CPU.
+
+    Args:
+        graph: of `blocks_graph`, quantized or not.
+        precision: fp32 or bf16, for what is not quantized.
+    """
     settings = {
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),

@@ -8,9 +8,9 @@ from pipeline.engine import Engine
 from pipeline.models import load_model
 from pipeline.models.encoder import PackedEncoder
 from pipeline.models.runtimes.base import Blocks
-from pipeline.models.runtimes.choose import Calibration, open_asked
+from pipeline.models.runtimes.choose import Fastest, open_asked
 from pipeline.models.runtimes.torch_runtime import TorchRuntime, cpu_has_bf16, open_torch
-from pipeline.runtimes import RUNTIMES, Computed, Kind, UnavailableError
+from pipeline.runtimes import RUNTIMES, Computed, Kind, Opening, UnavailableError
 from tests.pipeline.models.families import build, images_for
 
 
@@ -53,7 +53,7 @@ def runtimes(monkeypatch):
     """Replaces the registry by made-up runtimes, named as their functions, and torch in float32."""
 
     def replace(*names: str) -> None:
-        kinds = [Kind(name, name, ("bf16",), f"{__name__}:open_{name}") for name in names]
+        kinds = [Kind(name, name, ("bf16",), Opening(f"{__name__}:open_{name}")) for name in names]
         torch_kind = RUNTIMES["torch"]._replace(precisions=("fp32",))
         for name in list(RUNTIMES):
             monkeypatch.delitem(RUNTIMES, name)
@@ -73,7 +73,9 @@ def calibrated(notices: list[str], frames: int = 4) -> Computed:
     encoder = PackedEncoder(model)
     with torch.inference_mode():
         images = images_for(model, frames)
-        assert Calibration(encoder, Blocks.of(model), "auto", notices.append).add(images)
+        calibration = Fastest(encoder, Blocks.of(model), "auto", notices.append)
+        calibration.add(images)
+    assert calibration.wanted == 0
     return encoder.runtime.computed
 
 
