@@ -82,9 +82,8 @@ def serve(
 
     access = {name: given.pop(name) for name in ("allow_folders", "allow_hosts", "token_file")}
     flags: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    flags["inference"] = {
-        name: flags.pop(name) for name in ("precision", "runtime", "calibrate") if name in flags
-    }
+    computed = ("precision", "runtime", "calibrate")
+    flags["inference"] = {name: flags.pop(name) for name in computed if name in flags}
     flags["access"] = {name: value for name, value in access.items() if value}
     settings = load_settings(config, flags)
     if print_config:

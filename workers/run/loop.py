@@ -116,7 +116,7 @@ class StreamRun:
                 raise failure
 
     def _calibrate(self, model: Model) -> None:
-        """Shows frames to a model in eight bits before it runs; of the stream itself only where it is a file."""
+        """Shows a model in eight bits frames before it runs; those of the stream only where it is a file."""
         options = self._options
         source = options.calibrate
         if source is None and options.precision == INT8 and not self._source.info.live:
