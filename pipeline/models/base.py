@@ -128,6 +128,7 @@ class PackedModel(Model):
         self._encoder_flops = EncoderFlops(backbone)
         self._head_flops = head_flops
         self._calibration: Calibration | None = None
+        self._on_notice: OnNotice | None = None
 
     @property
     def computed(self) -> Computed:
@@ -135,7 +136,8 @@ class PackedModel(Model):
         return self.encoder.runtime.computed
 
     def compute(self, precision: str, runtime: str, on_notice: OnNotice) -> None:
-        """See `Model.compute`; `auto` looks at the first frames."""
+        """See `Model.compute`; `auto` and int8 look at the first frames."""
+        self._on_notice = on_notice
         self._calibration = choose(self.encoder, precision, runtime, on_notice)
 
     @property
@@ -157,8 +159,21 @@ class PackedModel(Model):
             self._calibration.add(images)
             if not self._calibration.wanted:
                 self._calibration = None
+        if plan.steps:
+            self._say_stepwise()
         features = self.encoder.encode(images, plan)
         return self._head.outputs(self.encoder, features), features.trail
+
+    def _say_stepwise(self) -> None:
+        """Says once that plans with steps between the blocks are computed elsewhere, where they are."""
+        runtime = self.encoder.runtime
+        if self._on_notice is None or self.frames_wanted or runtime.stepwise is runtime:
+            return
+        self._on_notice(
+            f"steps between the blocks do not run in {said(runtime.computed)}: "
+            f"computing frames with such in {said(runtime.stepwise.computed)}"
+        )
+        self._on_notice = None
 
     def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:
         """See `Model.prediction`."""

@@ -107,9 +107,10 @@ class SaliencyHead:
 
     def outputs(self, encoder: PackedEncoder, features: Features) -> Outputs:
         """See `Head.outputs`."""
-        # Converted once, when the runtime's precision is first seen.
-        decoder = self.decoder.to(encoder.runtime.dtype)
-        outputs = {"saliency": decoder(encoder.patch_grid(features).to(encoder.runtime.dtype))}
+        dtype = encoder.runtime.dtype
+        if self.decoder.final_conv.weight.dtype != dtype:
+            self.decoder.to(dtype)
+        outputs = {"saliency": self.decoder(encoder.patch_grid(features).to(dtype))}
         if self._embedding:
             outputs["embedding"] = encoder.head(features)
         return outputs
