@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 DEFAULT_MODEL = "dinov2_vits14_saliency"
+DEFAULT_PRECISION = "auto"
 DEFAULT_BATCH = 8
 DEFAULT_WORDS = 1000
 DEFAULT_WARMUP_FRAMES = 64

@@ -19,6 +19,7 @@ from pipeline.models.heads import Outputs
 from pipeline.models.positions import Placed
 from pipeline.models.stepping import Trail
 from pipeline.results import Prediction
+from pipeline.runtimes import NOT_COMPUTED, Computed
 from pipeline.stacking import Part, Stack, pixels, stacks
 from pipeline.tokenizers import FullTokenizer, Tokenizer, TokenPlan, patch_states
 
@@ -36,6 +37,7 @@ class FrameOutput:
         states: (rows, columns) uint8, INTACT, MERGED or DROPPED per patch; None for models without patches.
         flops: operations the frame cost, planning and steps between blocks included.
         share: the same over those of the plain model; None for models without patches.
+        computed: by which runtime, in which precision.
         vocab_version: of the words that planned it; None where it was planned without.
     """
 
@@ -45,6 +47,7 @@ class FrameOutput:
     states: npt.NDArray[np.uint8] | None
     flops: int
     share: float | None = None
+    computed: Computed = NOT_COMPUTED
     vocab_version: int | None = None
 
 
@@ -215,7 +218,9 @@ class PendingBatch:
         if self._trail is None or self._group is None:
             cost = self.model.flops(None)
             plain = [
-                FrameOutput(prediction, None, None, None, cost, None, tokenizer.vocab_version)
+                FrameOutput(
+                    prediction, None, None, None, cost, None, self.model.computed, tokenizer.vocab_version
+                )
                 for prediction, tokenizer in zip(predictions, tokenizers, strict=True)
             ]
             return BatchOutput(plain, start, end)
@@ -249,6 +254,7 @@ class PendingBatch:
             states[:patches].reshape(rows, columns),
             flops,
             flops / model.flops(None, (rows, columns)),
+            trail.computed,
             tokenizer.vocab_version,
         )
 

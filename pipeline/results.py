@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.frame import FrameTimes, Pixels
+from pipeline.runtimes import NOT_COMPUTED, Computed
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +103,8 @@ class FrameResult:
     since the result before this one, by reason. `total_ms` runs from the start of decoding to the end of
     inference of the frame's batch. `vocab_version` is None where no vocabulary was used (also during the
     warm-up of `inter`). `share` is the frame's floating-point operations, planning included, over those of
-    `full`; None for a model without patches. `image` is the upright source picture, uint8 RGB (H, W, 3),
-    where it was asked for; it goes into no JSON.
+    `full`; None for a model without patches. `computed` names runtime and precision of the model. `image` is
+    the upright source picture, uint8 RGB (H, W, 3), where it was asked for; it goes into no JSON.
     """
 
     stream: str
@@ -118,6 +119,7 @@ class FrameResult:
     infer_ms: float
     total_ms: float
     energy: Energy = field(default_factory=Energy)
+    computed: Computed = NOT_COMPUTED
     vocab_version: int | None = None
     share: float | None = None
     dropped: Mapping[str, int] = field(default_factory=dict)
@@ -137,6 +139,8 @@ class FrameResult:
             "pts_s": None if pts_s is None else round(pts_s, 6),
             "captured_at": self.times.captured_at,
             "model": self.model,
+            "runtime": self.computed.runtime,
+            "precision": self.computed.precision,
             "tokenizer": self.tokenizer,
             "vocab_version": self.vocab_version,
             "tokens": {"full": self.tokens_full, "kept": self.tokens_kept},

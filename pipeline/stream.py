@@ -130,6 +130,7 @@ def frame_result(
         times=frame.times,
         model=model,
         tokenizer=tokenizer,
+        computed=output.computed,
         vocab_version=output.vocab_version,
         tokens_full=output.tokens_full,
         tokens_kept=output.tokens_kept,

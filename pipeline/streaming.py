@@ -8,7 +8,13 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.defaults import DEFAULT_BATCH, DEFAULT_MODEL, DEFAULT_WARMUP_FRAMES, DEFAULT_WORDS
+from pipeline.defaults import (
+    DEFAULT_BATCH,
+    DEFAULT_MODEL,
+    DEFAULT_PRECISION,
+    DEFAULT_WARMUP_FRAMES,
+    DEFAULT_WORDS,
+)
 from pipeline.energy import Ledger, open_meter
 from pipeline.engine import Engine, PendingBatch
 from pipeline.errors import UsageError
@@ -18,8 +24,9 @@ from pipeline.models import Model, load_model, resolve_device
 from pipeline.preprocess import Preprocessor
 from pipeline.reader import FrameReader, Policy
 from pipeline.results import FrameResult
+from pipeline.runtimes import AUTO
 from pipeline.settling import Settling
-from pipeline.sources import OnNotice, Source, SourceOptions, open_source, parse_source
+from pipeline.sources import Notice, OnNotice, Source, SourceOptions, open_source, parse_source
 from pipeline.stream import StreamState
 from pipeline.tokenizers.registry import TOKENIZERS, kind_of
 from pipeline.tokenizers.stream import GivenWords, StreamNeeds, WordSource
@@ -39,6 +46,8 @@ def run(
     fit: str | None = None,
     size: Size | None = None,
     device: str = "auto",
+    precision: str = DEFAULT_PRECISION,
+    runtime: str = AUTO,
     fps: float | None = None,
     batch: int = DEFAULT_BATCH,
     max_frames: int | None = None,
@@ -59,7 +68,7 @@ def run(
         source: a path, rtsp(s)://, http(s)://, camera:N or sample:NAME, as `vwt run` takes it.
         tokenizer: one of `TOKENIZERS`; None for the one that suits the model.
         model: its name, or a loaded one.
-        weights, fit, size, device: see `load_model`; not for a loaded model.
+        weights, fit, size, device, precision, runtime: see `load_model`; not for a loaded model.
         fps: frames per second of presentation time to sample; None for every frame.
         batch: frames per batch.
         max_frames: stop after this many sampled frames.
@@ -93,7 +102,16 @@ def run(
             )
             loaded = model
             if isinstance(loaded, str):
-                loaded = load_model(loaded, weights, resolve_device(device), fit=fit, size=size)
+                loaded = load_model(
+                    loaded,
+                    weights,
+                    resolve_device(device),
+                    fit=fit,
+                    size=size,
+                    precision=precision,
+                    runtime=runtime,
+                    on_notice=lambda message: on_notice(Notice("computed", message)),
+                )
             kind = kind_for(tokenizer, loaded)
             given: WordSource | None = None
             if kind.wants == "words" and vocabulary is not None:

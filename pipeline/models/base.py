@@ -15,11 +15,15 @@ from pipeline.input_spec import InputSpec
 from pipeline.models.encoder import Features, PackedEncoder
 from pipeline.models.flops import EncoderFlops
 from pipeline.models.heads import Arrays, Head, LabelHead, Outputs, read_embedding, read_labels, top_labels
-from pipeline.models.linear import fix_linears
 from pipeline.models.positions import Placed, Positions
 from pipeline.models.refusal import parts_of
+from pipeline.models.runtimes.base import OnNotice
+from pipeline.models.runtimes.calibration import Calibration
+from pipeline.models.runtimes.choose import choose, said
+from pipeline.models.runtimes.torch_runtime import computed_in, cpu_has_bf16
 from pipeline.models.stepping import Trail
 from pipeline.results import Prediction
+from pipeline.runtimes import AUTO, BF16, FP32, NOT_COMPUTED, Computed
 from pipeline.tokenizers.plan import TokenPlan
 from pipeline.tokenizers.registry import taken_with
 
@@ -34,7 +38,8 @@ class Model(ABC):
         tokenizers: names of the tokenizers it takes.
         patch_size: side of a patch in pixels; None where the model has no patches.
         prefix: prefix tokens (CLS, registers).
-        device, dtype: where and in which type it runs.
+        device, dtype: where it runs, and of which type its input is.
+        computed: runtime and precision.
         needs_pixels: False for a model that never looks at its input.
     """
 
@@ -51,6 +56,31 @@ class Model(ABC):
     def use(self, fit: str | None, size: Size | None) -> None:
         """Chooses the input that is taken from now on; see `Inputs.spec`."""
         self.input = self.inputs.spec(self.name, fit, size)
+
+    @property
+    def computed(self) -> Computed:
+        """Of the frames to come, as far as it is known."""
+        return computed_in(self.dtype)
+
+    def compute(self, precision: str, runtime: str, on_notice: OnNotice) -> None:  # noqa: B027
+        """Says how it is computed on the CPU: once, before anything runs. By default there is nothing to say.
+
+        Args:
+            precision, runtime: of `pipeline.runtimes`, or `auto`.
+            on_notice: told once what was chosen where that was left open, or what cannot be had.
+        """
+
+    @property
+    def frames_wanted(self) -> int:
+        """How many frames it still has to see before it decides on its runtime."""
+        return 0
+
+    def calibrate(self, images: Sequence[Placed]) -> None:  # noqa: B027
+        """Decides on its runtime now, on these frames rather than on the first that it runs on.
+
+        Args:
+            images: as for `run`.
+        """
 
     @abstractmethod
     def run(self, images: Sequence[Placed], plan: TokenPlan | None) -> tuple[Outputs, Trail | None]:
@@ -117,8 +147,29 @@ class PackedModel(Model):
         self._head = head
         self._encoder_flops = EncoderFlops(backbone)
         self._head_flops = head_flops
-        if self.device.type == "cpu":
-            fix_linears(self.encoder.model.blocks)
+        self._calibration: Calibration | None = None
+        self._on_notice: OnNotice | None = None
+
+    @property
+    def computed(self) -> Computed:
+        """See `Model.computed`."""
+        return self.encoder.runtime.computed
+
+    def compute(self, precision: str, runtime: str, on_notice: OnNotice) -> None:
+        """See `Model.compute`; `auto` and int8 look at the first frames."""
+        self._on_notice = on_notice
+        self._calibration = choose(self.encoder, precision, runtime, on_notice)
+
+    @property
+    def frames_wanted(self) -> int:
+        """See `Model.frames_wanted`."""
+        return 0 if self._calibration is None else self._calibration.wanted
+
+    def calibrate(self, images: Sequence[Placed]) -> None:
+        """See `Model.calibrate`."""
+        if self._calibration is not None:
+            self._calibration.decide(self._typed(images))
+            self._calibration = None
 
     def run(self, images: Sequence[Placed], plan: TokenPlan | None) -> tuple[Outputs, Trail | None]:
         """See `Model.run`; a plan is required."""
@@ -128,7 +179,14 @@ class PackedModel(Model):
 
     def encode(self, images: Sequence[Placed], plan: TokenPlan) -> Features:
         """The first half of `run`: the encoder."""
-        return self.encoder.encode([Placed(some.to(self.dtype), place) for some, place in images], plan)
+        typed = self._typed(images)
+        if self._calibration is not None:
+            self._calibration.add(typed)
+            if not self._calibration.wanted:
+                self._calibration = None
+        if plan.steps:
+            self._say_stepwise()
+        return self.encoder.encode(typed, plan)
 
     def read(self, features: Features) -> Outputs:
         """The second half of `run`: the head."""
@@ -145,6 +203,20 @@ class PackedModel(Model):
         if isinstance(self._head, LabelHead):
             detail["scores"] = self.encoder.head(features)
         return detail
+
+    def _typed(self, images: Sequence[Placed]) -> list[Placed]:
+        return [Placed(some.to(self.dtype), place) for some, place in images]
+
+    def _say_stepwise(self) -> None:
+        """Says once that plans with steps between the blocks are computed elsewhere, where they are."""
+        runtime = self.encoder.runtime
+        if self._on_notice is None or self.frames_wanted or runtime.stepwise is runtime:
+            return
+        self._on_notice(
+            f"steps between the blocks do not run in {said(runtime.computed)}: "
+            f"computing frames with such in {said(runtime.stepwise.computed)}"
+        )
+        self._on_notice = None
 
     def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:
         """See `Model.prediction`."""
@@ -174,6 +246,16 @@ class PlainModel(Model):
         self._names = names
         self._classifies: bool = self._module.num_classes > 0
         self._embedding = embedding
+
+    def compute(self, precision: str, runtime: str, on_notice: OnNotice) -> None:
+        """See `Model.compute`: in torch only, and `auto` is float32."""
+        bf16 = precision == BF16 and cpu_has_bf16()
+        if bf16:
+            self._module.to(torch.bfloat16)
+            self.dtype = torch.bfloat16
+        if runtime not in (AUTO, "torch") or (precision not in (AUTO, FP32) and not bf16):
+            wish = f"{precision} in {runtime}"
+            on_notice(f"{self.name} cannot be had in {wish} here: computing in {said(self.computed)}")
 
     def run(
         self,
@@ -208,6 +290,11 @@ class NullModel(Model):
         self.inputs = Inputs(spec or InputSpec(224, 224))
         self.use(None, None)
         self.device, self.dtype = device, torch.float32
+
+    @property
+    def computed(self) -> Computed:
+        """Nothing."""
+        return NOT_COMPUTED
 
     def run(
         self,

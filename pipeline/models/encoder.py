@@ -16,6 +16,8 @@ from pipeline.models.attention import Segments
 from pipeline.models.context import AttentionContext
 from pipeline.models.positions import Place, Placed, Positions, Rotation
 from pipeline.models.refusal import refusal
+from pipeline.models.runtimes.base import Blocks, Runtime
+from pipeline.models.runtimes.torch_runtime import TorchRuntime
 from pipeline.models.stepping import Packing, Trail
 from pipeline.tokenizers.plan import TokenPlan
 
@@ -54,6 +56,7 @@ class PackedEncoder:
 
     Attributes:
         grid: patches (rows, columns) that the model was built for.
+        runtime: what computes the blocks; at first timm's own as they are.
     """
 
     def __init__(self, model: nn.Module, positions: Positions | None = None) -> None:
@@ -62,6 +65,8 @@ class PackedEncoder:
             raise ValueError(reason)
         adapt(model)
         self.model = cast(Any, model)
+        self.runtime: Runtime = TorchRuntime(Blocks.of(self.model))
+        self._depth = len(self.model.blocks)
         self.prefix: int = self.model.num_prefix_tokens
         self.patch_size: int = self.model.patch_embed.patch_size[0]
         self.grid: tuple[int, int] = tuple(self.model.patch_embed.grid_size)
@@ -79,17 +84,22 @@ class PackedEncoder:
         if isinstance(images, torch.Tensor):
             images = [Placed.filling(images, self.patch_size)]
         places = [place for some, place in images if place is not None for _ in range(len(some))]
-        packed = model.norm_pre(plan.apply(self._embed(images))[None])
+        tokens = model.norm_pre(plan.apply(self._embed(images))[None])[0]
         tables = {place: self.positions.rotation(place) for place in places}
         turning = {place: table for place, table in tables.items() if table is not None}
         turns = Rotation(turning, places) if turning else None
-        packing, rotation = Packing(plan, len(model.blocks)), _rotation(turns, plan)
-        for block in model.blocks:
-            packed = block(packed, attn_mask=packing.context, **rotation)
-            regrouped = packing.step(packed[0])
+        packing, rotation = Packing(plan, self._depth), _rotation(turns, plan)
+        runtime = self.runtime
+        if not plan.steps:
+            tokens = runtime.forward(tokens, packing.context, rotation)
+            return Features(tokens, packing.context, packing.trail(runtime.computed), places)
+        stepwise = runtime.stepwise
+        for layer in range(self._depth):
+            tokens = stepwise.block(layer, tokens, packing.context, rotation)
+            regrouped = packing.step(tokens)
             if regrouped is not None:
-                packed, rotation = regrouped[None], _rotation(turns, packing.plan)
-        return Features(model.norm(packed)[0], packing.context, packing.trail(), places)
+                tokens, rotation = regrouped, _rotation(turns, packing.plan)
+        return Features(stepwise.norm(tokens), packing.context, packing.trail(stepwise.computed), places)
 
     def _embed(self, images: Sequence[Placed]) -> torch.Tensor:
         """(B, prefix+N, C): prefix tokens and patches with their positions; zeros beyond an image's last."""
@@ -163,6 +173,6 @@ class PackedEncoder:
         return patches(features.tokens), context
 
 
-def _rotation(turns: Rotation | None, plan: TokenPlan) -> dict[str, torch.Tensor]:
-    """What a block is to be told of rotary embeddings; nothing where the model has none."""
-    return {} if turns is None else {"rope": turns.of(plan)}
+def _rotation(turns: Rotation | None, plan: TokenPlan) -> torch.Tensor | None:
+    """What each packed token turns by; None where the model has no rotary embedding."""
+    return None if turns is None else turns.of(plan)

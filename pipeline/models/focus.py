@@ -62,7 +62,7 @@ class SaliencyDecoder(nn.Module):
         x = self.bn1(self.upconv1(grid)).relu_()
         x = self.bn2(self.upconv2(x)).relu_()
         x = self.bn3(self.upconv3(x)).relu_()
-        x = F.interpolate(self.final_conv(x), size=size, mode="bilinear", align_corners=False)
+        x = F.interpolate(self.final_conv(x).float(), size=size, mode="bilinear", align_corners=False)
         return x.sigmoid().squeeze(1)
 
     def fold(self) -> None:

@@ -110,7 +110,11 @@ class SaliencyHead:
 
     def outputs(self, encoder: PackedEncoder, features: Features) -> Outputs:
         """See `Head.outputs`."""
-        outputs = {"saliency": _stacked([self.decoder(grid) for grid in encoder.patch_grids(features)])}
+        dtype = encoder.runtime.dtype
+        if self.decoder.final_conv.weight.dtype != dtype:
+            self.decoder.to(dtype)
+        grids = encoder.patch_grids(features)
+        outputs = {"saliency": _stacked([self.decoder(grid.to(dtype)) for grid in grids])}
         if self._embedding:
             outputs["embedding"] = encoder.head(features)
         return outputs

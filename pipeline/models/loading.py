@@ -18,14 +18,11 @@ from pipeline.models.heads import EmbeddingHead, Head, LabelHead, SaliencyHead
 from pipeline.models.labels import imagenet_labels
 from pipeline.models.positions import Placed, Positions
 from pipeline.models.refusal import no_prediction, refusal
+from pipeline.models.runtimes.base import OnNotice
 from pipeline.models.weights import check_name, create_from_file, create_from_hub
+from pipeline.runtimes import AUTO, FP32, check_computed
 
 RANDOM_WEIGHTS = "random"
-
-
-def default_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 on CUDA, float32 on the CPU."""
-    return torch.bfloat16 if device.type == "cuda" else torch.float32
 
 
 def resolve_device(name: str) -> torch.device:
@@ -53,10 +50,12 @@ def load_model(
     name: str = DEFAULT_MODEL,
     weights: str | None = None,
     device: torch.device | str = "cpu",
-    dtype: torch.dtype | None = None,
     embedding: bool = False,
     fit: str | None = None,
     size: Size | None = None,
+    precision: str | None = None,
+    runtime: str = AUTO,
+    on_notice: OnNotice = lambda _notice: None,
 ) -> Model:
     """Loads a model, ready to run.
 
@@ -64,26 +63,35 @@ def load_model(
         name: a bundled model or any timm classification or feature model.
         weights: a .safetensors or .pth file; "random" for untrained weights; None for the published ones.
         device: where it runs.
-        dtype: None for `default_dtype`.
         embedding: add the pooled features to predictions of another kind.
         fit: how pictures are fitted into its input, see `pipeline.fit`; None as suits the model.
         size: of that input in pixels: a side of a square, or "WIDTHxHEIGHT"; None as suits the model.
+        precision: one of `pipeline.runtimes.PRECISIONS`, or "auto"; None for bf16 on CUDA, fp32 on the CPU.
+        runtime: one of `pipeline.runtimes.RUNTIMES`, or "auto".
+        on_notice: told what was chosen where that was left open, and what could not be had.
 
     Raises:
         ModelError: unknown name, a model that predicts nothing, or weights that cannot be had.
-        UsageError: the model does not take that fit or size.
+        UsageError: a fit or size that the model does not take, or a precision or runtime that there is not,
+            or not together, or not on this device.
     """
-    model = _load(name, weights, torch.device(device), dtype, embedding)
+    device = torch.device(device)
+    check_computed(precision, runtime, device.type)
+    model = _load(name, weights, device, _type_on(device, precision), embedding)
     model.use(fit, size)
     if isinstance(model, PlainModel) and size is not None:
         _try(model)
+    if device.type == "cpu":
+        model.compute(precision or FP32, runtime, on_notice)
     return model
 
 
-def _load(
-    name: str, weights: str | None, device: torch.device, dtype: torch.dtype | None, embedding: bool
-) -> Model:
-    dtype = dtype or default_dtype(device)
+def _type_on(device: torch.device, precision: str | None) -> torch.dtype:
+    """What the modules are loaded in; on the CPU their precision is the business of `compute`."""
+    return torch.float32 if device.type != "cuda" or precision == FP32 else torch.bfloat16
+
+
+def _load(name: str, weights: str | None, device: torch.device, dtype: torch.dtype, embedding: bool) -> Model:
     if name == "null":
         return NullModel(device)
     if name == DEFAULT_MODEL:

@@ -10,6 +10,7 @@ import torch
 
 from pipeline.models.attention import Segments
 from pipeline.models.context import AttentionContext, Capture
+from pipeline.runtimes import Computed
 from pipeline.tokenizers.plan import TokenPlan
 from pipeline.tokenizers.steps import BlockStep, PackedTokens
 
@@ -22,11 +23,13 @@ class Trail:
         plan: all steps in one: the token behind the last block that each patch went to.
         kept: patch tokens that ran through each block, per image: kept[block][image].
         step_flops: operations of the steps, per image.
+        computed: what ran the blocks.
     """
 
     plan: TokenPlan
     kept: Sequence[Sequence[int]]
     step_flops: Sequence[int]
+    computed: Computed
 
     def kept_by(self, image: int) -> list[int]:
         """Patch tokens of one image that ran through each block."""
@@ -71,10 +74,10 @@ class Packing:
         segments = Segments.of(self._lengths(), plan.group.device)
         self.context = self._context(segments, merged=any(counts) and not plan.keeps_all)
 
-    def trail(self) -> Trail:
+    def trail(self, computed: Computed) -> Trail:
         """What became of the patches, once all blocks have run."""
         kept = [*self._kept, *self._kept[-1:] * (self._layers - len(self._kept))]
-        return Trail(self.plan, kept, self._step_flops)
+        return Trail(self.plan, kept, self._step_flops, computed)
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor | None:
         """Asks the steps after a block that ran on `context`, which then is for the next one.

@@ -109,6 +109,8 @@ class RunStats:
         return {
             "stream": last and last.stream,
             "model": last and last.model,
+            "runtime": last and last.computed.runtime,
+            "precision": last and last.computed.precision,
             "tokenizer": last and last.tokenizer,
             "prediction": last and last.prediction.kind,
             "frames": self.frames,

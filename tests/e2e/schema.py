@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 _KEYS = {
-    "stream", "frame", "pts_s", "captured_at", "model", "tokenizer", "vocab_version", "tokens", "share",
-    "prediction", "latency_ms", "energy", "dropped",
+    "stream", "frame", "pts_s", "captured_at", "model", "runtime", "precision", "tokenizer", "vocab_version",
+    "tokens", "share", "prediction", "latency_ms", "energy", "dropped",
 }  # fmt: skip
 _ENERGY_KEYS = {"joules", "above_idle_joules", "method", "settled", "uncertainty_joules"}
 # The first pictures after joining a stream may have no time yet.
@@ -33,6 +33,8 @@ def _check(result: dict[str, Any], live: bool) -> None:
     for key in ("stream", "model", "tokenizer"):
         assert isinstance(result[key], str), key
         assert result[key], key
+    computed = (result["runtime"], result["precision"])
+    assert computed == (None, None) if result["model"] == "null" else None not in computed
     assert type(result["frame"]) is int
     if result["pts_s"] is None:
         assert result["pts_reason"]

@@ -45,11 +45,23 @@ def test_the_code_of_the_readme_runs(tmp_path: Path) -> None:
 
 def test_it_gives_the_results_of_the_command(tmp_path: Path) -> None:
     out = tmp_path / "results.jsonl"
-    settings = ("--tokenizer", "inter", "--threshold", "0.05", "--warmup-frames", "4", "--fps", "5")
+    settings = (
+        "--precision",
+        "fp32",
+        "--tokenizer",
+        "inter",
+        "--threshold",
+        "0.05",
+        "--warmup-frames",
+        "4",
+        "--fps",
+        "5",
+    )
     succeeds("run", "sample:carphone", *settings, "--max-frames", "10", "--out", out)
 
     found = vwt.run(
         "sample:carphone",
+        precision="fp32",
         tokenizer="inter",
         threshold=0.05,
         warmup_frames=4,

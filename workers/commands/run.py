@@ -15,6 +15,7 @@ from pipeline.defaults import (
     DEFAULT_BATCH,
     DEFAULT_MODEL,
     DEFAULT_OPEN_TIMEOUT_S,
+    DEFAULT_PRECISION,
     DEFAULT_RELEARN_AFTER_S,
     DEFAULT_STALL_TIMEOUT_S,
     DEFAULT_WARMUP_FRAMES,
@@ -24,6 +25,7 @@ from pipeline.defaults import (
     DEFAULT_WORDS,
 )
 from pipeline.energy.registry import AUTO, meter_choices, meter_help
+from workers.commands.computed_options import computed_options
 from workers.commands.input_options import input_options
 from workers.commands.tokenizer_options import OF_WORDS, tokenizer_options
 
@@ -95,6 +97,7 @@ _STDERR_FD = 2
 @click.option(
     "--device", default="auto", metavar="NAME", show_default=True, help="auto, cpu, cuda or cuda:N."
 )
+@computed_options(DEFAULT_PRECISION)
 @click.option(
     "--batch", type=click.IntRange(min=1), default=DEFAULT_BATCH, show_default=True, help="Frames per batch."
 )

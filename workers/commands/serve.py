@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from workers.commands.computed_options import computed_options
 from workers.commands.input_options import input_options
 
 
@@ -18,6 +19,7 @@ from workers.commands.input_options import input_options
 )
 @click.option("--model", metavar="NAME", help="Of streams that name none; see `vwt models`.")
 @input_options("as suits the model")
+@computed_options(None)
 @click.option(
     "--redis",
     metavar="URL",
@@ -82,6 +84,8 @@ def serve(
 
     access = {name: given.pop(name) for name in ("allow_folders", "allow_hosts", "token_file")}
     flags: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    computed = ("precision", "runtime", "calibrate")
+    flags["inference"] = {name: flags.pop(name) for name in computed if name in flags}
     flags["access"] = {name: value for name, value in access.items() if value}
     settings = load_settings(config, flags)
     if print_config:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +39,7 @@ T = TypeVar("T")
 # Takes spans to the ledger of a device, by the `method` and the `device_id` of its meter.
 OpenExchange = Callable[[str, str | None], Callable[[Sequence[MeteredSpan]], Figures]]
 
+_LOG = logging.getLogger("vwt.inference")
 _PREPARING_THREADS = 4
 # Single images: their id in results, and a key of their own that no stream can have.
 _SINGLE, _SINGLE_KEY = "frames", "/frames"
@@ -73,7 +75,7 @@ class InferenceCore:
             self._redis.get, settings.kept_results, where, meter.shared, self._tracing
         )
         self._metering = _metering(meter, open_exchange, self._settle)
-        self._models = Models(device, own.weights, own.max_models)
+        self._models = Models(device, own, _LOG.info)
         keeper = settings.keeper
         window = WindowOptions(keeper.window_fps, keeper.window_patches)
         self._streams = Streams(self._redis.get, window)

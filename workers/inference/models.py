@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
+from pipeline.calibrating import calibrate
 from pipeline.engine import Engine
 from pipeline.models import load_model
+from workers.settings.schema import InferenceSettings
 
 
 class Models:
@@ -19,14 +21,17 @@ class Models:
 
     Args:
         device: where they run.
-        weights: file of weights by model name.
-        limit: most models kept; the one not used for longest goes.
+        settings: which weights they have, what they compute in, and how many are kept; the one not used for
+            longest goes.
+        on_notice: told what was chosen.
     """
 
-    def __init__(self, device: torch.device, weights: Mapping[str, str], limit: int) -> None:
+    def __init__(
+        self, device: torch.device, settings: InferenceSettings, on_notice: Callable[[str], None]
+    ) -> None:
         self._device = device
-        self._weights = weights
-        self._limit = limit
+        self._settings = settings
+        self._on_notice = on_notice
         self._ready: OrderedDict[str, Engine] = OrderedDict()
         self._loading: dict[str, asyncio.Future[Engine]] = {}
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="vwt-load")
@@ -58,10 +63,21 @@ class Models:
         finally:
             del self._loading[name]
         self._ready[name] = engine
-        if len(self._ready) > self._limit:
+        if len(self._ready) > self._settings.max_models:
             self._ready.popitem(last=False)
             gc.collect()
         return engine
 
     def _make(self, name: str) -> Engine:
-        return Engine(load_model(name, self._weights.get(name), self._device))
+        settings = self._settings
+        model = load_model(
+            name,
+            settings.weights.get(name),
+            self._device,
+            precision=settings.precision,
+            runtime=settings.runtime,
+            on_notice=lambda notice: self._on_notice(f"{name}: {notice}"),
+        )
+        if settings.calibrate is not None:
+            calibrate(model, str(settings.calibrate))
+        return Engine(model)

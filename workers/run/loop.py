@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pipeline.calibrating import calibrate
 from pipeline.energy import Ledger, open_meter
 from pipeline.engine import Engine, PendingBatch
 from pipeline.errors import VwtError
@@ -18,6 +19,8 @@ from pipeline.in_flight import InFlight
 from pipeline.models import Model, load_model, resolve_device
 from pipeline.preprocess import Preprocessor
 from pipeline.reader import FrameReader
+from pipeline.redact import redact
+from pipeline.runtimes import INT8
 from pipeline.sources import Source
 from pipeline.stream import StreamState
 from pipeline.tokenizers import Tokenizer
@@ -83,7 +86,11 @@ class StreamRun:
                     embedding=options.embedding,
                     fit=options.fit,
                     size=options.size,
+                    precision=options.precision,
+                    runtime=options.runtime,
+                    on_notice=self._notices.say,
                 )
+            self._calibrate(model)
             name = options.name or info.name
             state = stack.enter_context(
                 stream_state(name, options, model, vocabulary, info.live, self._notices.say)
@@ -109,6 +116,16 @@ class StreamRun:
             self._summarise(delivery, meter.describe(), ledger, model)
             if failure is not None:
                 raise failure
+
+    def _calibrate(self, model: Model) -> None:
+        """Shows a model in eight bits frames before it runs; those of the stream only where it is a file."""
+        options = self._options
+        source = options.calibrate
+        if source is None and options.precision == INT8 and not self._source.info.live:
+            source = options.source
+        if source is not None and model.frames_wanted:
+            with self._notices.waiting(f"calibrating on {redact(source)}"):
+                calibrate(model, source)
 
     def _metrics(self, name: str, stack: ExitStack) -> RunMetrics | None:
         if self._options.metrics_port is None:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pipeline.defaults import (
     DEFAULT_BATCH,
     DEFAULT_MODEL,
+    DEFAULT_PRECISION,
     DEFAULT_RELEARN_AFTER_S,
     DEFAULT_WARMUP_FRAMES,
     DEFAULT_WATTS_PER_CORE,
@@ -18,6 +19,7 @@ from pipeline.defaults import (
     DEFAULT_WORDS,
 )
 from pipeline.fit import Fit
+from pipeline.runtimes import AUTO
 from pipeline.sources import SourceOptions
 from pipeline.tokenizers.registry import all_options
 
@@ -84,6 +86,9 @@ class RunOptions:
     fit: Fit | None = None
     size: str | None = None
     device: str = "auto"
+    precision: str = DEFAULT_PRECISION
+    runtime: str = AUTO
+    calibrate: str | None = None
     batch: int = DEFAULT_BATCH
     fps: float | None = None
     max_frames: int | None = None

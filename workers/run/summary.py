@@ -55,6 +55,8 @@ def _rows(stats: RunStats, energy_description: str | None) -> list[tuple[str, st
     predicted = stats.predictions.text()
     if predicted is not None:
         rows.append(("predicted", predicted))
+    if stats.last is not None and stats.last.computed.runtime is not None:
+        rows.append(("computed in", "{1}, {0}".format(*stats.last.computed)))
     rows.append(("energy", _energy(stats, energy_description)))
     rows.append(("latency", _quantiles(stats.total_ms(0.5), stats.total_ms(0.99))))
     rows.append(("inference", _quantiles(stats.infer_ms(0.5), stats.infer_ms(0.99))))

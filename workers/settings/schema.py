@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import ipaddress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pipeline.defaults import (
     DEFAULT_MODEL,
     DEFAULT_OPEN_TIMEOUT_S,
+    DEFAULT_PRECISION,
     DEFAULT_RELEARN_AFTER_S,
     DEFAULT_STALL_TIMEOUT_S,
     DEFAULT_WATTS_PER_CORE,
@@ -21,6 +23,7 @@ from pipeline.defaults import (
 )
 from pipeline.energy.registry import AUTO, meter_choices, no_such_meter
 from pipeline.fit import Fit
+from pipeline.runtimes import precision_choices, runtime_choices
 from workers.settings.input_fields import SizeText
 
 RANDOM_WEIGHTS = "random"
@@ -61,6 +64,15 @@ def _check_meter(name: str) -> str:
     return name
 
 
+def _one_of(choices: Sequence[str]) -> AfterValidator:
+    def check(name: str) -> str:
+        if name not in choices:
+            raise ValueError(f"{name!r} is none of {', '.join(choices)}")
+        return name
+
+    return AfterValidator(check)
+
+
 def _full_weights(weights: str) -> str:
     return weights if weights == RANDOM_WEIGHTS else str(_full_path(Path(weights)))
 
@@ -69,6 +81,8 @@ Positive = Annotated[float, Field(gt=0)]
 FullPath = Annotated[Path, AfterValidator(_full_path)]
 Host = Annotated[str, AfterValidator(_check_host)]
 MeterName = Annotated[str, AfterValidator(_check_meter)]
+PrecisionName = Annotated[str, _one_of(precision_choices())]
+RuntimeName = Annotated[str, _one_of(runtime_choices())]
 Weights = Annotated[str, AfterValidator(_full_weights)]
 Scheme: TypeAlias = Literal["rtsp", "rtsps", "http", "https", "sample", "file", "camera"]
 
@@ -140,6 +154,8 @@ class InferenceSettings(BaseModel):
         batch_wait_s: how long a pass may wait for more frames, once it has one.
         max_models: models a replica keeps loaded; the one not used for longest goes.
         weights: file of weights by model name; "random" for none.
+        precision, runtime: what models compute in, as `vwt run --precision` and `--runtime` take them.
+        calibrate: video that int8 and `auto` are fitted to; None for the first frames that a model sees.
         meter: where joules come from, as `vwt run --meter` takes it.
         watts_per_core: what the estimate takes a busy CPU core to draw.
         target_backlog_s: replicas are added when frames wait longer than this.
@@ -154,6 +170,9 @@ class InferenceSettings(BaseModel):
     batch_wait_s: Annotated[float, Field(ge=0, le=1)] = 0.002
     max_models: Annotated[int, Field(ge=1)] = 2
     weights: dict[str, Weights] = Field(default_factory=dict)
+    precision: PrecisionName = DEFAULT_PRECISION
+    runtime: RuntimeName = AUTO
+    calibrate: FullPath | None = None
     target_backlog_s: Positive = 0.5
     meter: MeterName = AUTO
     watts_per_core: Positive = DEFAULT_WATTS_PER_CORE

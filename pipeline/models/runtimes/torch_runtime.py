@@ -1,0 +1,81 @@
+"""timm's own blocks in torch: takes every plan, and in float32 is what others are held against."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+
+from pipeline.models.context import AttentionContext
+from pipeline.models.linear import fix_blocks
+from pipeline.models.runtimes.base import Blocks
+from pipeline.runtimes import BF16, FP32, Computed, UnavailableError
+
+_DTYPES = {FP32: torch.float32, BF16: torch.bfloat16}
+_PRECISIONS = {dtype: name for name, dtype in _DTYPES.items()}
+# As `torch.cpu.get_capabilities` calls them.
+_BF16_CAPABILITIES = ("avx512_bf16", "amx_bf16", "bf16")
+
+
+class TorchRuntime:
+    """Runs blocks as they are; see `StepwiseRuntime`.
+
+    Args:
+        blocks: of one type, on one device; they are used, not copied.
+    """
+
+    def __init__(self, blocks: Blocks) -> None:
+        self._layers = cast(Any, blocks.layers)
+        self._norm = blocks.norm
+        self.dtype = next(blocks.layers.parameters()).dtype
+        self._outside = blocks.dtype
+        self.computed = computed_in(self.dtype)
+
+    @property
+    def stepwise(self) -> TorchRuntime:
+        """Itself."""
+        return self
+
+    def forward(
+        self, tokens: torch.Tensor, context: AttentionContext, rope: torch.Tensor | None
+    ) -> torch.Tensor:
+        """See `Runtime.forward`; takes every context."""
+        for layer in range(len(self._layers)):
+            tokens = self.block(layer, tokens, context, rope)
+        return self.norm(tokens)
+
+    def block(
+        self, layer: int, tokens: torch.Tensor, context: AttentionContext, rope: torch.Tensor | None
+    ) -> torch.Tensor:
+        """See `StepwiseRuntime.block`."""
+        rotation = {} if rope is None else {"rope": rope}
+        return self._layers[layer](tokens.to(self.dtype)[None], attn_mask=context, **rotation)[0]
+
+    def norm(self, tokens: torch.Tensor) -> torch.Tensor:
+        """See `StepwiseRuntime.norm`."""
+        return self._norm(tokens.to(self._outside))
+
+
+def open_torch(blocks: Blocks, precision: str) -> TorchRuntime:
+    """Lays the blocks out for speed on the CPU, in place.
+
+    Raises:
+        UnavailableError: bf16, and this processor does not compute in it.
+    """
+    if precision == BF16 and not cpu_has_bf16():
+        raise UnavailableError("this CPU does not compute in bfloat16")
+    blocks.layers.to(_DTYPES[precision])
+    runtime = TorchRuntime(blocks)
+    fix_blocks(blocks.layers)
+    return runtime
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this processor multiplies in bfloat16; where not, torch emulates it and is slower for it."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in _BF16_CAPABILITIES)
+
+
+def computed_in(dtype: torch.dtype) -> Computed:
+    """By torch, in a type."""
+    return Computed("torch", _PRECISIONS.get(dtype))
