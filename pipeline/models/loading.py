@@ -50,6 +50,7 @@ def load_model(
     weights: str | None = None,
     device: torch.device | str = "cpu",
     embedding: bool = False,
+    embedding_only: bool = False,
     precision: str | None = None,
     runtime: str = AUTO,
     on_notice: OnNotice = lambda _notice: None,
@@ -61,6 +62,7 @@ def load_model(
         weights: a .safetensors or .pth file; "random" for untrained weights; None for the published ones.
         device: where it runs.
         embedding: add the pooled features to predictions of another kind.
+        embedding_only: predict the pooled features and nothing else; what else there is does not run.
         precision: one of `pipeline.runtimes.PRECISIONS`, or "auto"; None for bf16 on CUDA, fp32 on the CPU.
         runtime: one of `pipeline.runtimes.RUNTIMES`, or "auto".
         on_notice: told what was chosen where that was left open, and what could not be had.
@@ -71,7 +73,7 @@ def load_model(
     """
     device = torch.device(device)
     check_computed(precision, runtime, device.type)
-    model = _load(name, weights, device, _type_on(device, precision), embedding)
+    model = _load(name, weights, device, _type_on(device, precision), embedding, embedding_only)
     if device.type == "cpu":
         model.compute(precision or FP32, runtime, on_notice)
     return model
@@ -82,13 +84,22 @@ def _type_on(device: torch.device, precision: str | None) -> torch.dtype:
     return torch.float32 if device.type != "cuda" or precision == FP32 else torch.bfloat16
 
 
-def _load(name: str, weights: str | None, device: torch.device, dtype: torch.dtype, embedding: bool) -> Model:
+def _load(
+    name: str,
+    weights: str | None,
+    device: torch.device,
+    dtype: torch.dtype,
+    embedding: bool,
+    embedding_only: bool,
+) -> Model:
     if name == "null":
         return NullModel(device)
     if name == DEFAULT_MODEL:
         if weights is not None:
             raise ModelError(f"'{name}' brings its own weights; leave out --weights or name a timm model")
         backbone, decoder = load_focus()
+        if embedding_only:
+            return PackedModel(name, backbone.to(device, dtype), EmbeddingHead(), FOCUS_INPUT)
         saliency = SaliencyHead(decoder.to(device, dtype), embedding)
         grid = cast(Any, backbone).patch_embed.grid_size[0]
         return PackedModel(name, backbone.to(device, dtype), saliency, FOCUS_INPUT, decoder_flops(grid))
@@ -98,8 +109,9 @@ def _load(name: str, weights: str | None, device: torch.device, dtype: torch.dty
         raise ModelError(f"cannot run model '{name}': {reason}; name a classifier or a feature model")
     names = imagenet_labels(module) if module.num_classes else None
     if refusal(module) is not None:
-        return PlainModel(name, module, names, input_spec(module), embedding)
-    head: Head = LabelHead(names, embedding) if module.num_classes else EmbeddingHead()
+        return PlainModel(name, module, names, input_spec(module), embedding, embedding_only)
+    labels = module.num_classes and not embedding_only
+    head: Head = LabelHead(names, embedding) if labels else EmbeddingHead()
     return PackedModel(name, module, head, input_spec(module))
 
 

@@ -84,6 +84,7 @@ class StreamRun:
                     options.weights,
                     device,
                     embedding=options.embedding,
+                    embedding_only=options.embedding_only,
                     precision=options.precision,
                     runtime=options.runtime,
                     on_notice=self._notices.say,

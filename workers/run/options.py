@@ -82,6 +82,7 @@ class RunOptions:
     model: str = DEFAULT_MODEL
     weights: str | None = None
     embedding: bool = False
+    embedding_only: bool = False
     device: str = "auto"
     precision: str = DEFAULT_PRECISION
     runtime: str = AUTO
