@@ -63,6 +63,7 @@ def diagnose(redis_url: str | None = None) -> list[Check]:
         ("torch", True, _torch),
         ("torchvision", False, _torchvision),
         ("timm", True, _timm),
+        ("OpenVINO", False, _openvino),
         ("PyAV", True, _pyav),
         ("hardware decoding", False, _hardware_decoding),
         ("OpenCV", True, _opencv),
@@ -158,6 +159,14 @@ def _timm() -> _Finding:
     import timm
 
     return _Finding(True, timm.__version__)
+
+
+def _openvino() -> _Finding:
+    extra = "run: pip install 'vwt-stream[openvino]'"
+    if any(importlib.util.find_spec(name) is None for name in ("openvino", "nncf")):
+        return _Finding(None, "models run in torch, about as fast in bf16, and not in int8", extra)
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("openvino", "nncf")]
+    return _Finding(True, ", ".join(versions))
 
 
 def _pyav() -> _Finding:

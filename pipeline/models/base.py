@@ -235,7 +235,13 @@ class PlainModel(Model):
     """Any other timm model: runs in full, unpacked."""
 
     def __init__(
-        self, name: str, module: nn.Module, names: Sequence[str] | None, inputs: Inputs, embedding: bool
+        self,
+        name: str,
+        module: nn.Module,
+        names: Sequence[str] | None,
+        inputs: Inputs,
+        embedding: bool,
+        embedding_only: bool = False,
     ) -> None:
         parameter = next(module.parameters())
         self.name = name
@@ -244,7 +250,7 @@ class PlainModel(Model):
         self.device, self.dtype = parameter.device, parameter.dtype
         self._module = cast(Any, module)
         self._names = names
-        self._classifies: bool = self._module.num_classes > 0
+        self._classifies: bool = self._module.num_classes > 0 and not embedding_only
         self._embedding = embedding
 
     def compute(self, precision: str, runtime: str, on_notice: OnNotice) -> None:

@@ -83,11 +83,11 @@ class LabelHead:
 
 
 class EmbeddingHead:
-    """The pooled features of a model without a classifier."""
+    """The pooled features alone: of a model without a classifier, or where nobody asks for more."""
 
     def outputs(self, encoder: PackedEncoder, features: Features) -> Outputs:
         """See `Head.outputs`."""
-        return {"embedding": encoder.head(features)}
+        return {"embedding": encoder.head(features, pre_logits=True)}
 
     def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:  # noqa: ARG002
         """See `Head.prediction`."""

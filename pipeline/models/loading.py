@@ -53,6 +53,7 @@ def load_model(
     embedding: bool = False,
     fit: str | None = None,
     size: Size | None = None,
+    embedding_only: bool = False,
     precision: str | None = None,
     runtime: str = AUTO,
     on_notice: OnNotice = lambda _notice: None,
@@ -66,6 +67,7 @@ def load_model(
         embedding: add the pooled features to predictions of another kind.
         fit: how pictures are fitted into its input, see `pipeline.fit`; None as suits the model.
         size: of that input in pixels: a side of a square, or "WIDTHxHEIGHT"; None as suits the model.
+        embedding_only: predict the pooled features and nothing else; what else there is does not run.
         precision: one of `pipeline.runtimes.PRECISIONS`, or "auto"; None for bf16 on CUDA, fp32 on the CPU.
         runtime: one of `pipeline.runtimes.RUNTIMES`, or "auto".
         on_notice: told what was chosen where that was left open, and what could not be had.
@@ -77,7 +79,7 @@ def load_model(
     """
     device = torch.device(device)
     check_computed(precision, runtime, device.type)
-    model = _load(name, weights, device, _type_on(device, precision), embedding)
+    model = _load(name, weights, device, _type_on(device, precision), embedding, embedding_only)
     model.use(fit, size)
     if isinstance(model, PlainModel) and size is not None:
         _try(model)
@@ -91,7 +93,14 @@ def _type_on(device: torch.device, precision: str | None) -> torch.dtype:
     return torch.float32 if device.type != "cuda" or precision == FP32 else torch.bfloat16
 
 
-def _load(name: str, weights: str | None, device: torch.device, dtype: torch.dtype, embedding: bool) -> Model:
+def _load(
+    name: str,
+    weights: str | None,
+    device: torch.device,
+    dtype: torch.dtype,
+    embedding: bool,
+    embedding_only: bool,
+) -> Model:
     if name == "null":
         return NullModel(device)
     if name == DEFAULT_MODEL:
@@ -100,6 +109,8 @@ def _load(name: str, weights: str | None, device: torch.device, dtype: torch.dty
         focus = load_focus()
         backbone = focus.backbone.to(device, dtype)
         positions = Positions(backbone, focus.positions.to(device, dtype), antialias=False)
+        if embedding_only:
+            return PackedModel(name, backbone, EmbeddingHead(), FOCUS_INPUT, positions=positions)
         saliency = SaliencyHead(focus.decoder.to(device, dtype), embedding)
         return PackedModel(name, backbone, saliency, FOCUS_INPUT, decoder_flops, positions)
     module = _create(name, weights).eval().requires_grad_(False).to(device, dtype)
@@ -108,8 +119,9 @@ def _load(name: str, weights: str | None, device: torch.device, dtype: torch.dty
         raise ModelError(f"cannot run model '{name}': {reason}; name a classifier or a feature model")
     names = imagenet_labels(module) if module.num_classes else None
     if refusal(module) is not None:
-        return PlainModel(name, module, names, plain_inputs(module), embedding)
-    head: Head = LabelHead(names, embedding) if module.num_classes else EmbeddingHead()
+        return PlainModel(name, module, names, plain_inputs(module), embedding, embedding_only)
+    labels = module.num_classes and not embedding_only
+    head: Head = LabelHead(names, embedding) if labels else EmbeddingHead()
     return PackedModel(name, module, head, input_spec(module))
 
 

@@ -61,7 +61,7 @@ def test_the_size_of_a_batch_changes_no_result() -> None:
         results_of(
             succeeds(
                 *("run", "sample:carphone", "--max-frames", "20", "--warmup-frames", "6", "--words", "100"),
-                *("--embedding", "--out", "-", "--batch", batch),
+                *("--embedding", "--out", "-", "--batch", batch, "--precision", "fp32"),
             ).stdout
         )
         for batch in ("1", "8")

@@ -95,6 +95,9 @@ _STDERR_FD = 2
 @input_options("as suits the model")
 @click.option("--embedding", is_flag=True, help="Add the pooled features to each prediction.")
 @click.option(
+    "--embedding-only", is_flag=True, help="Predict the pooled features alone; nothing else is computed."
+)
+@click.option(
     "--device", default="auto", metavar="NAME", show_default=True, help="auto, cpu, cuda or cuda:N."
 )
 @computed_options(DEFAULT_PRECISION)

@@ -86,6 +86,7 @@ class StreamRun:
                     embedding=options.embedding,
                     fit=options.fit,
                     size=options.size,
+                    embedding_only=options.embedding_only,
                     precision=options.precision,
                     runtime=options.runtime,
                     on_notice=self._notices.say,

@@ -85,6 +85,7 @@ class RunOptions:
     embedding: bool = False
     fit: Fit | None = None
     size: str | None = None
+    embedding_only: bool = False
     device: str = "auto"
     precision: str = DEFAULT_PRECISION
     runtime: str = AUTO

@@ -109,7 +109,7 @@ def compile_graph(graph: Model, precision: str) -> CompiledModel:
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "NUM_STREAMS": 1,
-        # It keeps the code made for every length, 5,000 unless told otherwise: 300 MB within 500 frames.
+        # Code that was made for a length is kept, 5,000 of it unless told otherwise: 300 MB in 500 frames.
         "CPU_RUNTIME_CACHE_CAPACITY": 32,
         # The decoder and other processes want the cores as well.
         "ENABLE_CPU_PINNING": False,

@@ -208,3 +208,18 @@ def test_a_hub_that_does_not_answer_gives_one_clear_line(monkeypatch):
 def test_a_device_that_is_not_there_is_refused(name):
     with pytest.raises(ModelError, match="device"):
         resolve_device(name)
+
+
+@pytest.mark.parametrize("name", ["dinov2_vits14_saliency", TINY, "resnet18"])
+def test_who_asks_for_the_embedding_alone_gets_it_and_pays_for_no_more(name):
+    weights = None if name == "dinov2_vits14_saliency" else "random"
+    alone = load_model(name, weights=weights, embedding_only=True)
+    both = load_model(name, weights=weights, embedding=True)
+    images = torch.randn(1, 3, 224, 224)
+
+    (prediction,), (expected,) = predict(alone, images), predict(both, images)
+
+    assert prediction.kind == "embedding"
+    np.testing.assert_allclose(prediction.embedding, expected.embedding, atol=1e-5)
+    if name == "dinov2_vits14_saliency":
+        assert alone.flops(None) < 0.85 * both.flops(None)
