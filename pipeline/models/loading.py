@@ -5,19 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
-import timm
 import torch
 from torch import nn
 
 from pipeline.defaults import DEFAULT_MODEL
 from pipeline.errors import ModelError
 from pipeline.models.base import Model, NullModel, PackedModel, PlainModel
-from pipeline.models.catalog import input_spec
-from pipeline.models.focus import FOCUS_INPUT, decoder_flops, load_focus
 from pipeline.models.heads import EmbeddingHead, Head, LabelHead, SaliencyHead
-from pipeline.models.labels import imagenet_labels
 from pipeline.models.refusal import no_prediction, refusal
-from pipeline.models.weights import check_name, create_from_file, create_from_hub
 
 RANDOM_WEIGHTS = "random"
 
@@ -71,6 +66,11 @@ def load_model(
     dtype = dtype or default_dtype(device)
     if name == "null":
         return NullModel(device)
+    # timm takes as long to import as torch: the null model does without it.
+    from pipeline.models.catalog import input_spec
+    from pipeline.models.focus import FOCUS_INPUT, decoder_flops, load_focus
+    from pipeline.models.labels import imagenet_labels
+
     if name == DEFAULT_MODEL:
         if weights is not None:
             raise ModelError(f"'{name}' brings its own weights; leave out --weights or name a timm model")
@@ -90,6 +90,9 @@ def load_model(
 
 
 def _create(name: str, weights: str | None) -> nn.Module:
+    from pipeline.models.timm_import import timm
+    from pipeline.models.weights import check_name, create_from_file, create_from_hub
+
     check_name(name)
     if weights == RANDOM_WEIGHTS:
         torch.manual_seed(0)
