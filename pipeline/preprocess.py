@@ -81,7 +81,7 @@ class Preprocessor:
         columns, rows = (y, x) if sideways else (x, y)
         small = _turn(self._resize(rgb[rows.source, columns.source], columns.size, rows.size), rotation)
         image = self._blank.copy()
-        image[y.target, x.target] = small[y.shown, x.shown]
+        image[y.target, x.target] = _three(small[y.shown, x.shown])
         geometry = Geometry(
             source_width=width,
             source_height=height,
@@ -92,7 +92,7 @@ class Preprocessor:
             offset_x=x.offset,
             offset_y=y.offset,
         )
-        upright = np.ascontiguousarray(_turn(rgb, rotation)) if self._keep_picture else None
+        upright = np.ascontiguousarray(_three(_turn(rgb, rotation))) if self._keep_picture else None
         return image, geometry, upright
 
     def _rgb(self, picture: av.VideoFrame | Pixels) -> Pixels:
@@ -107,7 +107,8 @@ class Preprocessor:
         try:
             frame = self._reformatter.reformat(
                 picture,
-                format="rgb24",
+                # Quicker to make than three channels, and what resizing wants: it would add the fourth itself.
+                format="rgba",
                 src_colorspace=matrix,
                 dst_colorspace=matrix,
                 dst_color_range=ColorRange.JPEG,
@@ -133,6 +134,11 @@ class Preprocessor:
 
 def _turn(pixels: Pixels, rotation: int) -> Pixels:
     return cast(Pixels, cv2.rotate(pixels, _TURNS[rotation])) if rotation else pixels
+
+
+def _three(pixels: Pixels) -> Pixels:
+    """Without the fourth channel, where there is one."""
+    return cast(Pixels, cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB)) if pixels.shape[2] == 4 else pixels
 
 
 @dataclass(frozen=True, slots=True)
