@@ -1,6 +1,6 @@
 """From a decoded picture to a model's input, as the model's own transform would have made it.
 
-The picture is turned into RGB by swscale at its full size, then resized by torch's antialiased filters on
+The picture is turned into RGBA by swscale at its full size, then resized by torch's antialiased filters on
 uint8. benchmarks/preprocess.py compares this with timm's own transform and what was rejected; figures are
 in benchmarks/results/preprocess.json. Nothing else tried gives timm's pixels (mean absolute difference below
 0.01 of 255), and it needs less than a fifth of timm's time. swscale straight from YUV is off by 1.1 to 1.9 of
@@ -107,7 +107,7 @@ class Preprocessor:
         try:
             frame = self._reformatter.reformat(
                 picture,
-                # Quicker to make than three channels, and what resizing wants: it would add the fourth itself.
+                # Quicker to make than three channels, and resizing would add the fourth itself.
                 format="rgba",
                 src_colorspace=matrix,
                 dst_colorspace=matrix,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any
 
 from pipeline.models.torchvision_compat import allow_missing_operators
 
@@ -21,8 +21,6 @@ _UTILS = f"{_COMPILER}.utils"
 
 class _Later(ModuleType):
     """Stands for a module of the compiler; asked for anything it was not given, it fetches the real one."""
-
-    __path__: ClassVar[list[str]] = []
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -39,7 +37,8 @@ def compiler_later() -> Iterator[None]:
         yield
         return
     compiler, utils = _Later(_COMPILER), _Later(_UTILS)
-    compiler.__dict__.update(disable=_disable, utils=utils)
+    # With a path it counts as a package, which `utils` is a module of.
+    compiler.__dict__.update(disable=_disable, utils=utils, __path__=[])
     utils.__dict__["is_compile_supported"] = _is_compile_supported
     sys.modules.update({_COMPILER: compiler, _UTILS: utils})
     try:
