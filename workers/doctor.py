@@ -153,10 +153,7 @@ def _torchvision() -> _Finding:
 
 
 def _timm() -> _Finding:
-    from pipeline.models.torchvision_compat import allow_missing_operators
-
-    allow_missing_operators()
-    import timm
+    from pipeline.models.timm_import import timm
 
     return _Finding(True, timm.__version__)
 

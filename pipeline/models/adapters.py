@@ -7,16 +7,18 @@ Everything else in a block works token by token, so timm's block code runs as it
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from timm.layers import AttentionPoolLatent, apply_rot_embed_cat
 from torch import nn
 from torch.nn import functional as F
 
 from pipeline.models.attention import Segments, ragged_attention
 from pipeline.models.context import AttentionContext
 from pipeline.tokenizers.steps import Attended
+
+if TYPE_CHECKING:
+    from timm.layers import AttentionPoolLatent
 
 
 def adapt(model: nn.Module) -> None:
@@ -64,6 +66,8 @@ class PackedAttention(nn.Module):
         if capture is not None:
             capture.keys = key
         if rope is not None:
+            from timm.layers import apply_rot_embed_cat
+
             half = getattr(inner, "rotate_half", False)
             rotate = [apply_rot_embed_cat(t.transpose(0, 1), rope, half=half) for t in (query, key)]
             query, key = (t.transpose(0, 1).type_as(value) for t in rotate)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, cast
 
-import timm
 import torch
-from timm.data import resolve_model_data_config
 from torch import nn
 
 from pipeline.defaults import DEFAULT_MODEL
@@ -16,6 +14,7 @@ from pipeline.input_spec import InputSpec
 from pipeline.models.base import NullModel
 from pipeline.models.focus import FOCUS_INPUT, FOCUS_PATCH_SIZE
 from pipeline.models.refusal import refusal
+from pipeline.models.timm_import import timm
 from pipeline.models.weights import check_name
 from pipeline.tokenizers.registry import taken_with
 
@@ -48,7 +47,7 @@ def find_models(pattern: str) -> list[str]:
 
 def input_spec(module: nn.Module) -> InputSpec:
     """The model's own timm data config as an InputSpec."""
-    config = resolve_model_data_config(module)
+    config = timm.data.resolve_model_data_config(module)
     _, height, width = config["input_size"]
     interpolation = config["interpolation"]
     red, green, blue = (round(255 * value) for value in config["mean"])

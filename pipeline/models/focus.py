@@ -8,7 +8,6 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import NamedTuple, cast
 
-import timm
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -16,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pipeline.input_spec import InputSpec
 from pipeline.models.focus_weights import locate, read_weights, unexpected
+from pipeline.models.timm_import import timm
 
 _SIZE = 224
 FOCUS_PATCH_SIZE = 14
@@ -99,8 +99,10 @@ def load_focus() -> Focus:
     backbone_state, decoder_state, positions = read_weights(path, _GRID)
     # Built without storage: random values for weights that are replaced at once would double the load time.
     with torch.device("meta"):
+        # Not initialised: what fills meta tensors brings in torch's compiler, which takes a second to import.
         backbone = cast(
-            nn.Module, timm.create_model("vit_small_patch14_dinov2", img_size=_SIZE, num_classes=0)
+            nn.Module,
+            timm.create_model("vit_small_patch14_dinov2", img_size=_SIZE, num_classes=0, weight_init="skip"),
         )
         decoder = SaliencyDecoder()
     try:

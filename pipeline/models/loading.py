@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import timm
 import torch
 from torch import nn
 
@@ -12,14 +11,10 @@ from pipeline.defaults import DEFAULT_MODEL
 from pipeline.errors import ModelError, UsageError
 from pipeline.fit import Size
 from pipeline.models.base import Model, NullModel, PackedModel, PlainModel
-from pipeline.models.catalog import input_spec, plain_inputs
-from pipeline.models.focus import FOCUS_INPUT, decoder_flops, load_focus
 from pipeline.models.heads import EmbeddingHead, Head, LabelHead, SaliencyHead
-from pipeline.models.labels import imagenet_labels
 from pipeline.models.positions import Placed, Positions
 from pipeline.models.refusal import no_prediction, refusal
 from pipeline.models.runtimes.base import OnNotice
-from pipeline.models.weights import check_name, create_from_file, create_from_hub
 from pipeline.runtimes import AUTO, FP32, check_computed
 
 RANDOM_WEIGHTS = "random"
@@ -103,6 +98,11 @@ def _load(
 ) -> Model:
     if name == "null":
         return NullModel(device)
+    # timm takes as long to import as torch: the null model does without it.
+    from pipeline.models.catalog import input_spec, plain_inputs
+    from pipeline.models.focus import FOCUS_INPUT, decoder_flops, load_focus
+    from pipeline.models.labels import imagenet_labels
+
     if name == DEFAULT_MODEL:
         if weights is not None:
             raise ModelError(f"'{name}' brings its own weights; leave out --weights or name a timm model")
@@ -139,6 +139,9 @@ def _try(model: PlainModel) -> None:
 
 
 def _create(name: str, weights: str | None) -> nn.Module:
+    from pipeline.models.timm_import import timm
+    from pipeline.models.weights import check_name, create_from_file, create_from_hub
+
     check_name(name)
     if weights == RANDOM_WEIGHTS:
         torch.manual_seed(0)

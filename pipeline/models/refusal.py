@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from timm.layers import AttentionPoolLatent, PatchEmbed
 from torch import nn
 
 from pipeline.models.adapters import PackedAttention
 from pipeline.models.families import FAMILIES, Classes
 from pipeline.tokenizers.registry import Part
 
+_PATCHES = "timm.layers.patch_embed.PatchEmbed"
+_POOLING = "timm.layers.attention_pool.AttentionPoolLatent"
 _KNOWN = {family.classes for family in FAMILIES}
 
 
@@ -57,7 +58,7 @@ def _unknown_class(model: nn.Module) -> str | None:
 def _unfit_patches(model: nn.Module) -> str | None:
     patches = cast(Any, model).patch_embed
     # Hybrids have a network in front: their tokens are not of patches that a tokenizer could compare.
-    if type(patches) is not PatchEmbed:
+    if _path(patches) != _PATCHES:
         return f"its tokens are made by {type(patches).__name__}, not each of one patch of pixels"
     height, width = patches.img_size
     side = patches.patch_size[0]
@@ -78,7 +79,7 @@ def _unfit_pooling(model: nn.Module) -> str | None:
     if pool is None:
         known = parts.global_pool in ("token", "avg", "")
         return None if known else f"its pooling ({parts.global_pool}) has no packed form"
-    if type(pool) is not AttentionPoolLatent or pool.pos_embed is not None:
+    if _path(pool) != _POOLING or pool.pos_embed is not None:
         return f"its pooling ({type(pool).__name__}) has no packed form"
     return None
 

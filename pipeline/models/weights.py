@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
-import timm
 import torch
 from safetensors import SafetensorError
-from timm.models import load_state_dict
 from torch import nn
 
 from pipeline.errors import ModelError
+from pipeline.models.timm_import import timm
 
 _HUB_TIMEOUT_S = 5.0
 
@@ -65,7 +64,7 @@ def create_from_file(name: str, path: Path) -> nn.Module:
     if not path.is_file():
         raise ModelError(f"no weights at {path}; give a .safetensors or .pth file with --weights")
     try:
-        state: dict[str, Any] = load_state_dict(str(path))
+        state: dict[str, Any] = timm.models.load_state_dict(str(path))
     except (OSError, RuntimeError, ValueError, SafetensorError, pickle.UnpicklingError, EOFError) as error:
         raise ModelError(
             f"cannot read weights from {path}: {_first_line(error)}; give a .safetensors file, "

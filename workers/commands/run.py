@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from contextlib import closing
+from contextlib import ExitStack, closing
 from types import FrameType
 from typing import Any
 
@@ -28,6 +28,7 @@ from pipeline.energy.registry import AUTO, meter_choices, meter_help
 from workers.commands.computed_options import computed_options
 from workers.commands.input_options import input_options
 from workers.commands.tokenizer_options import OF_WORDS, tokenizer_options
+from workers.garbage import collected_later
 
 _STDERR_FD = 2
 
@@ -185,14 +186,21 @@ def run(**given: Any) -> None:
     options = run_options(given)
     spec = parse_source(options.source)
     notices = Notices(Console(stderr=True), options.quiet)
-    with notices.waiting(f"opening {spec.display}"):
-        source = open_source(spec, options.opening, lambda notice: notices.say(notice.message))
-    with closing(source):
+    with ExitStack() as stack:
+        collect = stack.enter_context(collected_later())
+        with notices.waiting(f"opening {spec.display}"):
+            source = open_source(spec, options.opening, lambda notice: notices.say(notice.message))
+        stack.enter_context(closing(source))
         # torch takes seconds to import: what is wrong with the source is said before.
         with notices.waiting("loading torch"):
             from workers.run.loop import StreamRun
         stop = threading.Event()
-        StreamRun(options, source, notices, stop).run(lambda: _stop_on_signals(stop))
+
+        def on_ready() -> None:
+            collect()
+            _stop_on_signals(stop)
+
+        StreamRun(options, source, notices, stop).run(on_ready)
 
 
 def _stop_on_signals(stop: threading.Event) -> None:

@@ -15,6 +15,7 @@ from ray.serve.handle import DeploymentHandle
 from pipeline.errors import ServiceError
 from workers.contract.messages import TokenSettings
 from workers.gateway.api import build_api
+from workers.gateway.listener import Listener
 from workers.settings.schema import ServiceSettings
 from workers.telemetry.logs import log_from_replica, serve_logging
 
@@ -29,17 +30,17 @@ class ServiceBackend:
     """Asks the other deployments; see `workers.gateway.backend.Backend`.
 
     Args:
-        ingest: makes a model's input of an image and has it predicted.
         inference: predicts.
     """
 
-    def __init__(self, ingest: DeploymentHandle[Any], inference: DeploymentHandle[Any]) -> None:
-        self._ingest = ingest
+    def __init__(self, inference: DeploymentHandle[Any]) -> None:
         self._inference = inference
+        # Made once, and straight from process to process: an image needs no room in Ray's store.
+        self._predict: Any = inference.options(method_name="predict", _by_reference=False)
 
     async def image(self, data: bytes, settings: TokenSettings) -> dict[str, Any]:
         """See `Backend`."""
-        answer: dict[str, Any] = await _answer(self._ingest.image.remote(data, settings), _IMAGE_WITHIN_S)
+        answer: dict[str, Any] = await _answer(self._predict.remote(data, settings), _IMAGE_WITHIN_S)
         return answer
 
     async def ready(self) -> dict[str, Any]:
@@ -67,26 +68,51 @@ async def _answer(asked: Awaitable[Any], within_s: float) -> Any:
 
 @serve.ingress()
 class Gateway:
-    """The replica: it builds the application, which Serve then calls.
+    """The replica: it builds the application, which Serve then calls, or which listens itself.
 
     Args:
         settings: `ServiceSettings` as JSON has it.
         ingest, inference, keeper: handles of the other deployments.
+        listens: whether it takes requests at the settings' address, with no proxy of Serve before it.
+
+    Raises:
+        ServiceError: the address cannot be bound.
     """
 
     def __init__(
         self,
         settings: dict[str, Any],
-        ingest: DeploymentHandle[Any],
+        ingest: DeploymentHandle[Any],  # noqa: ARG002 - bound so that Serve deploys it, as the keeper is
         inference: DeploymentHandle[Any],
-        keeper: DeploymentHandle[Any],  # noqa: ARG002 - bound so that Serve deploys it
+        keeper: DeploymentHandle[Any],  # noqa: ARG002
+        listens: bool = False,
     ) -> None:
-        self._settings = ServiceSettings.model_validate(settings)
-        log_from_replica(self._settings.log_format)
-        self._backend = ServiceBackend(ingest, inference)
+        known = ServiceSettings.model_validate(settings)
+        log_from_replica(known.log_format)
+        self._app = build_api(known, ServiceBackend(inference))
+        self._listener: Listener | None = None
+        if listens:
+            most = known.gateway.max_connections
+            self._listener = Listener(self._app, known.host, known.port, most, _LEAVE_S)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return build_api(self._settings, self._backend)
+        return self._app
+
+    async def check_health(self) -> None:
+        """Called by Serve.
+
+        Raises:
+            ServiceError: nobody takes requests any more.
+        """
+        if self._listener is not None and not self._listener.alive:
+            raise ServiceError("the HTTP server of this replica has ended; see its log")
+
+    def __del__(self) -> None:
+        """Called by Serve when the replica is to end."""
+        listener = getattr(self, "_listener", None)
+        if listener is not None:
+            self._listener = None
+            listener.close()
 
 
 def gateway_deployment(settings: ServiceSettings) -> serve.Deployment:

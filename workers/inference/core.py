@@ -17,13 +17,14 @@ import torch
 from pipeline.energy import Meter, open_meter
 from pipeline.engine import Engine
 from pipeline.errors import UsageError
-from pipeline.frame import Frame, FrameTimes, Geometry, Pixels
+from pipeline.frame import Frame, FrameTimes
 from pipeline.models import resolve_device
 from vocab.lazy_client import LazyClient
 from vocab.window import WindowOptions
 from workers.contract.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings
 from workers.contract.result_log import ResultLog
 from workers.inference.batcher import Batcher
+from workers.inference.image import ImageReader
 from workers.inference.load import Load
 from workers.inference.metering import LATER, Figures, MeteredSpan, Metering, OwnMetering, SharedMetering
 from workers.inference.models import Models
@@ -80,6 +81,7 @@ class InferenceCore:
         window = WindowOptions(keeper.window_fps, keeper.window_patches)
         self._streams = Streams(self._redis.get, window)
         self._batcher = Batcher(own.batch, own.batch_wait_s, self._metering.record)
+        self._read_image = ImageReader()
         self._preparing = ThreadPoolExecutor(_PREPARING_THREADS, thread_name_prefix="vwt-prepare")
         self._sequencer = Sequencer(lambda stream: self._aside(self._durable, stream))
 
@@ -112,20 +114,19 @@ class InferenceCore:
         found = (await self._models.get(model)).model
         return ModelFacts(found.inputs, found.tokenizers)
 
-    async def predict(self, image: Pixels, geometry: Geometry, settings: TokenSettings) -> dict[str, Any]:
+    async def predict(self, image: bytes, settings: TokenSettings) -> dict[str, Any]:
         """The result of a single image, as `FrameResult.to_dict` gives it; nothing is stored.
 
         Args:
-            image: (H, W, 3) uint8 RGB, as the input that `settings` name makes it.
-            geometry: where the picture lies in it.
+            image: of a JPEG, PNG, WebP or BMP file.
             settings: how to run it.
 
         Raises:
+            UsageError: it cannot be decoded.
             ModelError, UsageError, StoreUnavailable, ServiceError: see `infer`.
         """
         engine = await self._models.get(settings.model)
-        frame = Frame(FrameTimes(pts_s=None), image, geometry, ready_at=time.monotonic())
-        request = await self._aside(self._prepare_single, frame, settings, engine)
+        request = await self._aside(self._prepare_single, image, settings, engine)
         self._batcher.submit(request)
         result: dict[str, Any] = await asyncio.wrap_future(request.future)
         return result
@@ -173,8 +174,13 @@ class InferenceCore:
             batch=batch,
         )
 
-    def _prepare_single(self, frame: Frame, settings: TokenSettings, engine: Engine) -> Request:
-        _check_size(frame.image.shape[:2], settings, engine)
+    def _prepare_single(self, image: bytes, settings: TokenSettings, engine: Engine) -> Request:
+        started = time.monotonic()
+        spec = engine.model.inputs.spec(settings.model, settings.fit, settings.size)
+        pixels, geometry = self._read_image(image, spec)
+        ready = time.monotonic()
+        times = FrameTimes(pts_s=None, decode_ms=(ready - started) * 1e3)
+        frame = Frame(times, pixels, geometry, ready_at=ready)
         # Its own name per settings, so that those of one caller do not replace another's.
         name = f"{_SINGLE_KEY}/{settings}"
         tokenizer = self._streams.get(name, settings, engine.model, sampled=False)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from ray import serve
 from ray.serve.config import RequestRouterConfig
 
-from pipeline.frame import Geometry, Pixels
 from workers.contract.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings
 from workers.deployment import scaled, where
 from workers.inference.scaling import BACKLOG_S, BUSY, STREAMS, BacklogPolicy
@@ -59,9 +58,9 @@ class Inference:
         """See `InferenceCore.describe`."""
         return await self._running.describe(model)
 
-    async def predict(self, image: Pixels, geometry: Geometry, settings: TokenSettings) -> dict[str, Any]:
+    async def predict(self, image: bytes, settings: TokenSettings) -> dict[str, Any]:
         """See `InferenceCore.predict`."""
-        return await self._running.predict(image, geometry, settings)
+        return await self._running.predict(image, settings)
 
     async def where(self) -> dict[str, Any]:
         """The replica's id, its node's, and its process id."""
@@ -94,7 +93,7 @@ def inference_deployment(settings: ServiceSettings) -> serve.Deployment:
     return serve.deployment(
         name="Inference",
         ray_actor_options={"num_cpus": own.num_cpus, "num_gpus": own.num_gpus},
-        logging_config=serve_logging(settings.log_format),
+        logging_config=serve_logging(settings.log_format, calls=False),
         # Every message that Ingest may have under way finds room: one that was turned away would overtake.
         max_ongoing_requests=settings.ingest.in_flight * settings.ingest.max_streams_per_replica,
         request_router_config=RequestRouterConfig(**_ROUTER),

@@ -1,8 +1,7 @@
-"""The deployment `Ingest`: reads streams, and single images, for Inference."""
+"""The deployment `Ingest`: reads streams for Inference."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import torch
@@ -11,9 +10,8 @@ from ray.serve.handle import DeploymentHandle
 
 from pipeline.errors import ServiceError
 from vocab.connection import connect
-from workers.contract.messages import FrameBatch, ModelFacts, TokenSettings
+from workers.contract.messages import FrameBatch
 from workers.deployment import scaled, where
-from workers.ingest.image import prepare
 from workers.ingest.replica_context import ReplicaContext
 from workers.ingest.scaling import STREAMS, StreamPolicy
 from workers.ingest.sender import Answer
@@ -25,12 +23,10 @@ from workers.telemetry.opening import open_tracing
 # So that the number of replicas follows the streams within seconds; by default it takes most of a minute.
 _LOOK_BACK_S = 2.0
 _SHUTDOWN_S = 5.0
-# Images under way at once; their callers wait.
-_IMAGES = 32
 
 
 class Ingest:
-    """Reads the streams it holds a lease for, and single images on request.
+    """Reads the streams it holds a lease for.
 
     Args:
         settings: `ServiceSettings` as JSON; `redis` is a URL.
@@ -48,7 +44,6 @@ class Ingest:
         assert self._settings.redis is not None
         # Once, before threads share it: it is set up by its first use.
         self._inference: Any = inference.options()
-        self._models: dict[str, ModelFacts] = {}
         self._where = where()
         self._tracing = open_tracing(self._settings.trace, "Ingest", self._where)
         context = ReplicaContext(
@@ -60,22 +55,6 @@ class Ingest:
             tracing=self._tracing,
         )
         self._supervisor = Supervisor(context)
-
-    async def image(self, data: bytes, settings: TokenSettings) -> dict[str, Any]:
-        """The result of one encoded image.
-
-        Raises:
-            UsageError: it cannot be decoded or is too large, or the model does not take the tokenizer,
-                the fit or the size.
-            ModelError: there is no such model, or it cannot be loaded.
-        """
-        if settings.model not in self._models:
-            self._models[settings.model] = await self._inference.describe.remote(settings.model)
-        spec = self._models[settings.model].inputs.spec(settings.model, settings.fit, settings.size)
-        limit = self._settings.gateway.max_image_pixels
-        image, geometry = await asyncio.to_thread(prepare, data, spec, limit)
-        result: dict[str, Any] = await self._inference.predict.remote(image, geometry, settings)
-        return result
 
     async def streams(self) -> list[str]:
         """Ids of the streams read here."""
@@ -125,9 +104,8 @@ def ingest_deployment(settings: ServiceSettings) -> serve.Deployment:
             ingest.scaling, _LOOK_BACK_S, StreamPolicy, streams_per_replica=ingest.streams_per_replica
         ),
         ray_actor_options={"num_cpus": ingest.num_cpus},
-        logging_config=serve_logging(settings.log_format),
-        max_ongoing_requests=_IMAGES,
-        # There are only images and short questions to wait for.
+        logging_config=serve_logging(settings.log_format, calls=False),
+        # There are only short questions to wait for.
         graceful_shutdown_wait_loop_s=0.2,
         graceful_shutdown_timeout_s=_SHUTDOWN_S,
         health_check_period_s=5.0,

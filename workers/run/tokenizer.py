@@ -12,7 +12,6 @@ from pipeline.tokenizers.stream import GivenWords, StreamNeeds, WordSource
 from pipeline.tokenizing import check_fits, first_words, kind_for
 from vocab.words import Vocabulary
 from workers.run.options import RunOptions, TokenizerOptions
-from workers.run.words import living_words
 
 
 def check_tokenizer(options: TokenizerOptions) -> None:
@@ -86,6 +85,9 @@ def _words(
     rolling = options.rolling.resolved(live)
     if rolling is None:
         return first_words(model, options.tokenizer.words, options.tokenizer.warmup_frames, live)
+    # Imports the client of Redis, which few runs need.
+    from workers.run.words import living_words
+
     assert kind.near is not None
     near = kind.value(kind.near, options.tokenizer.options.get(kind.near))
     return stack.enter_context(living_words(options.tokenizer, near, rolling, model, name, live, say))

@@ -76,17 +76,18 @@ def running_app(settings: ServiceSettings, logs: Path | None) -> Iterator[None]:
     """
     from ray import serve
 
-    from workers.app import build
+    from workers.app import application
 
     local = settings.ray_address is None
     try:
         try:
             serve.start(
-                proxy_location="HeadOnly" if local else "EveryNode",
+                # Here the gateways listen themselves: a proxy would double what a request costs.
+                proxy_location="Disabled" if local else "EveryNode",
                 http_options={"host": settings.host, "port": settings.port, "request_timeout_s": None},
                 logging_config=serve_logging(settings.log_format),
             )
-            serve.run(build(settings.model_dump(mode="json")), name=APP, route_prefix="/")
+            serve.run(application(settings, listens=local), name=APP, route_prefix="/")
         except (RuntimeError, TimeoutError) as error:
             last = [line for line in str(error).splitlines() if line.strip()][-1:]
             see = "" if logs is None else f"; see {logs / 'serve'}"

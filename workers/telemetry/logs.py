@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pipeline.redact import redact
 
@@ -82,9 +82,14 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
-def serve_logging(form: LogFormat) -> dict[str, str]:
-    """The `logging_config` of a deployment: how Serve writes until `log_from_replica` is called."""
-    return {"encoding": form.upper()}
+def serve_logging(form: LogFormat, calls: bool = True) -> dict[str, Any]:
+    """The `logging_config` of a deployment: how Serve writes until `log_from_replica` is called.
+
+    Args:
+        form: of what is logged.
+        calls: whether every call is; of messages between deployments there are many, and each costs.
+    """
+    return {"encoding": form.upper(), "enable_access_log": calls}
 
 
 def log_from_replica(form: LogFormat) -> None:

@@ -112,6 +112,11 @@ def test_an_image_beyond_a_limit_is_refused_before_it_is_decoded(serve: Callable
     api = serve(gateway={"max_image_bytes": 4096, "max_image_pixels": 100})
     assert api.http.post("/v1/frames", content=picture(size=(11, 10))).status_code == 413
     assert api.http.post("/v1/frames", content=picture() + bytes(5000)).status_code == 413
+    small = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(small, "BMP")
+    gigantic = bytearray(small.getvalue())
+    gigantic[18:26] = (50_000).to_bytes(4, "little") * 2
+    assert api.http.post("/v1/frames", content=bytes(gigantic)).status_code == 413
     assert api.http.post("/v1/frames", content=picture(size=(10, 10))).status_code == 200
 
 

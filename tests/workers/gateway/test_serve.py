@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 from ray import serve
-from ray.serve.handle import DeploymentHandle
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as websocket
 
@@ -26,22 +25,17 @@ from workers.settings.schema import AccessSettings, ServiceSettings
 
 
 class _Inference:
-    async def predict(self, size: int, settings: TokenSettings) -> dict[str, Any]:
+    async def predict(self, image: bytes, settings: TokenSettings) -> dict[str, Any]:
         if settings.model == "none":
             raise ModelError("there is no model 'none'")
-        return {"bytes": size, "model": settings.model}
+        return {"bytes": len(image), "model": settings.model}
 
     async def where(self) -> dict[str, Any]:
         return {"replica": "one"}
 
 
 class _Ingest:
-    def __init__(self, inference: DeploymentHandle[Any]) -> None:
-        self._inference = inference
-
-    async def image(self, data: bytes, settings: TokenSettings) -> dict[str, Any]:
-        answer: dict[str, Any] = await self._inference.predict.remote(len(data), settings)
-        return answer
+    pass
 
 
 class _Keeper:
@@ -79,7 +73,7 @@ def http(folder: Path, redis: Server, token: str) -> Iterator[httpx.Client]:
     values = settings.model_dump(mode="json")
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     inference = _deployed(_Inference)
-    others = _deployed(_Ingest, inference), inference, _deployed(_Keeper)
+    others = _deployed(_Ingest), inference, _deployed(_Keeper)
     serve.run(gateway_deployment(settings).bind(values, *others))
     head = {"Authorization": f"Bearer {token}"}
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=head, timeout=30) as client:

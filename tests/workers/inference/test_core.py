@@ -20,7 +20,7 @@ from pipeline.models import model_input
 from pipeline.preprocess import Preprocessor
 from pipeline.warmup import learn_words
 from tests.vocab.servers import Server, eventually
-from tests.workers.inference.examples import FULL, INTER, batch, clip, with_drops
+from tests.workers.inference.examples import FULL, INTER, batch, clip, encoded, with_drops
 from vocab.connection import RedisClient, connect
 from vocab.errors import StoreUnavailable
 from vocab.redis_lease import RedisLease
@@ -342,7 +342,7 @@ def test_words_of_another_model_fail_the_stream_that_asks_for_them_until_they_ar
 def test_a_single_image_gets_a_result_and_leaves_nothing_behind(replica: Replica, redis: Any) -> None:
     frame = clip()[0]
     settings = replace(INTER, tokenizer="intra")
-    (result,) = replica.do(replica.core.predict(frame.image, frame.geometry, settings))
+    (result,) = replica.do(replica.core.predict(encoded(frame.image), settings))
     assert (result["stream"], result["frame"], result["pts_s"]) == ("frames", 0, None)
     assert result["tokens"] == {"full": PATCHES, "kept": PATCHES // 2}
     assert result["prediction"]["kind"] == "regions"

@@ -23,7 +23,7 @@ from pipeline.errors import ModelError, UsageError
 from pipeline.results import Energy
 from tests.small_ray import small_ray
 from tests.vocab.servers import Server
-from tests.workers.inference.examples import FULL, batch, clip
+from tests.workers.inference.examples import FULL, batch, clip, encoded
 from vocab.connection import connect
 from workers.contract.keys import StreamKeys
 from workers.contract.messages import BatchDone, FrameBatch
@@ -116,7 +116,7 @@ def test_a_single_image_and_a_model_can_be_asked_about(handle: DeploymentHandle)
         ("full",),
     )
     frame = clip("null")[0]
-    result = handle.predict.remote(frame.image, frame.geometry, FULL).result(timeout_s=WAIT_S)
+    result = handle.predict.remote(encoded(frame.image), FULL).result(timeout_s=WAIT_S)
     assert (result["stream"], result["frame"], result["prediction"]) == ("frames", 0, {"kind": "none"})
     assert set(handle.where.remote().result(timeout_s=WAIT_S)) == {"replica", "node", "pid"}
 

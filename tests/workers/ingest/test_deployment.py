@@ -3,8 +3,6 @@
 import json
 import os
 
-import cv2
-import numpy as np
 import pytest
 from ray import serve
 
@@ -15,7 +13,7 @@ from tests.small_ray import small_ray
 from tests.vocab.servers import Server, eventually, unused_port
 from vocab.connection import connect
 from workers.contract.keys import StreamKeys
-from workers.contract.messages import BatchDone, ModelFacts, TokenSettings
+from workers.contract.messages import BatchDone, ModelFacts
 from workers.contract.result_log import ResultLog
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamStore
@@ -36,9 +34,6 @@ class Inference:
         log = ResultLog(self._client, batch.stream, 10_000)
         next_frame = log.append(batch.fence, batch.first, results, batch.position)
         return BatchDone(next_frame=next_frame, infer_ms=1.0, latency_ms=1.0)
-
-    async def predict(self, image, geometry, settings):
-        return {"shape": image.shape, "width": geometry.source_width, "model": settings.model}
 
 
 @pytest.fixture(scope="module")
@@ -93,14 +88,6 @@ def test_a_replica_logs_json_that_says_of_which_stream_and_no_credential(service
     assert failed["message"].startswith("dark is failed: ")
     assert failed["deployment"] == "Ingest"
     assert f"_{failed['replica']}" in {log.stem[-len(failed["replica"]) - 1 :] for log in logs}
-
-
-def test_an_image_is_prepared_and_predicted(service):
-    handle, _ = service
-    data = cv2.imencode(".png", np.zeros((20, 30, 3), np.uint8))[1].tobytes()
-    settings = TokenSettings("some_model", "full", {}, "images")
-    result = handle.image.remote(data, settings).result(timeout_s=60)
-    assert result == {"shape": (32, 32, 3), "width": 30, "model": "some_model"}
 
 
 def test_a_replica_says_where_it_is(service):

@@ -1,4 +1,5 @@
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -7,7 +8,7 @@ from PIL import Image
 
 from pipeline.errors import UsageError
 from pipeline.input_spec import InputSpec
-from workers.ingest.image import prepare
+from workers.inference.image import ImageReader
 
 SPEC = InputSpec(64, 64, crop_mode="squash")
 
@@ -26,7 +27,7 @@ def encoded(picture: np.ndarray, suffix: str) -> bytes:
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp"])
 def test_an_image_becomes_an_rgb_input(picture, suffix):
-    image, geometry = prepare(encoded(picture, suffix), SPEC, 10**6)
+    image, geometry = ImageReader()(encoded(picture, suffix), SPEC)
     assert image.shape == (64, 64, 3)
     assert (geometry.source_width, geometry.source_height) == (160, 80)
     assert image[32, 8, 0] > 200 > 60 > image[32, 8, 2]
@@ -38,30 +39,29 @@ def test_a_photo_is_turned_as_its_camera_noted(picture):
     exif[0x0112] = 6  # to be turned a quarter clockwise
     data = io.BytesIO()
     Image.fromarray(picture).save(data, "JPEG", exif=exif)
-    image, geometry = prepare(data.getvalue(), SPEC, 10**6)
+    image, geometry = ImageReader()(data.getvalue(), SPEC)
     assert (geometry.source_width, geometry.source_height) == (80, 160)
     assert image[8, 32, 0] > 200 > 60 > image[56, 32, 0]
-
-
-def test_an_image_of_too_many_pixels_is_refused_by_its_head_alone(picture):
-    head = encoded(picture, ".png")[:60]
-    with pytest.raises(UsageError, match="more than 12799 pixels"):
-        prepare(head, SPEC, 160 * 80 - 1)
-
-
-def test_an_image_that_claims_to_be_gigantic_is_refused():
-    data = bytearray(encoded(np.zeros((2, 2, 3), np.uint8), ".bmp"))
-    data[18:26] = (50_000).to_bytes(4, "little") * 2
-    with pytest.raises(UsageError, match="more than 1000000 pixels"):
-        prepare(bytes(data), SPEC, 10**6)
-
-
-def test_what_is_no_image_is_refused():
-    with pytest.raises(UsageError, match="send a JPEG, PNG, WebP or BMP"):
-        prepare(b"GIF89a, or so it says", SPEC, 10**6)
 
 
 def test_an_image_that_breaks_off_is_refused(picture):
     whole = encoded(picture, ".png")
     with pytest.raises(UsageError, match="damaged"):
-        prepare(whole[: len(whole) * 2 // 3], SPEC, 10**6)
+        ImageReader()(whole[: len(whole) * 2 // 3], SPEC)
+
+
+def test_one_reader_serves_models_of_different_inputs_in_turn(picture):
+    read, data = ImageReader(), encoded(picture, ".png")
+    first, other = read(data, SPEC), read(data, InputSpec(32, 48, crop_mode="squash"))
+    again = read(data, SPEC)
+    assert other[0].shape == (48, 32, 3)
+    assert again[1] == first[1]
+    np.testing.assert_array_equal(again[0], first[0])
+
+
+def test_threads_share_a_reader(picture):
+    read, data = ImageReader(), encoded(picture, ".jpg")
+    alone = read(data, SPEC)[0]
+    with ThreadPoolExecutor(4) as threads:
+        for image, _ in threads.map(lambda _: read(data, SPEC), range(32)):
+            np.testing.assert_array_equal(image, alone)
