@@ -13,7 +13,7 @@ from pipeline.errors import UsageError
 from pipeline.fit import FITS
 from pipeline.frame import Frame, FrameTimes
 from pipeline.models import load_model
-from pipeline.models.focus import SaliencyDecoder
+from pipeline.models.focus import SaliencyDecoder, load_focus
 from pipeline.preprocess import Preprocessor
 from pipeline.tokenizers import FullTokenizer, InterTokenizer, IntraTokenizer, MergeTokenizer
 from pipeline.warmup import learn_words
@@ -119,7 +119,7 @@ def test_a_result_does_not_depend_on_the_sizes_beside_it(engine):
             )
             np.testing.assert_array_equal(alone.states, among.states)
             np.testing.assert_allclose(
-                among.prediction.embedding, alone.prediction.embedding, rtol=1e-5, atol=1e-5
+                among.prediction.embedding, alone.prediction.embedding, rtol=1e-5, atol=2e-5
             )
             boxes = [
                 [(region.x, region.y, region.w, region.h) for region in output.prediction.regions]
@@ -134,8 +134,9 @@ def test_where_the_picture_fills_the_input_every_fit_is_the_plain_model(engine):
     embeddings = [output_of(engine, framed(engine, picture, fit)).prediction.embedding for fit in FITS]
     frame = framed(engine, picture)
     pixels = engine.normalise(torch.from_numpy(frame.image[None]))
+    model = load_focus().backbone
     with torch.inference_mode():
-        plain = engine.model.encoder.model.forward_head(engine.model.encoder.model.forward_features(pixels))
+        plain = model.forward_head(model.forward_features(pixels))
 
     for embedding in embeddings:
         np.testing.assert_allclose(embedding, plain[0], atol=1e-4, rtol=1e-5)
