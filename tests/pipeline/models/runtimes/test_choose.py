@@ -7,6 +7,7 @@ import torch
 from pipeline.engine import Engine
 from pipeline.models import load_model
 from pipeline.models.encoder import PackedEncoder
+from pipeline.models.positions import Placed
 from pipeline.models.runtimes.base import Blocks
 from pipeline.models.runtimes.choose import Fastest, open_asked
 from pipeline.models.runtimes.torch_runtime import TorchRuntime, cpu_has_bf16, open_torch
@@ -74,7 +75,7 @@ def calibrated(notices: list[str], frames: int = 4) -> Computed:
     with torch.inference_mode():
         images = images_for(model, frames)
         calibration = Fastest(encoder, Blocks.of(model), "auto", notices.append)
-        calibration.add(images)
+        calibration.add([Placed.filling(images, encoder.patch_size)])
     assert calibration.wanted == 0
     return encoder.runtime.computed
 
