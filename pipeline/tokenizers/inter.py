@@ -1,8 +1,6 @@
 """Inter-image tokenizer: patches that match the same visual word become one token.
 
-The method is the inter-image Visual Word Tokenizer of Gee et al. (arXiv 2411.15397), with one addition: to
-attention a merged token counts as often as it has patches (the proportional attention of ToMe, arXiv
-2210.09461, eq. 1). Without it the patches that merge lose weight against those that stay alone.
+The method is the inter-image Visual Word Tokenizer of Gee et al. (arXiv 2411.15397).
 """
 
 from __future__ import annotations
@@ -23,7 +21,8 @@ class InterTokenizer:
     Args:
         vocabulary: the visual words.
         threshold: cosine distance (0..2) above which a patch stays a token of its own; None for the default.
-        exact: the paper's form, in which a merged token counts once.
+        count_sizes: to attention a merged token counts as often as it has patches (as in ToMe, arXiv
+            2210.09461, eq. 1); in the paper's form it counts once.
 
     Raises:
         UsageError: when `threshold` is out of range.
@@ -32,11 +31,11 @@ class InterTokenizer:
     name = "inter"
 
     def __init__(
-        self, vocabulary: Vocabulary, threshold: float | None = None, exact: bool | None = None
+        self, vocabulary: Vocabulary, threshold: float | None = None, count_sizes: bool | None = None
     ) -> None:
         self.vocabulary = vocabulary
         self.threshold = TOKENIZERS[self.name].value("threshold", threshold)
-        self.exact = bool(TOKENIZERS[self.name].value("exact", exact))
+        self.count_sizes = bool(TOKENIZERS[self.name].value("count_sizes", count_sizes))
 
     @property
     def vocab_version(self) -> int | None:
@@ -58,7 +57,7 @@ class InterTokenizer:
         starts_group[:, 1:] = (ordered[:, 1:] != ordered[:, :-1]).long()
         rank = starts_group.cumsum(dim=1) - 1
         group = torch.empty_like(rank).scatter_(1, order, rank)
-        proportional = () if self.exact else (True,) * len(group)
+        proportional = (True,) * len(group) if self.count_sizes else ()
         return TokenPlan(group, rank[:, -1] + 1, prefix, proportional=proportional)
 
     def flops(self, patches: int, patch_size: int) -> int:

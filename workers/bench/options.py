@@ -51,7 +51,7 @@ class BenchOptions:
 
 
 def asked_for(text: str) -> list[Asked]:
-    """Reads "inter,merge:r=8,inter:exact=1": names, each with options that are to be fixed.
+    """Reads "inter,merge:r=8,inter:count-sizes=1": names, each with options that are to be fixed.
 
     Raises:
         UsageError: a name or option that there is not, or a value out of range.

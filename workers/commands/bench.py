@@ -16,7 +16,7 @@ from workers.commands.input_options import input_options
 @click.option(
     "--tokenizers",
     metavar="LIST",
-    help="Such as inter,merge:r=8,inter:exact=1; a knob that is not set is tried at several values.  "
+    help="Such as inter,merge:r=8,inter:count-sizes=1; a knob that is not set is tried at several values.  "
     "[default: all that the model takes]",
 )
 @click.option("--model", default=DEFAULT_MODEL, metavar="NAME", show_default=True, help="See `vwt models`.")

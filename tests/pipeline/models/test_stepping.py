@@ -139,15 +139,15 @@ def test_merging_equals_a_slow_version_that_packs_nothing(family):
 
 
 @torch.inference_mode()
-def test_patches_of_one_word_count_as_many_to_attention_unless_the_exact_form_is_asked_for(family):
+def test_patches_of_one_word_count_as_many_to_attention_where_that_is_asked_for(family):
     encoder, images = family
     vocabulary = Vocabulary.learn(patchify(images, encoder.patch_size).flatten(0, 1), 40)
-    counted, exact = (
-        encoded(InterTokenizer(vocabulary, 0.02, form), encoder, images) for form in (False, True)
+    counted, once = (
+        encoded(InterTokenizer(vocabulary, 0.02, form), encoder, images) for form in (True, False)
     )
 
-    assert torch.equal(counted.plan.group, exact.plan.group)
-    assert (encoder.head(counted) - encoder.head(exact)).abs().max() > 1e-5
+    assert torch.equal(counted.plan.group, once.plan.group)
+    assert (encoder.head(counted) - encoder.head(once)).abs().max() > 1e-5
     restored = counted.plan.restore(counted.tokens)
     for index, group in enumerate(counted.plan.group):
         groups = [(group == token).nonzero().flatten().tolist() for token in range(int(group.max()) + 1)]

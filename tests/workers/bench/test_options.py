@@ -16,10 +16,10 @@ def test_a_knob_that_is_not_set_is_tried_at_several_values() -> None:
 
 
 def test_what_is_set_stays_and_the_rest_is_tried() -> None:
-    exact, fixed = asked_for("inter:exact=1, merge:r=3")
+    counted, fixed = asked_for("inter:count-sizes=1, merge:r=3")
 
-    assert {setting["exact"] for setting in exact.settings()} == {True}
-    assert len(exact.settings()) == len(TOKENIZERS["inter"].options["threshold"].tries)
+    assert {setting["count_sizes"] for setting in counted.settings()} == {True}
+    assert len(counted.settings()) == len(TOKENIZERS["inter"].options["threshold"].tries)
     assert fixed.settings() == [{"r": 3}]
 
 
