@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import RESULTS
-from workers.bench.report import TARGETS, line_of
+from workers.bench.report import TARGETS, line_of, named
 
 TARGET = Path(__file__).parents[1] / "BENCHMARKS.md"
 Row = Sequence[str]
@@ -54,7 +54,7 @@ def clip_table(methods: Sequence[Mapping[str, Any]]) -> str:
     ]
     rows = [
         [
-            _named(one),
+            named(one),
             short(one["tokens_share"]),
             short(one["share"]),
             short(one["time_ratio"]),
@@ -78,11 +78,6 @@ def needs_table(clips: Mapping[str, Any]) -> str:
             needs = "/".join(short(one["compute_for"][f"{target:g}"]) for target in TARGETS)
             found.setdefault(name, []).append(needs)
     return table(["method", *clips], [[name, *needs] for name, needs in found.items() if name != "full"])
-
-
-def _named(one: Mapping[str, Any]) -> str:
-    numbers = [f"{name} {value:.3g}" for name, value in one["options"].items() if value is not True]
-    return " ".join([line_of(one), *numbers]) + (" *" if one["control"] else "")
 
 
 def document(bench: Mapping[str, Any]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.engine import Engine
 from pipeline.frame import Frame
 from pipeline.tokenizers.full import FullTokenizer
 from pipeline.tokenizers.stream import GivenWords, SameTokenizer, StreamNeeds, StreamTokenizer
@@ -84,21 +85,30 @@ class Arm:
         method: name of the tokenizer or control.
         options: of this setting.
         control: whether it is there to be beaten.
+        engine: with the model that answers.
         tokenizer: plans the frames that are answered.
         picks: says which those are.
     """
 
     method: str
-    options: Mapping[str, float]
+    options: Mapping[str, float | str]
     control: bool
+    engine: Engine
     tokenizer: StreamTokenizer
     picks: Picker = every_frame
 
 
-def tokenizer_arms(asked: Sequence[Asked], words: Callable[[], Vocabulary]) -> list[Arm]:
+def full_arm(engine: Engine, precision: str | None = None) -> Arm:
+    """The plain model; with its precision where that is not what it is held against."""
+    options = {} if precision is None else {"precision": precision}
+    return Arm(FullTokenizer.name, options, precision is not None, engine, SameTokenizer(FullTokenizer()))
+
+
+def tokenizer_arms(engine: Engine, asked: Sequence[Asked], words: Callable[[], Vocabulary]) -> list[Arm]:
     """An arm for every setting of the tokenizers.
 
     Args:
+        engine: with the model that answers.
         asked: which.
         words: gives the visual words for those that want them.
     """
@@ -106,19 +116,19 @@ def tokenizer_arms(asked: Sequence[Asked], words: Callable[[], Vocabulary]) -> l
     for one in asked:
         needs = StreamNeeds(GivenWords(words()) if one.kind.wants == "words" else None)
         arms += [
-            Arm(one.kind.name, options, one.kind.control, one.kind.open(options, needs))
+            Arm(one.kind.name, options, one.kind.control, engine, one.kind.open(options, needs))
             for options in one.settings()
         ]
     return arms
 
 
-def control_arms(frames: Sequence[Frame]) -> list[Arm]:
+def control_arms(engine: Engine, frames: Sequence[Frame]) -> list[Arm]:
     """What anybody could do instead: answer fewer frames, and give the last answer again between them."""
     plain = SameTokenizer(FullTokenizer())
-    skips = [Arm("skip", {"n": n}, True, plain, EveryNth(n)) for n in SKIPS]
+    skips = [Arm("skip", {"n": n}, True, engine, plain, EveryNth(n)) for n in SKIPS]
     thresholds = dict.fromkeys(threshold_for(frames, share) for share in ADAPTIVE_SHARES)
     adaptive = [
-        Arm("adaptive skip", {"over": threshold}, True, plain, PixelChange(threshold))
+        Arm("adaptive skip", {"over": threshold}, True, engine, plain, PixelChange(threshold))
         for threshold in thresholds
     ]
     return [*skips, *adaptive]

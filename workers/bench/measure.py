@@ -60,7 +60,6 @@ class _Cost:
 
 
 def measure(
-    model: Model,
     frames: Sequence[Frame],
     arms: Sequence[Arm],
     batch: int,
@@ -70,9 +69,9 @@ def measure(
     """Measures arms on a clip.
 
     Args:
-        model: loaded with its embedding.
         frames: of one clip, in order.
-        arms: the first is the full model, which the others are held against.
+        arms: the first is the full model, which the others are held against; all models are loaded with
+            their embedding.
         batch: frames that run together.
         ledger: shares out energy.
         tick: called whenever an arm has done a batch.
@@ -80,20 +79,19 @@ def measure(
     Returns:
         One per arm, in order.
     """
-    engine = Engine(model)
     found = [Measured(arm) for arm in arms]
     # The allocator and the caches of kernels settle on what every arm does first.
     for one in found:
-        _compute(engine, frames[:batch], one.arm.tokenizer.next(frames[:batch]))
+        _compute(one.arm.engine, frames[:batch], one.arm.tokenizer.next(frames[:batch]))
     turn = list(range(1, len(found)))
     for start in range(0, len(frames), batch):
         some = frames[start : start + batch]
-        truth = _answer(engine, some, found, 0, ledger)
+        truth = _answer(some, found, 0, ledger)
         for answer in truth:
             found[0].fidelity.add(answer, answer)
         tick()
         for number in turn:
-            for answer, right in zip(_answer(engine, some, found, number, ledger), truth, strict=True):
+            for answer, right in zip(_answer(some, found, number, ledger), truth, strict=True):
                 found[number].fidelity.add(answer, right)
             tick()
         # Nobody always comes after the same one.
@@ -105,9 +103,7 @@ def measure(
     return found
 
 
-def _answer(
-    engine: Engine, frames: Sequence[Frame], found: Sequence[Measured], number: int, ledger: Ledger
-) -> list[Answer]:
+def _answer(frames: Sequence[Frame], found: Sequence[Measured], number: int, ledger: Ledger) -> list[Answer]:
     """The answers of arm `number` to frames: fresh ones, and the last one for frames that it skips."""
     one = found[number]
     cpu, wall = time.process_time(), time.perf_counter()
@@ -116,7 +112,7 @@ def _answer(
     wanted = [frame for frame, wants in zip(frames, picked, strict=True) if wants]
     fresh: list[Answer] = []
     if wanted:
-        fresh, cost = _compute(engine, wanted, one.arm.tokenizer.next(wanted))
+        fresh, cost = _compute(one.arm.engine, wanted, one.arm.tokenizer.next(wanted))
         one.flops += sum(cost.flops)
         one.tokens += cost.tokens
         cpu_s, wall_s = cpu_s + cost.cpu_s, wall_s + cost.wall_s

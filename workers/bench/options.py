@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.defaults import DEFAULT_MODEL, DEFAULT_WARMUP_FRAMES, DEFAULT_WORDS
 from pipeline.errors import UsageError
+from pipeline.runtimes import AUTO, FP32
 from pipeline.tokenizers.registry import Kind, flag, kind_of
 
 
@@ -39,6 +40,9 @@ class BenchOptions:
     clips: Sequence[str]
     model: str = DEFAULT_MODEL
     weights: str | None = None
+    precision: str = FP32
+    runtime: str = AUTO
+    calibrate: str | None = None
     fit: str | None = None
     size: str | None = None
     tokenizers: Sequence[Asked] | None = None

@@ -36,8 +36,19 @@ def method_figures(measured: Sequence[Measured], metered: bool, cuda: bool) -> l
 
 def line_of(figures: Mapping[str, Any]) -> str:
     """The method an arm is a setting of: its name, and the switches that are on. Numbers are its settings."""
-    switches = [name for name, value in figures["options"].items() if value is True]
-    return " ".join([figures["tokenizer"], *switches])
+    options = figures["options"].items()
+    words = [value if isinstance(value, str) else name for name, value in options if _is_word(value)]
+    return " ".join([figures["tokenizer"], *words])
+
+
+def named(figures: Mapping[str, Any]) -> str:
+    """How a table names an arm: its method and its numbers, and a star for controls."""
+    numbers = [f"{name} {value:.3g}" for name, value in figures["options"].items() if not _is_word(value)]
+    return " ".join([line_of(figures), *numbers]) + (" *" if figures["control"] else "")
+
+
+def _is_word(value: object) -> bool:
+    return value is True or isinstance(value, str)
 
 
 def _figures(one: Measured, full: Measured, metered: bool, cuda: bool) -> dict[str, Any]:
@@ -133,14 +144,13 @@ def table(name: str, clip: Mapping[str, Any], report: Mapping[str, Any]) -> Tabl
 
 def _cells(figures: Mapping[str, Any], first: bool, classifies: bool, energy: bool) -> list[str]:
     """A line of the table; what holds for all settings of a method is in its first one."""
-    numbers = [f"{name} {value:.3g}" for name, value in figures["options"].items() if value is not True]
     time = figures["time"]["cpu"] or figures["time"]["wall"]
     answer = _short(figures["saliency_error"])
     if classifies:
         answer = f"{_short(figures['agreement'])} ({_short(figures['kl'])})"
     needs = [figures["compute_for"][f"{target:g}"] for target in TARGETS] if first else []
     return [
-        " ".join([line_of(figures), *numbers]) + (" *" if figures["control"] else ""),
+        named(figures),
         _short(figures["tokens_share"]),
         _short(figures["share"]),
         f"{_short(figures['time_ratio'])} ({_short(time['p25'])}-{_short(time['p75'])})",

@@ -13,19 +13,20 @@ from typing import Any, Protocol
 
 from pipeline.clip import Clip, clip_source, read_clip
 from pipeline.energy import Ledger, open_meter
+from pipeline.engine import Engine
 from pipeline.errors import UsageError
 from pipeline.fit import fit_of
-from pipeline.models import Model, load_model, resolve_device
+from pipeline.models import Model, resolve_device
 from pipeline.preprocess import Preprocessor
 from pipeline.tokenizers.full import FullTokenizer
 from pipeline.tokenizers.registry import TOKENIZERS
-from pipeline.tokenizers.stream import SameTokenizer
 from pipeline.tokenizing import kind_for
 from pipeline.warmup import learn_words
 from vocab.words import Vocabulary
-from workers.bench.arms import Arm, control_arms, tokenizer_arms
+from workers.bench.arms import control_arms, full_arm, tokenizer_arms
 from workers.bench.machine import machine
 from workers.bench.measure import measure
+from workers.bench.models import BenchModels
 from workers.bench.options import Asked, BenchOptions
 from workers.bench.report import method_figures
 
@@ -44,7 +45,7 @@ class Watcher(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Bench:
     options: BenchOptions
-    model: Model
+    models: BenchModels
     asked: Sequence[Asked]
     metered: bool
     ledger: Ledger
@@ -64,10 +65,8 @@ def run_bench(options: BenchOptions, watcher: Watcher, say: Callable[[str], None
     for source in options.clips:
         clip_source(source)
     device = resolve_device(options.device)
-    model = load_model(options.model, options.weights, device, embedding=True)
-    model.use(options.fit, options.size)
-    if not model.needs_pixels:
-        raise UsageError(f"model '{model.name}' answers nothing that could be compared; name another")
+    models = BenchModels(options, device, say)
+    model = models.reference
     asked = _asked(options, model)
     with ExitStack() as stack:
         meter = open_meter("auto", str(device))
@@ -76,7 +75,7 @@ def run_bench(options: BenchOptions, watcher: Watcher, say: Callable[[str], None
         if not metered:
             say(f"joules are left out: no counter of energy here ({meter.describe()})")
         ledger = stack.enter_context(Ledger(meter))
-        bench = _Bench(options, model, asked, metered, ledger)
+        bench = _Bench(options, models, asked, metered, ledger)
         clips = {}
         for source in options.clips:
             clip = read_clip(
@@ -88,11 +87,12 @@ def run_bench(options: BenchOptions, watcher: Watcher, say: Callable[[str], None
                 on_notice=lambda notice: say(notice.message),
             )
             clips[clip.name] = _one(bench, clip, watcher)
+    own = models.own.computed
     return {
         "model": model.name,
         "device": str(device),
-        "precision": _PRECISIONS.get(str(model.dtype), str(model.dtype)),
-        "runtime": "torch",
+        "precision": own.precision,
+        "runtime": own.runtime,
         "fit": fit_of(model.input),
         "size": [model.input.width, model.input.height],
         "fps": options.fps,
@@ -102,9 +102,6 @@ def run_bench(options: BenchOptions, watcher: Watcher, say: Callable[[str], None
         "measured_at": datetime.now(UTC).isoformat(timespec="minutes"),
         "clips": clips,
     }
-
-
-_PRECISIONS = {"torch.float32": "fp32", "torch.bfloat16": "bf16", "torch.float16": "fp16"}
 
 
 def _asked(options: BenchOptions, model: Model) -> list[Asked]:
@@ -118,32 +115,33 @@ def _asked(options: BenchOptions, model: Model) -> list[Asked]:
 
 
 def _one(bench: _Bench, clip: Clip, watcher: Watcher) -> dict[str, Any]:
-    options, model = bench.options, bench.model
+    options, models = bench.options, bench.models
     learning_s: float | None = None
 
     @functools.cache
     def words() -> Vocabulary:
         nonlocal learning_s
+        model = models.reference
         assert model.patch_size is not None
         started = time.monotonic()
-        learned = learn_words(
-            [frame.image for frame in clip.first],
-            model.input,
-            model.patch_size,
-            options.words,
-            device=model.device,
-        )
+        images = [frame.image for frame in clip.first]
+        learned = learn_words(images, model.input, model.patch_size, options.words, device=model.device)
         learning_s = time.monotonic() - started
         return learned
 
     if not clip.first and any(one.kind.wants == "words" for one in bench.asked):
         raise UsageError(f"{clip.name} is too short to learn words from; give a longer clip")
-    full = Arm(FullTokenizer.name, {}, False, SameTokenizer(FullTokenizer()))
-    arms = [full, *tokenizer_arms(bench.asked, words), *control_arms(clip.sampled)]
+    reference, own = Engine(models.reference), Engine(models.own)
+    arms = [
+        full_arm(reference),
+        *models.full_arms(clip),
+        *tokenizer_arms(own, bench.asked, words),
+        *control_arms(own, clip.sampled),
+    ]
     batches = -(-len(clip.sampled) // options.batch)
     watcher.begin(clip.name, batches * len(arms))
     load_before = os.getloadavg()[0]
-    measured = measure(model, clip.sampled, arms, options.batch, bench.ledger, watcher.step)
+    measured = measure(clip.sampled, arms, options.batch, bench.ledger, watcher.step)
     return {
         "frames": len(clip.sampled),
         "load": [round(load_before, 2), round(os.getloadavg()[0], 2)],
@@ -153,5 +151,5 @@ def _one(bench: _Bench, clip: Clip, watcher: Watcher) -> dict[str, Any]:
             "learning_s": None if learning_s is None else round(learning_s, 3),
         },
         "full_ms": round(1000 * sum(measured[0].wall_s) / len(clip.sampled), 3),
-        "methods": method_figures(measured, bench.metered, model.device.type == "cuda"),
+        "methods": method_figures(measured, bench.metered, models.own.device.type == "cuda"),
     }

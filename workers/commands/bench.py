@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from pipeline.defaults import DEFAULT_MODEL, DEFAULT_WARMUP_FRAMES, DEFAULT_WORDS
+from pipeline.runtimes import FP32
+from workers.commands.computed_options import computed_options
 from workers.commands.input_options import input_options
 
 
@@ -23,6 +25,7 @@ from workers.commands.input_options import input_options
 @click.option(
     "--weights", metavar="FILE", help="A .safetensors or .pth file; `random` for none (speed only)."
 )
+@computed_options(FP32)
 @input_options("as suits the model")
 @click.option(
     "--fps",
