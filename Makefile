@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SOURCE ?= sample:bikes
 
-.PHONY: setup run test test-survival test-models test-gpu gpu-clips test-gpu-video lint bench bench-service soak clean
+.PHONY: setup run test test-survival test-models test-gpu gpu-clips test-gpu-video lint bench bench-gpu bench-service benchmarks soak clean
 
 setup: $(STAMP)
 
@@ -54,6 +54,20 @@ test-gpu: $(GPU_CLIPS)
 # Decoding on the GPU needs the whole project installed.
 test-gpu-video: setup
 	$(BIN)/pytest -m gpu
+
+# Writes BENCHMARKS.md and its picture. Ten minutes on two quiet cores.
+CLIPS ?= sample:bikes sample:bunny sample:carphone
+benchmarks: setup
+	$(BIN)/vwt bench $(CLIPS) --json benchmarks/results/bench.json --plot docs/frontier.png
+	$(BIN)/python -m benchmarks.document
+
+# The same table on a GPU machine with the whole project installed, at three batches and two sizes.
+bench-gpu: setup
+	@mkdir -p out
+	for size in 224 448; do for batch in 1 8 64; do \
+		$(BIN)/vwt bench $(CLIPS) --device cuda --size $$size --batch $$batch \
+			--json out/bench-gpu-$$size-$$batch.json || exit 1; \
+	done; done
 
 # A quarter of an hour on two quiet cores. benchmarks/ has more: defaults, rolling.
 bench: setup

@@ -94,7 +94,7 @@ RUNTIMES = {
     )
 }
 
-# Which takes frames: (PackedEncoder, Blocks, on_notice) -> Calibration, or None where it is done.
+# Which takes frames: (PackedEncoder, Blocks, on_notice, fitted_to) -> Calibration, or None where it is done.
 INT8_OPENING = Opening("pipeline.models.runtimes.int8:open_int8", "openvino")
 
 

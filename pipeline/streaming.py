@@ -110,6 +110,7 @@ def run(
                     size=size,
                     precision=precision,
                     runtime=runtime,
+                    fitted_to=str(source),
                     on_notice=lambda message: on_notice(Notice("computed", message)),
                 )
             kind = kind_for(tokenizer, loaded)

@@ -50,8 +50,8 @@ class _Commands(click.Group):
 def cli(debug: bool) -> None:  # taken off the line by `main`
     """Streaming video inference with Vision Transformers.
 
-    Tokens that the last second already paid for are merged or dropped; every result says what it cost in
-    joules. Start with: vwt run sample:bikes
+    Patches that look alike within a frame are merged, or those that say least are dropped; every result says
+    what it cost in joules. Start with: vwt run sample:bikes; `vwt bench` says what it is worth.
     """
 
 

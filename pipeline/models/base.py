@@ -62,12 +62,15 @@ class Model(ABC):
         """Of the frames to come, as far as it is known."""
         return computed_in(self.dtype)
 
-    def compute(self, precision: str, runtime: str, on_notice: OnNotice) -> None:  # noqa: B027
+    def compute(  # noqa: B027
+        self, precision: str, runtime: str, on_notice: OnNotice, fitted_to: str
+    ) -> None:
         """Says how it is computed on the CPU: once, before anything runs. By default there is nothing to say.
 
         Args:
             precision, runtime: of `pipeline.runtimes`, or `auto`.
             on_notice: told once what was chosen where that was left open, or what cannot be had.
+            fitted_to: see `load_model`.
         """
 
     @property
@@ -155,10 +158,10 @@ class PackedModel(Model):
         """See `Model.computed`."""
         return self.encoder.runtime.computed
 
-    def compute(self, precision: str, runtime: str, on_notice: OnNotice) -> None:
+    def compute(self, precision: str, runtime: str, on_notice: OnNotice, fitted_to: str) -> None:
         """See `Model.compute`; `auto` and int8 look at the first frames."""
         self._on_notice = on_notice
-        self._calibration = choose(self.encoder, precision, runtime, on_notice)
+        self._calibration = choose(self.encoder, precision, runtime, on_notice, fitted_to)
 
     @property
     def frames_wanted(self) -> int:
@@ -253,7 +256,13 @@ class PlainModel(Model):
         self._classifies: bool = self._module.num_classes > 0 and not embedding_only
         self._embedding = embedding
 
-    def compute(self, precision: str, runtime: str, on_notice: OnNotice) -> None:
+    def compute(
+        self,
+        precision: str,
+        runtime: str,
+        on_notice: OnNotice,
+        fitted_to: str,  # noqa: ARG002
+    ) -> None:
         """See `Model.compute`: in torch only, and `auto` is float32."""
         bf16 = precision == BF16 and cpu_has_bf16()
         if bf16:

@@ -52,6 +52,7 @@ def load_model(
     precision: str | None = None,
     runtime: str = AUTO,
     on_notice: OnNotice = lambda _notice: None,
+    fitted_to: str = "",
 ) -> Model:
     """Loads a model, ready to run.
 
@@ -66,6 +67,7 @@ def load_model(
         precision: one of `pipeline.runtimes.PRECISIONS`, or "auto"; None for bf16 on CUDA, fp32 on the CPU.
         runtime: one of `pipeline.runtimes.RUNTIMES`, or "auto".
         on_notice: told what was chosen where that was left open, and what could not be had.
+        fitted_to: names what int8 will be fitted to, such as a stream: what was kept of others is not taken.
 
     Raises:
         ModelError: unknown name, a model that predicts nothing, or weights that cannot be had.
@@ -79,7 +81,7 @@ def load_model(
     if isinstance(model, PlainModel) and size is not None:
         _try(model)
     if device.type == "cpu":
-        model.compute(precision or FP32, runtime, on_notice)
+        model.compute(precision or FP32, runtime, on_notice, fitted_to)
     return model
 
 

@@ -77,6 +77,7 @@ class Models:
             precision=settings.precision,
             runtime=settings.runtime,
             on_notice=lambda notice: self._on_notice(f"{name}: {notice}"),
+            fitted_to=str(settings.calibrate or ""),
         )
         if settings.calibrate is not None:
             calibrate(model, str(settings.calibrate))

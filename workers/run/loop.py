@@ -90,6 +90,7 @@ class StreamRun:
                     precision=options.precision,
                     runtime=options.runtime,
                     on_notice=self._notices.say,
+                    fitted_to=options.calibrate or options.source,
                 )
             self._calibrate(model)
             name = options.name or info.name

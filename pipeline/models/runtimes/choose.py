@@ -24,13 +24,16 @@ _WORTH = 0.95
 _FRAMES = 4
 
 
-def choose(encoder: PackedEncoder, precision: str, runtime: str, on_notice: OnNotice) -> Calibration | None:
+def choose(
+    encoder: PackedEncoder, precision: str, runtime: str, on_notice: OnNotice, fitted_to: str
+) -> Calibration | None:
     """Gives an encoder the runtime that was asked for, or says what it takes to find out.
 
     Args:
         encoder: of an adapted model whose blocks are given away.
         precision, runtime: as asked for.
         on_notice: told once what was chosen where that was left open, or what cannot be had.
+        fitted_to: see `load_model`.
 
     Returns:
         What decides once it has seen frames; None where nothing is left to decide.
@@ -40,7 +43,7 @@ def choose(encoder: PackedEncoder, precision: str, runtime: str, on_notice: OnNo
         if precision == AUTO:
             return Fastest(encoder, blocks, runtime, on_notice)
         if precision == INT8:
-            return _int8(encoder, blocks, on_notice)
+            return _int8(encoder, blocks, on_notice, fitted_to)
         encoder.runtime = open_asked(blocks, precision, runtime, on_notice)
     finally:
         # They are the runtime's now.
@@ -48,9 +51,9 @@ def choose(encoder: PackedEncoder, precision: str, runtime: str, on_notice: OnNo
     return None
 
 
-def _int8(encoder: PackedEncoder, blocks: Blocks, on_notice: OnNotice) -> Calibration | None:
+def _int8(encoder: PackedEncoder, blocks: Blocks, on_notice: OnNotice, fitted_to: str) -> Calibration | None:
     try:
-        opening: Calibration | None = INT8_OPENING.load()(encoder, blocks, on_notice)
+        opening: Calibration | None = INT8_OPENING.load()(encoder, blocks, on_notice, fitted_to)
     except UnavailableError as reason:
         reasons = [f"{INT8} cannot be had ({reason})"]
         encoder.runtime = _open_first(candidates(AUTO, AUTO), blocks, reasons, on_notice)

@@ -42,13 +42,16 @@ _VERSION = "1"
 _SAYS = "computing in int8 in openvino"
 
 
-def open_int8(encoder: PackedEncoder, blocks: Blocks, on_notice: OnNotice) -> Calibration | None:
+def open_int8(
+    encoder: PackedEncoder, blocks: Blocks, on_notice: OnNotice, fitted_to: str
+) -> Calibration | None:
     """Gives an encoder its blocks in eight bits, from the cache or once frames are there.
 
     Args:
         encoder: gets the runtime; until there are frames the one in bfloat16.
         blocks: of the encoder's model, taken over.
         on_notice: told how true the result is.
+        fitted_to: see `load_model`; what was fitted to something else is not taken from the cache.
 
     Raises:
         UnavailableError: OpenVINO or NNCF is not there, or not for this model.
@@ -57,7 +60,7 @@ def open_int8(encoder: PackedEncoder, blocks: Blocks, on_notice: OnNotice) -> Ca
         versions = [importlib.metadata.version(name) for name in ("openvino", "nncf")]
     except importlib.metadata.PackageNotFoundError as error:
         raise UnavailableError("nncf is not installed: pip install 'vwt-stream[openvino]'") from error
-    cached = cache_folder() / _key(blocks, versions)
+    cached = cache_folder() / _key(blocks, [fitted_to, *versions])
     if cached.with_suffix(".txt").is_file():
         graph = openvino.Core().read_model(cached.with_suffix(".xml"))
         stepwise = open_torch(blocks, _beside())
@@ -135,9 +138,9 @@ def _beside() -> str:
     return BF16 if cpu_has_bf16() else FP32
 
 
-def _key(blocks: Blocks, versions: Iterable[str]) -> str:
+def _key(blocks: Blocks, settings: Iterable[str]) -> str:
     """Names a model by its weights and by all that decides what becomes of them."""
-    digest = hashlib.sha256(" ".join([_VERSION, str(_FRAMES), *versions]).encode())
+    digest = hashlib.sha256(" ".join([_VERSION, str(_FRAMES), *settings]).encode())
     for module in (blocks.layers, blocks.norm):
         digest.update(repr(module).encode())
         for name, values in module.state_dict().items():

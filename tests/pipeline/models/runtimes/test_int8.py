@@ -27,8 +27,10 @@ def load(tmp_path, monkeypatch, notices):
     """Loads a small model in eight bits, with a cache of its own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
-    def small(name: str = "vit_tiny_patch16_224"):
-        return load_model(name, "random", embedding=True, precision="int8", on_notice=notices.append)
+    def small(name: str = "vit_tiny_patch16_224", fitted_to: str = "here"):
+        return load_model(
+            name, "random", embedding=True, precision="int8", on_notice=notices.append, fitted_to=fitted_to
+        )
 
     return small
 
@@ -61,10 +63,12 @@ def test_frames_of_a_file_decide_and_what_came_of_it_is_kept(load, notices, tmp_
         assert not torch.allclose(found[0], truth, atol=1e-4)
 
 
-def test_other_weights_are_quantized_anew(load) -> None:
+def test_other_weights_and_other_streams_are_quantized_anew(load) -> None:
     calibrate(load(), "sample:carphone")
 
     assert load("eva02_tiny_patch14_224").frames_wanted
+    assert load(fitted_to="there").frames_wanted
+    assert not load().frames_wanted
 
 
 def test_without_a_file_the_first_frames_of_batches_decide(load) -> None:
