@@ -43,8 +43,8 @@ TOKENIZERS = by_name(
         "patches near the same visual word become one token",
         "inter:InterTokenizer",
         {
-            # The default was chosen by measurement (python -m benchmarks.defaults): with 1000 words, of the
-            # settings whose change score was at least 0.75 on every clip, the one that kept fewest tokens.
+            # The default keeps a cosine p5 of .98 on every sample clip (`vwt bench`, BENCHMARKS.md); the
+            # paper's .1 does not.
             "threshold": Option(
                 float,
                 0.02,
