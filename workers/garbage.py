@@ -13,15 +13,14 @@ def collected_later() -> Iterator[Callable[[], None]]:
     that time.
 
     Yields:
-        To be called once all is loaded: garbage is collected from here on, and what is there by now is never
-        looked at again. The end of the block does so where nobody called it.
+        To be called once all is loaded: garbage is collected from here on. The end of the block does so where
+        nobody called it.
     """
     was_enabled = gc.isenabled()
     gc.disable()
 
     def collect() -> None:
         if was_enabled and not gc.isenabled():
-            gc.freeze()
             gc.enable()
 
     try:

@@ -1,15 +1,15 @@
-"""Models: what runs on the tokens, and what comes out. timm is imported by what first needs it."""
+"""Models: what runs on the tokens, and what comes out. Each name loads on first use; so does timm."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from pipeline.models.base import Model, NullModel, PackedModel, PlainModel
-from pipeline.models.families import FAMILIES
-from pipeline.models.loading import RANDOM_WEIGHTS, load_model, resolve_device
 from pipeline.models.torchvision_compat import allow_missing_operators
 
 if TYPE_CHECKING:
+    from pipeline.models.base import Model, NullModel, PackedModel, PlainModel
     from pipeline.models.catalog import BUNDLED, find_models, model_input
+    from pipeline.models.families import FAMILIES
+    from pipeline.models.loading import RANDOM_WEIGHTS, load_model, resolve_device
 
 allow_missing_operators()
 
@@ -27,9 +27,16 @@ __all__ = [
     "resolve_device",
 ]
 
+_WHERE = {
+    **dict.fromkeys(("Model", "NullModel", "PackedModel", "PlainModel"), "base"),
+    **dict.fromkeys(("BUNDLED", "find_models", "model_input"), "catalog"),
+    **dict.fromkeys(("RANDOM_WEIGHTS", "load_model", "resolve_device"), "loading"),
+    "FAMILIES": "families",
+}
+
 
 def __getattr__(name: str) -> Any:
-    """The names that come from timm's own lists, which takes as long to import as everything else here."""
-    if name not in ("BUNDLED", "find_models", "model_input"):
+    """The public names."""
+    if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.catalog"), name)
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)

@@ -10,7 +10,6 @@ from workers.garbage import collected_later
 @pytest.fixture(autouse=True)
 def _as_before():
     yield
-    gc.unfreeze()
     gc.enable()
 
 
@@ -20,7 +19,8 @@ def test_garbage_is_collected_once_all_is_loaded():
         collect()
 
         assert gc.isenabled()
-        assert gc.get_freeze_count() > 0
+        # Frozen objects outlive what they need at the end of the process, which then crashes now and then.
+        assert gc.get_freeze_count() == 0
 
 
 def test_garbage_is_collected_after_a_failure_too():

@@ -286,7 +286,7 @@ def test_the_operations_of_all_blocks_and_steps_are_those_torch_counts(small, to
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         features = encoded(tokenizer, encoder, frame)
         encoder.head(features)
-        encoder.patch_grid(features)
+        list(encoder.patch_grids(features))
 
     kept = features.trail.kept_by(0)
     counted = flops(kept, 64) + features.trail.step_flops[0]
