@@ -12,8 +12,11 @@ from tests.e2e.command import NULL, SOON_S, interrupt_until_it_ends, small_pipe,
 from tests.e2e.terminal import CONTROL, HIDE_CURSOR, SHOW_CURSOR, on_a_terminal
 
 
-def test_a_terminal_shows_progress_then_the_summary_and_has_its_cursor_back(long_clip: Path) -> None:
-    with on_a_terminal("run", long_clip, *NULL) as (process, terminal):
+def test_a_terminal_shows_progress_then_the_summary_and_has_its_cursor_back(
+    long_clip: Path, tmp_path: Path
+) -> None:
+    # Drawn, since nothing else takes longer than it takes to be shown.
+    with on_a_terminal("run", long_clip, *NULL, "--annotate", tmp_path / "drawn.mp4") as (process, terminal):
         text = terminal.read_to_end()
         assert process.wait(SOON_S) == 0
     shown = CONTROL.sub("", text)
@@ -23,8 +26,8 @@ def test_a_terminal_shows_progress_then_the_summary_and_has_its_cursor_back(long
     assert text.rindex(SHOW_CURSOR) > text.rindex(HIDE_CURSOR)
 
 
-def test_ctrl_c_shows_the_summary_and_gives_the_cursor_back(long_clip: Path) -> None:
-    with on_a_terminal("run", long_clip, *NULL) as (process, terminal):
+def test_ctrl_c_shows_the_summary_and_gives_the_cursor_back(long_clip: Path, tmp_path: Path) -> None:
+    with on_a_terminal("run", long_clip, *NULL, "--annotate", tmp_path / "drawn.mp4") as (process, terminal):
         terminal.read_until(" fps")
         process.send_signal(signal.SIGINT)
         text = terminal.read_to_end()
