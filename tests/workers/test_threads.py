@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+from workers.threads import remember_more, share_cores
+
 LENGTHS = """
 from workers.threads import share_cores
 share_cores()
@@ -17,7 +19,7 @@ def resident_after(lengths):
     return process.memory_info().rss
 
 with torch.inference_mode():
-    print(-resident_after(range(1, 101)) + resident_after(range(101, 401)))
+    print(-resident_after(range(1, 201)) + resident_after(range(201, 501)))
 """
 
 COMMAND = "from workers.cli import main; main(['models'])"
@@ -42,6 +44,17 @@ def test_threads_of_the_command_wait_briefly_before_they_sleep():
 def test_what_the_user_has_set_stays():
     assert "GOMP_SPINCOUNT = '77'" in openmp_settings(GOMP_SPINCOUNT="77")
     assert "GOMP_SPINCOUNT = '10000'" not in openmp_settings(OMP_WAIT_POLICY="active")
+
+
+def test_who_runs_many_settings_in_turn_may_remember_more(monkeypatch: pytest.MonkeyPatch):
+    for given, kept in ((None, "4096"), ("77", "77")):
+        monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", raising=False)
+        if given is not None:
+            monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", given)
+        share_cores()
+        remember_more()
+
+        assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == kept
 
 
 def test_new_lengths_of_batches_cost_no_memory():

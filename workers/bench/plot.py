@@ -12,6 +12,8 @@ from pipeline.errors import UsageError
 from pipeline.outputs.files import check_output
 from workers.bench.report import line_of
 
+# Those of matplotlib without its grey, which is for controls.
+_COLOURS = [f"C{number}" for number in range(10) if number != 7]
 _MARKS = "osD^vPX*<>ph"
 
 
@@ -55,7 +57,7 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
                     markersize=5,
                     linewidth=1.2,
                     linestyle="--" if control else "-",
-                    color="0.45" if control else f"C{number % 10}",
+                    color="0.45" if control else _COLOURS[number % len(_COLOURS)],
                     label=method,
                 )
             panel.set_title(f"{name} ({clip['frames']} frames)" if row == 0 else "")

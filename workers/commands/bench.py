@@ -77,6 +77,7 @@ def bench(
     from workers.bench.plot import check_plot
     from workers.bench.progress import BenchProgress
     from workers.notices import Notices
+    from workers.threads import remember_more
 
     asked = None if tokenizers is None else asked_for(tokenizers)
     options = BenchOptions(clips=clips, tokenizers=asked, **given)
@@ -86,6 +87,7 @@ def bench(
         check_plot(Path(plot))
     console = Console(stderr=True)
     notices = Notices(console, quiet)
+    remember_more()
     with notices.waiting("loading torch"):
         from workers.bench.report import table
         from workers.bench.run import run_bench
