@@ -58,7 +58,7 @@ class Answered:
         return self._decided
 
     def end(self, decided: Decided) -> None:
-        """Takes the last word of the tokenizer. The next frame will write to the memory, so tokens are copied."""
+        """Takes the last word of the tokenizer; copies tokens, since the next frame writes to the memory."""
         self._decided = decided
         if decided.held_ms is None:
             self.tokens = decided.memory.tokens.clone()
@@ -94,7 +94,7 @@ class Recaller:
                 self._turn({index: frames[index] for index in now}, answers)
         except BaseException:
             for tokenizer in waiting:
-                tokenizer.drop()
+                tokenizer.forget()
             raise
         return answers
 

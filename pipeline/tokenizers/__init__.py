@@ -27,6 +27,7 @@ __all__ = [
     "DROPPED",
     "INTACT",
     "MERGED",
+    "RECALLED",
     "TOKENIZERS",
     "AtsTokenizer",
     "BlockStep",

@@ -86,8 +86,7 @@ class Kind(NamedTuple):
         needs: what a model must have to take it.
         wants: "words" for a vocabulary, learned from the stream where none is given; else "nothing".
         near: of those that want words: the option that is the cosine distance up to which a patch has a word.
-        stateful: whether it keeps what its stream has paid for (`stateful.StatefulTokenizer`); the class is then
-            opened for each stream.
+        stateful: whether it keeps what its stream has paid for, see `stateful.StatefulTokenizer`.
         control: whether it is there to be beaten by the others.
         knob: the option that trades fidelity for tokens, and which way saves more (1 up, -1 down), if any.
     """

@@ -1,9 +1,9 @@
 """Recall: a stream pays only for what changed.
 
-For every position of a frame the stream keeps its keys and values of all blocks, its output token and the pixels
-they were computed from. Of a new frame only those positions run whose change matters to the answer; the others
-are recalled. How much a change of pixels matters is learned per position (`_State.gain`), weighted by what the
-class token pays to it.
+For every position of a frame the stream keeps its keys and values of all blocks, its output token and the
+pixels they were computed from. Of a new frame only those positions run whose change matters to the answer;
+the others are recalled. How much a change of pixels matters is learned per position (`_State.gain`), weighted
+by what the class token pays to it.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 _CONTEXT_FREE, _CONTEXT_WEIGHT = 0.05, 0.5
 # Positions run from this part of the threshold on.
 _PICK = 0.25
-# Merging pays from this share of positions on, if answers move by this much (`_State.moving`) and errors of this
-# size (`_State.eps`) are allowed; above the last share all run.
+# Merging pays from this share of positions on, if answers move by this much (`_State.moving`) and errors of
+# this size (`_State.eps`) are allowed; above the last share all run.
 _MERGE_SHARE, _MERGE_MOVING, _MERGE_EPS, _FULL_SHARE = 0.3, 0.08, 0.007, 0.9
 # What a merged run costs of a full one, and the share of patches that it merges away in all its blocks.
 _MERGED_COST, _MERGED_AWAY = 0.64, 0.75
 # An answer that moves by this much was not foreseen.
 _ESCALATE = 0.05
 _GAIN_BOUNDS = (0.1, 4.0)
-# Frames after which one is answered in full, too, to see how good its answer was; and how eps follows: so that
-# `_MISSED` of the answers miss the target. It stays within `_EPS_RANGE` times what it was at first.
+# Frames after which one is answered in full, too, to see how good its answer was; and how eps follows, so
+# that `_MISSED` of the answers miss the target, within `_EPS_RANGE` times what it was at first.
 _AUDIT_EVERY, _EPS_STEP, _MISSED, _EPS_RANGE = 48, 0.35, 0.05, 4.0
 # A pause of so many seconds is a new beginning.
 _GAP_S = 30.0
@@ -47,8 +47,8 @@ class RecallTokenizer(StatefulTokenizer):
     """Holds, recalls, merges or runs each frame of one stream, as the target allows.
 
     Args:
-        target: 5th percentile of the cosine of answers to those of the full model, 0.5 to 1 excluded; None for
-            the default.
+        target: 5th percentile of the cosine of answers to those of the full model, 0.5 to 1 excluded; None
+            for the default.
         cache: type in which keys and values are kept.
         bucket: tokens of a run are rounded up to a multiple of this, with what matters most of the rest.
 
@@ -72,8 +72,8 @@ class RecallTokenizer(StatefulTokenizer):
         state = self._state
         return 0 if state is None else state.bytes
 
-    def drop(self) -> None:
-        """See `StatefulTokenizer.drop`."""
+    def forget(self) -> None:
+        """See `StatefulTokenizer.forget`."""
         self._state = None
 
     def answer(self, frame: Frame, place: Place, patches: torch.Tensor) -> Generator[Run, Ran, Decided]:
@@ -112,12 +112,11 @@ class RecallTokenizer(StatefulTokenizer):
             decision = "full"
             state.take(patches, moved, None, (yield Run(state.memory)))
         else:
-            wanted = math.ceil((picked + state.prefix) / self._bucket) * self._bucket - state.prefix
+            kept = math.ceil((picked + state.prefix) / self._bucket) * self._bucket - state.prefix
+            kept = min(kept, count)
             # By rank, since picking by a mask would wait for the device.
             order = matters.argsort(descending=True)
-            rows, rest = (
-                part.sort().values for part in order.split([kept := min(wanted, count), count - kept])
-            )
+            rows, rest = (part.sort().values for part in order.split([kept, count - kept]))
             decision, states = "recall", _states(patches, RECALLED).index_fill_(0, rows, INTACT)
             state.take(patches, moved, rows, (yield Run(state.memory, rows)))
             if _apart(state.summary, before) > max(3 * state.eps, _ESCALATE):

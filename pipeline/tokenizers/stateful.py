@@ -1,8 +1,8 @@
 """The second kind of tokenizer: one that keeps what its stream has paid for, and looks at what came out.
 
-A stateless tokenizer plans a batch before it runs. A stateful one is asked frame by frame, in the order of its
-stream, and talks with the encoder while a frame is answered: it wishes for positions to be computed, sees what
-that changed, and wishes for more or is content.
+A stateless tokenizer plans a batch before it runs. A stateful one is asked frame by frame, in the order of
+its stream, and talks with the encoder while a frame is answered: it wishes for positions to be computed, sees
+what that changed, and wishes for more or is content.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeGuard
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -19,7 +19,6 @@ from pipeline.tokenizers.steps import BlockStep
 
 if TYPE_CHECKING:
     from pipeline.models.positions import Place
-    from pipeline.tokenizers.base import Tokenizer
 
 Decision = Literal["hold", "recall", "merged", "full", "escalated"]
 
@@ -39,7 +38,7 @@ class BlockMemory:
         self.keys = self.values = torch.empty(0, dtype=dtype)
 
     def write(self, keys: torch.Tensor, values: torch.Tensor, rows: torch.Tensor | None) -> None:
-        """Takes over keys and values (T, H, D) of some positions; all of them, in order, where `rows` is None."""
+        """Takes over keys and values (T, H, D) of some positions; of all, in order, where `rows` is None."""
         if rows is None:
             if self.keys.numel() == 0:
                 count, heads, width = keys.shape
@@ -171,10 +170,5 @@ class StatefulTokenizer(ABC):
         """What it keeps."""
 
     @abstractmethod
-    def drop(self) -> None:
+    def forget(self) -> None:
         """Lets go of everything, at any time and from any thread: the next frame runs in full."""
-
-
-def is_stateful(tokenizer: Tokenizer | StatefulTokenizer) -> TypeGuard[StatefulTokenizer]:
-    """Which of the two kinds a tokenizer is."""
-    return isinstance(tokenizer, StatefulTokenizer)

@@ -46,7 +46,7 @@ class Scripted(StatefulTokenizer):
     def bytes(self) -> int:
         return self.memory.bytes
 
-    def drop(self) -> None:
+    def forget(self) -> None:
         self.dropped = True
 
 
