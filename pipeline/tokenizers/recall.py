@@ -170,6 +170,7 @@ class _State:
         eps: allowed error per frame.
         age: frames since one ran in full.
         blocks, prefix: of the model.
+        bytes: that all of it takes.
     """
 
     def __init__(
@@ -190,11 +191,9 @@ class _State:
         self.prefix = len(memory.tokens) - len(patches)
         self._eps_range = eps / _EPS_RANGE, eps * _EPS_RANGE
         self._answered = frame
-
-    @property
-    def bytes(self) -> int:
         own = (self.pixels, self.attention, self.gain, self.context, self.summary)
-        return self.memory.bytes + sum(part.numel() * part.element_size() for part in own)
+        # It never changes.
+        self.bytes = memory.bytes + sum(part.numel() * part.element_size() for part in own)
 
     def goes_on(self, frame: Frame, place: Place) -> bool:
         """Whether a frame follows the last one: of the same place, soon after it."""
