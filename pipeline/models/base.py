@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -190,12 +189,10 @@ class PackedModel(Model):
 
     def recall(self, frames: Sequence[Watched]) -> list[Answered]:
         """What `encode` is for plans, for frames of stateful tokenizers."""
-        typed = [Placed(watched.image[None].to(self.dtype), watched.place) for watched in frames]
-        self._calibrate_on(typed)
+        if self._calibration is not None:
+            self._calibrate_on([Placed(frame.image[None].to(self.dtype), frame.place) for frame in frames])
         self._say_stepwise()
-        return self._recaller.answer(
-            [replace(watched, image=images[0]) for watched, (images, _) in zip(frames, typed, strict=True)]
-        )
+        return self._recaller.answer(frames)
 
     def recalled(self, answers: Sequence[Answered]) -> Features | None:
         """Features of those frames that are not held, in their order; None where all are."""

@@ -121,7 +121,8 @@ class PackedEncoder:
             rows: (n,) which.
         """
         embed = self.model.patch_embed
-        some = F.linear(patches[rows], embed.proj.weight.flatten(1), embed.proj.bias)
+        weight = embed.proj.weight.flatten(1)
+        some = F.linear(patches[rows].to(weight.dtype), weight, embed.proj.bias)
         some = embed.norm(some) + self.positions.added(place)[rows]
         return cast(torch.Tensor, self.model.norm_pre(torch.cat([self.positions.prefix(), some])))
 

@@ -27,7 +27,7 @@ class Watched:
     Attributes:
         frame: as it came.
         tokenizer: of its stream.
-        image: (3, H, W) normalised, of the model's type.
+        image: (3, H, W) float32, normalised.
         place: of its patches.
     """
 
@@ -214,7 +214,8 @@ class Recaller:
                 memory.block(layer).write(attended.keys[tokens], attended.values[tokens], None)
                 start += prefix + kept
 
-        images = [Placed(frames[index].image[None], frames[index].place) for index in wishes]
+        dtype = encoder.positions.prefix().dtype
+        images = [Placed(frames[index].image[None].to(dtype), frames[index].place) for index in wishes]
         features = encoder.encode(images, plan, watch)
         restored = features.plan.restore(features.tokens)
         ran = {}
