@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,41 +16,21 @@ import torch
 from pipeline.cuda_timeline import CudaTimeline
 from pipeline.errors import UsageError
 from pipeline.frame import Frame, FrameTimes, Geometry
-from pipeline.models.base import Model
+from pipeline.models.base import Model, PackedModel
 from pipeline.models.heads import Outputs
 from pipeline.models.positions import Placed
-from pipeline.models.stepping import Trail
-from pipeline.results import Prediction
-from pipeline.runtimes import NOT_COMPUTED, Computed
-from pipeline.stacking import Part, Stack, pixels, stacks
-from pipeline.tokenizers import FullTokenizer, Tokenizer, TokenPlan, patch_states
+from pipeline.models.recalling import Answered, Watched
+from pipeline.reading import FrameOutput, note_answers, planned_outputs, stateful_outputs
+from pipeline.stacking import Part, Planned, Stack, Stateful, divided, pixels, stacks
+from pipeline.tokenizers import FullTokenizer, Tokenizer, TokenPlan
+from pipeline.tokenizers.stateful import StatefulTokenizer
 
 # Gives (start, end) of a batch in `time.monotonic()` seconds; waits for the end.
 _Span = Callable[[], tuple[float, float]]
-
-
-@dataclass(frozen=True, slots=True)
-class FrameOutput:
-    """What inference says of one frame.
-
-    Attributes:
-        prediction: of the model.
-        tokens_full, tokens_kept: patch tokens before and after tokenizing; None for models without patches.
-        states: (rows, columns) uint8, INTACT, MERGED or DROPPED per patch; None for models without patches.
-        flops: operations the frame cost, planning and steps between blocks included.
-        share: the same over those of the plain model; None for models without patches.
-        computed: by which runtime, in which precision.
-        vocab_version: of the words that planned it; None where it was planned without.
-    """
-
-    prediction: Prediction
-    tokens_full: int | None
-    tokens_kept: int | None
-    states: npt.NDArray[np.uint8] | None
-    flops: int
-    share: float | None = None
-    computed: Computed = NOT_COMPUTED
-    vocab_version: int | None = None
+# Reads what came of the frames of a batch that is done.
+_Read = Callable[[], Sequence[FrameOutput]]
+# Frames with what plans them, the plan, and their pixels on the device.
+_Planned = tuple[Sequence[Planned], TokenPlan | None, Sequence[Placed]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +97,7 @@ class Engine:
         arrays = {name: values.float().numpy() for name, values in pending.outputs.items()}
         return arrays if None in kept else arrays | {"tokens_kept": np.asarray(kept)}
 
-    def submit(self, frames: Sequence[Frame], tokenizer: Tokenizer) -> PendingBatch:
+    def submit(self, frames: Sequence[Frame], tokenizer: Tokenizer | StatefulTokenizer) -> PendingBatch:
         """Starts a batch; on the CPU it is done when this returns, on CUDA it is queued.
 
         Args:
@@ -135,13 +117,76 @@ class Engine:
             with torch.cuda.device(self.model.device):
                 return self._submit_cuda(parts, self._cuda)
         start = time.monotonic()
-        plan, images = self.plan(stacks(parts, self.model.patch_size))
-        outputs, trail = self.model.run(images, plan)
+        outputs, read = self._run(parts, *self._prepare(parts))
         end = time.monotonic()
-        group = None if trail is None else trail.plan.group
-        return PendingBatch(self.model, parts, trail, group, outputs, lambda: (start, end))
+        return PendingBatch(self.model, parts, outputs, read, lambda: (start, end))
 
-    def plan(self, stacked: Sequence[Stack]) -> tuple[TokenPlan | None, list[Placed]]:
+    def answer(self, parts: Sequence[Stateful]) -> list[Answered]:
+        """What `plan` and `PackedModel.encode` are for plans, for the frames of stateful tokenizers."""
+        model = self.model
+        assert isinstance(model, PackedModel), f"{model.name} has nothing to recall"
+        stacked = stacks(parts, model.patch_size)
+        watched = []
+        for some, stack in zip(pixels(stacked, model.device), stacked, strict=True):
+            assert stack.place is not None
+            images = iter(zip(stack.frames, self.normalise(some), strict=True))
+            for tokenizer, count in stack.planners:
+                watched += [
+                    Watched(frame, tokenizer, image, stack.place) for frame, image in islice(images, count)
+                ]
+        return model.recall(watched)
+
+    def _prepare(self, parts: Sequence[Part]) -> tuple[_Planned | None, Sequence[Stateful]]:
+        """What can be done beside the batch before this one; what looks at outputs has to wait."""
+        planned, stateful = divided(parts)
+        return (planned, *self._uploaded(planned)) if planned else None, stateful
+
+    def _run(
+        self, parts: Sequence[Part], planned: _Planned | None, stateful: Sequence[Stateful]
+    ) -> tuple[Outputs, _Read]:
+        """Runs a batch of both kinds of tokenizers; gives outputs of those that have plans, and reads all."""
+        if planned is None:
+            return {}, self._run_stateful(stateful)
+        outputs, read_planned = self._run_planned(*planned)
+        if not stateful:
+            return outputs, read_planned
+        read_stateful = self._run_stateful(stateful)
+
+        def read() -> list[FrameOutput]:
+            of_plans, of_states = iter(read_planned()), iter(read_stateful())
+            return [
+                next(of_states if isinstance(tokenizer, StatefulTokenizer) else of_plans)
+                for frames, tokenizer in parts
+                for _ in frames
+            ]
+
+        return outputs, read
+
+    def _run_planned(
+        self, parts: Sequence[Planned], plan: TokenPlan | None, images: Sequence[Placed]
+    ) -> tuple[Outputs, _Read]:
+        computed, trail = self.model.run(images, plan)
+        outputs = {key: self._to_host(value) for key, value in computed.items()}
+        group = None if trail is None else self._to_host(trail.plan.group)
+        return outputs, partial(planned_outputs, self.model, parts, outputs, trail, group)
+
+    def _run_stateful(self, parts: Sequence[Stateful]) -> _Read:
+        answers, model = self.answer(parts), self.model
+        assert isinstance(model, PackedModel)
+        frames = [frame for some, _ in parts for frame in some]
+        try:
+            features = model.recalled(answers)
+            computed = {} if features is None else model.read(features)
+            outputs = {key: self._to_host(value) for key, value in computed.items()}
+            said = note_answers(model, frames, answers, outputs)
+        except BaseException:
+            # What they remember was never said.
+            for _, tokenizer in parts:
+                tokenizer.forget()
+            raise
+        return partial(stateful_outputs, model, answers, said)
+
+    def plan(self, stacked: Sequence[Stack[Tokenizer]]) -> tuple[TokenPlan | None, list[Placed]]:
         """What a model runs on: the plan of a batch, and its frames normalised; see `Model.run`."""
         model, patch_size = self.model, self.model.patch_size
         if not model.needs_pixels:
@@ -161,23 +206,34 @@ class Engine:
         ]
         return TokenPlan.join(plans), images
 
-    def _submit_cuda(self, parts: Sequence[Part], cuda: CudaTimeline) -> PendingBatch:
+    def _uploaded(self, parts: Sequence[Planned]) -> tuple[TokenPlan | None, list[Placed]]:
+        """`plan`; on CUDA beside what is computed meanwhile."""
         stacked = stacks(parts, self.model.patch_size)
-        with torch.cuda.stream(cuda.upload):
+        if self._cuda is None:
+            return self.plan(stacked)
+        with torch.cuda.stream(self._cuda.upload):
             plan, images = self.plan(stacked)
         compute = torch.cuda.current_stream(self.model.device)
-        compute.wait_stream(cuda.upload)
+        compute.wait_stream(self._cuda.upload)
         for tensor in (*(some for some, _ in images), *((plan.group, plan.kept) if plan is not None else ())):
             tensor.record_stream(compute)
+        return plan, images
+
+    def _submit_cuda(self, parts: Sequence[Part], cuda: CudaTimeline) -> PendingBatch:
+        prepared = self._prepare(parts)
         start = cuda.mark()
-        computed, trail = self.model.run(images, plan)
-        outputs = {key: _to_host(value) for key, value in computed.items()}
-        group = None if trail is None else _to_host(trail.plan.group)
+        outputs, read = self._run(parts, *prepared)
         end = cuda.mark()
         # The end comes last on the device, so waiting for it makes every host copy whole.
         return PendingBatch(
-            self.model, parts, trail, group, outputs, lambda: (cuda.seconds(start), cuda.seconds(end))
+            self.model, parts, outputs, read, lambda: (cuda.seconds(start), cuda.seconds(end))
         )
+
+    def _to_host(self, values: torch.Tensor) -> torch.Tensor:
+        """On CUDA queues a copy into pinned memory, whole once the stream has come that far."""
+        if self._cuda is None:
+            return values
+        return torch.empty(values.shape, dtype=values.dtype, pin_memory=True).copy_(values, non_blocking=True)
 
 
 class PendingBatch:
@@ -187,78 +243,20 @@ class PendingBatch:
         model: that runs it.
         parts: of the batch.
         frames: of all parts, in order.
-        outputs: of the model, one row per frame; on CUDA whole only once `result` has returned.
+        outputs: of the model, one row per frame that has a plan; on CUDA whole once `result` has returned.
     """
 
     def __init__(
-        self,
-        model: Model,
-        parts: Sequence[Part],
-        trail: Trail | None,
-        group: torch.Tensor | None,
-        outputs: Outputs,
-        span: _Span,
+        self, model: Model, parts: Sequence[Part], outputs: Outputs, read: _Read, span: _Span
     ) -> None:
         self.parts = parts
         self.frames = [frame for frames, _ in parts for frame in frames]
         self.model = model
-        self._trail = trail
-        self._group = group
         self.outputs = outputs
+        self._read = read
         self._span = span
 
     def result(self) -> BatchOutput:
         """The outputs, one per frame in order."""
         start, end = self._span()
-        arrays = {key: value.float().numpy() for key, value in self.outputs.items()}
-        predictions = [
-            self.model.prediction(arrays, row, frame.geometry) for row, frame in enumerate(self.frames)
-        ]
-        tokenizers = [tokenizer for frames, tokenizer in self.parts for _ in frames]
-        if self._trail is None or self._group is None:
-            cost = self.model.flops(None)
-            plain = [
-                FrameOutput(
-                    prediction, None, None, None, cost, None, self.model.computed, tokenizer.vocab_version
-                )
-                for prediction, tokenizer in zip(predictions, tokenizers, strict=True)
-            ]
-            return BatchOutput(plain, start, end)
-        outputs = [
-            self._output(row, frame, prediction, states, tokenizer)
-            for row, (frame, prediction, states, tokenizer) in enumerate(
-                zip(self.frames, predictions, patch_states(self._group), tokenizers, strict=True)
-            )
-        ]
-        return BatchOutput(outputs, start, end)
-
-    def _output(
-        self,
-        row: int,
-        frame: Frame,
-        prediction: Prediction,
-        states: npt.NDArray[np.uint8],
-        tokenizer: Tokenizer,
-    ) -> FrameOutput:
-        model, trail = self.model, self._trail
-        assert trail is not None
-        assert model.patch_size is not None
-        rows, columns = (side // model.patch_size for side in frame.image.shape[:2])
-        patches = rows * columns
-        flops = model.flops(trail.kept_by(row), (rows, columns)) + trail.step_flops[row]
-        flops += tokenizer.flops(patches, model.patch_size)
-        return FrameOutput(
-            prediction,
-            patches,
-            trail.kept[0][row],
-            states[:patches].reshape(rows, columns),
-            flops,
-            flops / model.flops(None, (rows, columns)),
-            trail.computed,
-            tokenizer.vocab_version,
-        )
-
-
-def _to_host(values: torch.Tensor) -> torch.Tensor:
-    """Queues a copy into pinned memory; whole once the stream has come that far."""
-    return torch.empty(values.shape, dtype=values.dtype, pin_memory=True).copy_(values, non_blocking=True)
+        return BatchOutput(self._read(), start, end)

@@ -103,7 +103,9 @@ class FrameResult:
     since the result before this one, by reason. `total_ms` runs from the start of decoding to the end of
     inference of the frame's batch. `vocab_version` is None where no vocabulary was used (also during the
     warm-up of `inter`). `share` is the frame's floating-point operations, planning included, over those of
-    `full`; None for a model without patches. `computed` names runtime and precision of the model. `image` is
+    `full`; None for a model without patches. `decision` is how a stream that recalls was answered: "hold",
+    "recall", "merged", "full" or "escalated"; None for other tokenizers. `held_ms` is the age of a held
+    answer, None for a fresh one. `computed` names runtime and precision of the model. `image` is
     the upright source picture, uint8 RGB (H, W, 3), where it was asked for; it goes into no JSON.
     """
 
@@ -122,6 +124,8 @@ class FrameResult:
     computed: Computed = NOT_COMPUTED
     vocab_version: int | None = None
     share: float | None = None
+    decision: str | None = None
+    held_ms: float | None = None
     dropped: Mapping[str, int] = field(default_factory=dict)
     image: Pixels | None = field(default=None, repr=False, compare=False)
 
@@ -145,6 +149,8 @@ class FrameResult:
             "vocab_version": self.vocab_version,
             "tokens": {"full": self.tokens_full, "kept": self.tokens_kept},
             "share": None if self.share is None else round(self.share, 4),
+            "decision": self.decision,
+            "held_ms": None if self.held_ms is None else round(self.held_ms, 3),
             "prediction": self.prediction.to_dict(),
             "latency_ms": {
                 "decode": round(self.times.decode_ms, 3),

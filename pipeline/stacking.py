@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -12,13 +13,19 @@ import torch
 from pipeline.frame import Frame
 from pipeline.models.positions import Place
 from pipeline.tokenizers import Tokenizer
+from pipeline.tokenizers.stateful import StatefulTokenizer
 
-# Frames of one stream, and what plans them.
-Part = tuple[Sequence[Frame], Tokenizer]
+# Frames of one stream, and what plans them; or what answers them.
+Part = tuple[Sequence[Frame], Tokenizer | StatefulTokenizer]
+Planned = tuple[Sequence[Frame], Tokenizer]
+Stateful = tuple[Sequence[Frame], StatefulTokenizer]
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Stack:
+class Stack(Generic[T]):
     """Frames of one size, side by side in their batch.
 
     Attributes:
@@ -29,10 +36,22 @@ class Stack:
 
     frames: Sequence[Frame]
     place: Place | None
-    planners: Sequence[tuple[Tokenizer, int]]
+    planners: Sequence[tuple[T, int]]
 
 
-def stacks(parts: Sequence[Part], patch_size: int | None) -> list[Stack]:
+def divided(parts: Sequence[Part]) -> tuple[list[Planned], list[Stateful]]:
+    """Parts by the kind of their tokenizers, in their order."""
+    planned: list[Planned] = []
+    stateful: list[Stateful] = []
+    for frames, tokenizer in parts:
+        if isinstance(tokenizer, StatefulTokenizer):
+            stateful.append((frames, tokenizer))
+        else:
+            planned.append((frames, tokenizer))
+    return planned, stateful
+
+
+def stacks(parts: Sequence[tuple[Sequence[Frame], T]], patch_size: int | None) -> list[Stack[T]]:
     """The frames of all parts in their order, cut wherever the size or the place changes."""
     frames = [(frame, number) for number, (some, _) in enumerate(parts) for frame in some]
     found = []
@@ -45,7 +64,7 @@ def stacks(parts: Sequence[Part], patch_size: int | None) -> list[Stack]:
     return found
 
 
-def pixels(stacked: Sequence[Stack], device: torch.device) -> Iterator[torch.Tensor]:
+def pixels(stacked: Sequence[Stack[Any]], device: torch.device) -> Iterator[torch.Tensor]:
     """The images of each stack, (B, H, W, 3) uint8 on the device; one copy takes all of them there."""
     shapes = [(len(stack.frames), *stack.frames[0].image.shape) for stack in stacked]
     sizes = [int(np.prod(shape)) for shape in shapes]

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.energy import Ledger
-from pipeline.engine import BatchOutput, FrameOutput, PendingBatch
+from pipeline.engine import BatchOutput, PendingBatch
 from pipeline.frame import Frame
+from pipeline.reading import FrameOutput
 from pipeline.results import Energy, FrameResult
 from pipeline.tokenizers.base import Tokenizer
 from pipeline.tokenizers.registry import Kind
+from pipeline.tokenizers.stateful import StatefulTokenizer
 from pipeline.tokenizers.stream import StreamTokenizer
 from vocab.words import Vocabulary
 
@@ -47,7 +49,7 @@ class StreamState:
         """At most how many frames to take next, so that warm-up ends at the same frame for any batch size."""
         return min(batch, self._tokenizer.missing or batch)
 
-    def tokenizer_for(self, frames: Sequence[Frame]) -> Tokenizer:
+    def tokenizer_for(self, frames: Sequence[Frame]) -> Tokenizer | StatefulTokenizer:
         """What plans the next batch; see `StreamTokenizer.next`."""
         return self._tokenizer.next(frames)
 
@@ -132,6 +134,8 @@ def frame_result(
         tokenizer=tokenizer,
         computed=output.computed,
         vocab_version=output.vocab_version,
+        decision=output.decision,
+        held_ms=output.held_ms,
         tokens_full=output.tokens_full,
         tokens_kept=output.tokens_kept,
         share=output.share,

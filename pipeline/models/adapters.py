@@ -75,8 +75,11 @@ class PackedAttention(nn.Module):
             key, value = (t.repeat_interleave(inner.num_kv_groups, dim=1) for t in (key, value))
         if capture is not None and capture.wants_attention:
             capture.attended = Attended(query, key, value, key_bias)
-        mixed = ragged_attention(query, key, value, segments, segments, key_bias).flatten(1)
-        mixed = inner.norm(mixed)
+        if attn_mask.recalled is None:
+            mixed = ragged_attention(query, key, value, segments, segments, key_bias)
+        else:
+            mixed = attn_mask.recalled.attend(query, key, value, segments)
+        mixed = inner.norm(mixed.flatten(1))
         if getattr(inner, "gate", None) is not None:
             mixed = mixed * inner.gate(x[0]).sigmoid()
         return inner.proj(mixed)[None]

@@ -65,7 +65,7 @@ def ragged_attention(
     if uniform and (key_bias is None or not has_varlen):
         query, key, value = (x.unflatten(0, (count, -1)) for x in (query, key, value))
         bias = None if key_bias is None else key_bias.view(count, -1)
-        return _attend(query, key, value, bias).flatten(0, 1)
+        return attend(query, key, value, bias).flatten(0, 1)
     if has_varlen:
         from torch.nn.attention.varlen import varlen_attn
 
@@ -86,14 +86,14 @@ def ragged_attention(
     )
     return torch.cat(
         [
-            _attend(q[None], k[None], v[None], None if bias is None else bias[None])[0]
+            attend(q[None], k[None], v[None], None if bias is None else bias[None])[0]
             for q, k, v, bias in sequences
         ]
     )
 
 
-def _attend(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, key_bias: torch.Tensor | None
+def attend(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, key_bias: torch.Tensor | None = None
 ) -> torch.Tensor:
     """(B, T, H, D) queries, (B, S, H, D) keys and values, (B, S) bias -> (B, T, H, D)."""
     mask = None if key_bias is None else key_bias.to(query.dtype)[:, None, None]

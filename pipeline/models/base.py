@@ -16,6 +16,7 @@ from pipeline.models.encoder import Features, PackedEncoder
 from pipeline.models.flops import EncoderFlops
 from pipeline.models.heads import Arrays, Head, LabelHead, Outputs, read_embedding, read_labels, top_labels
 from pipeline.models.positions import Placed, Positions
+from pipeline.models.recalling import Answered, Recaller, Watched
 from pipeline.models.refusal import parts_of
 from pipeline.models.runtimes.base import OnNotice
 from pipeline.models.runtimes.calibration import Calibration
@@ -150,6 +151,7 @@ class PackedModel(Model):
         self._head = head
         self._encoder_flops = EncoderFlops(backbone)
         self._head_flops = head_flops
+        self._recaller = Recaller(self.encoder, "a class token" in parts_of(backbone))
         self._calibration: Calibration | None = None
         self._on_notice: OnNotice | None = None
 
@@ -183,13 +185,30 @@ class PackedModel(Model):
     def encode(self, images: Sequence[Placed], plan: TokenPlan) -> Features:
         """The first half of `run`: the encoder."""
         typed = self._typed(images)
-        if self._calibration is not None:
-            self._calibration.add(typed)
-            if not self._calibration.wanted:
-                self._calibration = None
+        self._calibrate_on(typed)
         if plan.steps:
             self._say_stepwise()
         return self.encoder.encode(typed, plan)
+
+    def recall(self, frames: Sequence[Watched]) -> list[Answered]:
+        """What `encode` is for plans, for frames of stateful tokenizers."""
+        if self._calibration is not None:
+            self._calibrate_on([Placed(frame.image[None].to(self.dtype), frame.place) for frame in frames])
+        self._say_stepwise()
+        return self._recaller.answer(frames)
+
+    def recalled(self, answers: Sequence[Answered]) -> Features | None:
+        """Features of those frames that are not held, in their order; None where all are."""
+        return self._recaller.features(answers)
+
+    def recalled_flops(self, answer: Answered) -> int:
+        """Operations of all that ran for a frame, its tokenizer's decisions included."""
+        flops = answer.decided.flops
+        for ran in answer.runs:
+            flops += self._encoder_flops.tokens(ran.kept, ran.kept[0], ran.keys) + ran.step_flops
+        if answer.tokens is not None:
+            flops += self._encoder_flops.head + self._head_flops(answer.place.grid)
+        return flops
 
     def read(self, features: Features) -> Outputs:
         """The second half of `run`: the head."""
@@ -206,6 +225,12 @@ class PackedModel(Model):
         if isinstance(self._head, LabelHead):
             detail["scores"] = self.encoder.head(features)
         return detail
+
+    def _calibrate_on(self, typed: Sequence[Placed]) -> None:
+        if self._calibration is not None:
+            self._calibration.add(typed)
+            if not self._calibration.wanted:
+                self._calibration = None
 
     def _typed(self, images: Sequence[Placed]) -> list[Placed]:
         return [Placed(some.to(self.dtype), place) for some, place in images]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from pipeline.models.attention import Segments
+from pipeline.models.attention import Segments, attend
+from pipeline.tokenizers.stateful import BlockMemory
 from pipeline.tokenizers.steps import Attended
 
 
@@ -26,6 +28,38 @@ class Capture:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Recalled:
+    """What the tokens of a block attend to instead of each other: every position of their own image.
+
+    Attributes:
+        memories: of the block, one per image.
+        rows: positions that the tokens of each image are; None for all, in order.
+    """
+
+    memories: Sequence[BlockMemory]
+    rows: Sequence[torch.Tensor | None]
+
+    def attend(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, segments: Segments
+    ) -> torch.Tensor:
+        """Writes keys and values (T, H, D) to the memories and attends to all that is in them: (T, H, D)."""
+        parts = zip(
+            *(values.split(list(segments.lengths)) for values in (query, key, value)),
+            self.memories,
+            self.rows,
+            strict=True,
+        )
+        mixed = []
+        for asks, keys, values, memory, rows in parts:
+            memory.write(keys, values, rows)
+            if rows is not None:
+                # Views, where the memory is of the type that is computed in.
+                keys, values = (kept.to(asks.dtype).transpose(0, 1) for kept in (memory.keys, memory.values))
+            mixed.append(attend(asks[None], keys[None], values[None])[0])
+        return torch.cat(mixed)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class AttentionContext:
     """Handed to every block as its `attn_mask`, which timm's blocks pass on untouched.
 
@@ -37,8 +71,17 @@ class AttentionContext:
         key_bias: (T,) float32, log of the patches each token stands for (proportional attention of token
             merging); None where that is one everywhere or is not to count.
         capture: where to leave keys and attention; None where nobody wants them.
+        recalled: what the tokens attend to instead of each other; None for each other.
     """
 
     segments: Segments
     key_bias: torch.Tensor | None = None
     capture: Capture | None = None
+    recalled: Recalled | None = None
+
+    @property
+    def attended(self) -> Attended:
+        """What the attention of the block that ran was made of, where that was wanted."""
+        assert self.capture is not None, "nobody wanted it"
+        assert self.capture.attended is not None, "the block has not run"
+        return self.capture.attended

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.functional import pad
 
 from pipeline.models.adapters import adapt, pool_latent
@@ -20,6 +21,9 @@ from pipeline.models.runtimes.base import Blocks, Runtime
 from pipeline.models.runtimes.torch_runtime import TorchRuntime
 from pipeline.models.stepping import Packing, Trail
 from pipeline.tokenizers.plan import TokenPlan
+from pipeline.tokenizers.steps import Attended
+
+Watch: TypeAlias = Callable[[int, Attended, TokenPlan], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +59,7 @@ class PackedEncoder:
         positions: of its patches; None for those that timm would give it.
 
     Attributes:
+        depth: blocks.
         grid: patches (rows, columns) that the model was built for.
         runtime: what computes the blocks; at first timm's own as they are.
     """
@@ -66,19 +71,23 @@ class PackedEncoder:
         adapt(model)
         self.model = cast(Any, model)
         self.runtime: Runtime = TorchRuntime(Blocks.of(self.model))
-        self._depth = len(self.model.blocks)
+        self.depth: int = len(self.model.blocks)
         self.prefix: int = self.model.num_prefix_tokens
         self.patch_size: int = self.model.patch_embed.patch_size[0]
         self.grid: tuple[int, int] = tuple(self.model.patch_embed.grid_size)
         self.positions = positions or Positions(model)
 
-    def encode(self, images: torch.Tensor | Sequence[Placed], plan: TokenPlan) -> Features:
+    def encode(
+        self, images: torch.Tensor | Sequence[Placed], plan: TokenPlan, watch: Watch | None = None
+    ) -> Features:
         """Embeds all patches, then runs the kept tokens through the blocks and the plan's steps between them.
 
         Args:
             images: of the model's type and device, normalised: (B, 3, H, W) that are all there is, or images
                 of several sizes in the order of the plan.
             plan: made for these images with this model's prefix.
+            watch: for a plan with steps: told after every block what its attention was made of, and from
+                patches to which tokens the plan was.
         """
         model = self.model
         if isinstance(images, torch.Tensor):
@@ -88,18 +97,34 @@ class PackedEncoder:
         tables = {place: self.positions.rotation(place) for place in places}
         turning = {place: table for place, table in tables.items() if table is not None}
         turns = Rotation(turning, places) if turning else None
-        packing, rotation = Packing(plan, self._depth), _rotation(turns, plan)
+        packing, rotation = Packing(plan, self.depth, watch is not None), _rotation(turns, plan)
         runtime = self.runtime
         if not plan.steps:
             tokens = runtime.forward(tokens, packing.context, rotation)
             return Features(tokens, packing.context, packing.trail(runtime.computed), places)
         stepwise = runtime.stepwise
-        for layer in range(self._depth):
+        for layer in range(self.depth):
             tokens = stepwise.block(layer, tokens, packing.context, rotation)
+            if watch is not None:
+                watch(layer, packing.context.attended, packing.plan)
             regrouped = packing.step(tokens)
             if regrouped is not None:
                 tokens, rotation = regrouped, _rotation(turns, packing.plan)
         return Features(stepwise.norm(tokens), packing.context, packing.trail(stepwise.computed), places)
+
+    def embed(self, patches: torch.Tensor, place: Place, rows: torch.Tensor) -> torch.Tensor:
+        """(prefix+n, C): what the first block sees of some patches of an image.
+
+        Args:
+            patches: (N, 3*P*P) pixels of all of them.
+            place: of them.
+            rows: (n,) which.
+        """
+        embed = self.model.patch_embed
+        weight = embed.proj.weight.flatten(1)
+        some = F.linear(patches[rows].to(weight.dtype), weight, embed.proj.bias)
+        some = embed.norm(some) + self.positions.added(place)[rows]
+        return cast(torch.Tensor, self.model.norm_pre(torch.cat([self.positions.prefix(), some])))
 
     def _embed(self, images: Sequence[Placed]) -> torch.Tensor:
         """(B, prefix+N, C): prefix tokens and patches with their positions; zeros beyond an image's last."""

@@ -25,7 +25,7 @@ class EncoderFlops:
         self._prefix: int = parts.num_prefix_tokens
         self._embed: int = 2 * sum(p.numel() for p in parts.patch_embed.parameters() if p.ndim > 1)
         self._blocks = [_block_costs(block) for block in parts.blocks]
-        self._fixed: int = 2 * sum(m.weight.numel() for m in (parts.head,) if isinstance(m, nn.Linear))
+        self.head: int = 2 * sum(m.weight.numel() for m in (parts.head,) if isinstance(m, nn.Linear))
 
     def __call__(self, kept: int | Sequence[int], patches: int) -> int:
         """Operations for one frame of `patches` patches, which are all embedded in any case.
@@ -34,11 +34,22 @@ class EncoderFlops:
             kept: patch tokens that run through every block, or through each of them.
             patches: see above.
         """
+        return self.tokens(kept, patches) + self.head
+
+    def tokens(self, kept: int | Sequence[int], patches: int, keys: int | None = None) -> int:
+        """Operations without the head.
+
+        Args:
+            kept: see above.
+            patches: that are embedded.
+            keys: patches that are attended to; None for those that run through the block.
+        """
         counts = [kept] * len(self._blocks) if isinstance(kept, int) else kept
-        flops = patches * self._embed + self._fixed
+        flops = patches * self._embed
         for count, (per_token, per_pair) in zip(counts, self._blocks, strict=True):
             tokens = count + self._prefix
-            flops += per_token * tokens + per_pair * tokens**2
+            others = tokens if keys is None else keys + self._prefix
+            flops += per_token * tokens + per_pair * tokens * others
         return flops
 
 

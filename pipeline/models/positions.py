@@ -173,9 +173,14 @@ class Rotation:
         ends = plan.kept.cumsum(0)
         within = torch.arange(len(patches), device=table.device)
         image = torch.searchsorted(ends, within, right=True)
-        still = torch.cat([table.new_zeros(table.shape[1] // 2), table.new_ones(table.shape[1] // 2)])
-        packed = still.repeat(len(patches) + plan.prefix * len(plan.kept), 1)
+        packed = still(table, len(patches) + plan.prefix * len(plan.kept))
         return packed.index_copy_(0, within + (image + 1) * plan.prefix, table[self._start[image] + patches])
+
+
+def still(table: torch.Tensor, count: int) -> torch.Tensor:
+    """(count, 2*D): what tokens turn by that do not turn, as prefix tokens; of the type of `table`."""
+    half = table.shape[1] // 2
+    return torch.cat([table.new_zeros(count, half), table.new_ones(count, half)], dim=1)
 
 
 def _kept(make: Callable[P, T]) -> Callable[P, T]:

@@ -42,13 +42,15 @@ class Packing:
     Args:
         plan: the packing before the first block, with the steps to come.
         layers: blocks of the model.
+        watched: whether every block is to leave what its attention was made of, the last one too; the plan
+            has steps then.
 
     Attributes:
         context: for the attention of the next block.
         plan: from the patches to the tokens as they are packed now.
     """
 
-    def __init__(self, plan: TokenPlan, layers: int) -> None:
+    def __init__(self, plan: TokenPlan, layers: int, watched: bool = False) -> None:
         self.plan = plan
         self._layers = layers
         self._kept = [plan.kept_list()]
@@ -56,7 +58,8 @@ class Packing:
         runs = [(step, len(list(same))) for step, same in groupby(plan.steps)]
         edges = [0, *accumulate(count for _, count in runs)]
         self._runs = [(step, slice(*edge)) for (step, _), edge in zip(runs, pairwise(edges), strict=True)]
-        self._attention = any(step.wants_attention for step in plan.steps if step is not None)
+        self._watched = watched
+        self._attention = watched or any(step.wants_attention for step in plan.steps if step is not None)
         self._sizes: torch.Tensor | None = None
         counts = [
             step is not None or proportional
@@ -149,5 +152,6 @@ class Packing:
     def _context(self, segments: Segments, merged: bool) -> AttentionContext:
         if self._sizes is None:
             return AttentionContext(segments)
-        capture = Capture(self._attention) if self._runs and len(self._kept) < self._layers else None
+        asked = self._runs and len(self._kept) < self._layers
+        capture = Capture(self._attention) if asked or self._watched else None
         return AttentionContext(segments, self._sizes.log() if merged else None, capture)

@@ -74,7 +74,7 @@ class Annotator:
         Args:
             frame: with its `picture` kept.
             result: of that frame.
-            token_map: (grid rows, grid columns) of INTACT, MERGED, DROPPED; None for a model without patches.
+            token_map: (grid rows, grid columns) of patch states; None for a model without patches.
 
         Raises:
             VwtError: when an earlier frame could not be written.

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pipeline.frame import Geometry, Pixels
 from pipeline.outputs.token_map import NOT_SEEN, TokenMapLayer, draw_sample
 from pipeline.results import Energy, FrameResult, Prediction, Region
-from pipeline.tokenizers.plan import DROPPED, INTACT, MERGED
+from pipeline.tokenizers.plan import DROPPED, INTACT, MERGED, RECALLED
 
 # Small pictures are enlarged until patches and text can be read, large ones reduced to what fits a screen.
 _MIN_HEIGHT, _MAX_SIDE = 480, 1280
@@ -35,6 +35,7 @@ _LEGEND: tuple[_Entry, ...] = (
     (INTACT, "intact"),
     (MERGED, "merged"),
     (DROPPED, "dropped"),
+    (RECALLED, "recalled"),
     (NOT_SEEN, "not seen"),
 )
 # Room is kept for figures as wide as these, so that the picture does not change its size during a run.
@@ -80,7 +81,7 @@ class Painter:
         Args:
             picture: (H, W, 3) uint8 RGB, the upright source picture; not changed.
             geometry: where that picture lies in the model's input.
-            token_map: (grid rows, grid columns) of INTACT, MERGED, DROPPED; None for a model without patches.
+            token_map: (grid rows, grid columns) of patch states; None for a model without patches.
             result: of the same frame.
 
         Returns:

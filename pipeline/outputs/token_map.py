@@ -1,4 +1,4 @@
-"""Shows over a picture which of its patches stayed tokens of their own, were merged or were dropped."""
+"""Shows over a picture which of its patches stayed tokens of their own, were merged, dropped or recalled."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.frame import Geometry, Pixels
-from pipeline.tokenizers.plan import DROPPED, INTACT, MERGED
+from pipeline.tokenizers.plan import DROPPED, INTACT, MERGED, RECALLED
 
 # Beside the states of a patch: what the model's input does not show of the picture (cropped away).
-NOT_SEEN = 3
+NOT_SEEN = 4
 
 # Where a pixel lies within the pattern that every patch is drawn with.
 _PLAIN, _RISING, _FALLING, _CROSSING, _EDGE = range(5)
@@ -45,6 +45,7 @@ _STYLES = {
     INTACT: _Style(_NO_INK, _NO_INK, ((255, 255, 255), 0.35)),
     MERGED: _Style(((0, 70, 150), 0.3), ((190, 220, 255), 0.5), ((0, 50, 110), 0.5)),
     DROPPED: _Style(((0, 0, 0), 0.75), ((90, 90, 90), 0.6), ((0, 0, 0), 0.9), _FALLING),
+    RECALLED: _Style(((0, 0, 0), 0.45), ((0, 0, 0), 0.45), ((0, 0, 0), 0.45)),
     NOT_SEEN: _Style(_GREY, _GREY, _GREY),
 }
 

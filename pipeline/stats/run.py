@@ -23,6 +23,7 @@ class RunStats:
         warm_up: frames that ran in full because the tokenizer had no words yet.
         steady: all others.
         predictions: what was predicted.
+        decisions: frames by the decision of a tokenizer that recalls; empty for others.
         dropped: frames that were dropped, by reason.
         last: the newest result, None before the first.
         versions: vocabulary versions seen as (first, last, how many different in a row); None without one.
@@ -38,6 +39,7 @@ class RunStats:
         self.warm_up = Phase()
         self.steady = Phase()
         self.predictions = PredictionStats()
+        self.decisions: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
         self.last: FrameResult | None = None
         self.versions: tuple[int, int, int] | None = None
@@ -55,6 +57,8 @@ class RunStats:
             self._steady_from = result.frame
         self._phase(result.frame).add(result)
         self.predictions.add(result.prediction)
+        if result.decision is not None:
+            self.decisions[result.decision] += 1
         self.last = result
         self.count_dropped(result.dropped)
         self._total_ms.add(result.total_ms)
@@ -121,6 +125,7 @@ class RunStats:
             "steady": self.steady.to_dict(),
             "saving": self.saving().to_dict(),
             "predicted": self.predictions.to_dict(),
+            "decisions": dict(self.decisions),
             "energy": self._energy.to_dict(),
             "latency_ms": {
                 "total": {"p50": _rounded(self.total_ms(0.5), 3), "p99": _rounded(self.total_ms(0.99), 3)},

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.tokenizers.mctf import MctfTokenizer
     from pipeline.tokenizers.merge import MergeTokenizer
     from pipeline.tokenizers.pitome import PitomeTokenizer
-    from pipeline.tokenizers.plan import DROPPED, INTACT, MERGED, TokenPlan, patch_states
+    from pipeline.tokenizers.plan import DROPPED, INTACT, MERGED, RECALLED, TokenPlan, patch_states
     from pipeline.tokenizers.prune import PruneTokenizer
     from pipeline.tokenizers.random import RandomTokenizer
     from pipeline.tokenizers.steps import BlockStep, PackedTokens
@@ -27,6 +27,7 @@ __all__ = [
     "DROPPED",
     "INTACT",
     "MERGED",
+    "RECALLED",
     "TOKENIZERS",
     "AtsTokenizer",
     "BlockStep",
@@ -47,7 +48,7 @@ __all__ = [
 ]
 
 _STEPS = ("BlockStep", "PackedTokens")
-_PLAN = ("DROPPED", "INTACT", "MERGED", "TokenPlan", "patch_states")
+_PLAN = ("DROPPED", "INTACT", "MERGED", "RECALLED", "TokenPlan", "patch_states")
 
 
 def __getattr__(name: str) -> Any:

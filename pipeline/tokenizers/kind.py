@@ -86,6 +86,7 @@ class Kind(NamedTuple):
         needs: what a model must have to take it.
         wants: "words" for a vocabulary, learned from the stream where none is given; else "nothing".
         near: of those that want words: the option that is the cosine distance up to which a patch has a word.
+        stateful: whether it keeps what its stream has paid for, see `stateful.StatefulTokenizer`.
         control: whether it is there to be beaten by the others.
         knob: the option that trades fidelity for tokens, and which way saves more (1 up, -1 down), if any.
     """
@@ -99,6 +100,7 @@ class Kind(NamedTuple):
     near: str | None = None
     knob: tuple[str, Literal[1, -1]] | None = None
     control: bool = False
+    stateful: bool = False
 
     @property
     def says_needs(self) -> str:

@@ -14,8 +14,8 @@ from torch.nn.functional import pad
 if TYPE_CHECKING:
     from pipeline.tokenizers.steps import BlockStep
 
-# What became of a patch, as `patch_states` tells it.
-INTACT, MERGED, DROPPED = 0, 1, 2
+# What became of a patch, as `patch_states` tells it; recalled ones were not computed anew at all.
+INTACT, MERGED, DROPPED, RECALLED = 0, 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)

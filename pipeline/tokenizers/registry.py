@@ -141,6 +141,24 @@ TOKENIZERS = by_name(
         knob=("drop", 1),
     ),
     Kind(
+        "recall",
+        "what did not change since the stream's last frame is recalled, the rest computed anew",
+        "recall:RecallTokenizer",
+        {
+            "target": Option(
+                float,
+                0.98,
+                "5th percentile of the cosine to the answers of `full` that is to be kept",
+                ge=0.5,
+                lt=1,
+                unit="a cosine",
+                tries=(0.95, 0.97, 0.98, 0.99, 0.995),
+            )
+        },
+        knob=("target", -1),
+        stateful=True,
+    ),
+    Kind(
         "random",
         "patches are dropped at random: a control",
         "random:RandomTokenizer",

@@ -10,6 +10,7 @@ from pipeline.frame import Frame
 from pipeline.tokenizers.base import Tokenizer
 from pipeline.tokenizers.full import FullTokenizer
 from pipeline.tokenizers.registry import Kind
+from pipeline.tokenizers.stateful import StatefulTokenizer
 from vocab.words import Vocabulary
 
 
@@ -54,8 +55,20 @@ class StreamTokenizer(Protocol):
         """The words in use; None while there are none, and for tokenizers that want none."""
         ...
 
-    def next(self, frames: Sequence[Frame]) -> Tokenizer:
-        """What plans these frames, the next of the stream; changes between batches, never inside one."""
+    @property
+    def bytes(self) -> int:
+        """What it keeps of earlier frames, beside words."""
+        ...
+
+    def next(self, frames: Sequence[Frame]) -> Tokenizer | StatefulTokenizer:
+        """What plans these frames, the next of the stream, or answers them.
+
+        It changes between batches, never inside one.
+        """
+        ...
+
+    def forget(self) -> None:
+        """Lets go of what it keeps of earlier frames, at any time and from any thread."""
         ...
 
     def close(self) -> None:
@@ -64,20 +77,31 @@ class StreamTokenizer(Protocol):
 
 
 class SameTokenizer:
-    """The same tokenizer for all frames."""
+    """The same tokenizer for all frames; a stateful one is the stream's own."""
 
     missing = 0
     vocabulary = None
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer | StatefulTokenizer) -> None:
         self._tokenizer = tokenizer
 
-    def next(self, frames: Sequence[Frame]) -> Tokenizer:  # noqa: ARG002
+    @property
+    def bytes(self) -> int:
+        """See `StreamTokenizer.bytes`."""
+        return self._tokenizer.bytes if isinstance(self._tokenizer, StatefulTokenizer) else 0
+
+    def next(self, frames: Sequence[Frame]) -> Tokenizer | StatefulTokenizer:  # noqa: ARG002
         """See `StreamTokenizer.next`."""
         return self._tokenizer
 
+    def forget(self) -> None:
+        """See `StreamTokenizer.forget`."""
+        if isinstance(self._tokenizer, StatefulTokenizer):
+            self._tokenizer.forget()
+
     def close(self) -> None:
         """See `StreamTokenizer.close`."""
+        self.forget()
 
 
 class WordsTokenizer:
@@ -87,6 +111,8 @@ class WordsTokenizer:
         words: gives them, and sees all frames.
         make: makes the tokenizer for a vocabulary.
     """
+
+    bytes = 0
 
     def __init__(self, words: WordSource, make: Callable[[Vocabulary], Tokenizer]) -> None:
         self.vocabulary: Vocabulary | None = None
@@ -105,6 +131,9 @@ class WordsTokenizer:
         self._change()
         self._words.observe(frames)
         return self._tokenizer
+
+    def forget(self) -> None:
+        """See `StreamTokenizer.forget`."""
 
     def close(self) -> None:
         """See `StreamTokenizer.close`; whoever made the source of the words closes it."""

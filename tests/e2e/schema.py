@@ -8,7 +8,7 @@ from typing import Any
 
 _KEYS = {
     "stream", "frame", "pts_s", "captured_at", "model", "runtime", "precision", "tokenizer", "vocab_version",
-    "tokens", "share", "prediction", "latency_ms", "energy", "dropped",
+    "tokens", "share", "decision", "held_ms", "prediction", "latency_ms", "energy", "dropped",
 }  # fmt: skip
 _ENERGY_KEYS = {"joules", "above_idle_joules", "method", "settled", "uncertainty_joules"}
 # The first pictures after joining a stream may have no time yet.
@@ -63,15 +63,18 @@ def _check_tokens(result: dict[str, Any]) -> None:
     else:
         assert type(tokens["full"]) is int
         assert type(tokens["kept"]) is int
-        assert 0 < tokens["kept"] <= tokens["full"]
+        assert (result["decision"] == "hold" and tokens["kept"] == 0) or 0 < tokens["kept"] <= tokens["full"]
     assert version is None or type(version) is int
     # Without words nothing is merged: `full`, and `inter` before it has learned some.
     if result["tokenizer"] == "full" or (result["tokenizer"] == "inter" and version is None):
         assert tokens["kept"] == tokens["full"]
     assert version is None or result["tokenizer"] == "inter"
-    # Planning counts as well, so that a frame may cost more than in full.
+    # Planning counts as well, so that a frame may cost more than in full; and so do audits.
+    recalls = result["tokenizer"] == "recall"
     assert (result["share"] is None) == (tokens["full"] is None)
-    assert result["share"] is None or 0 < result["share"] < 1.2
+    assert result["share"] is None or 0 < result["share"] < (2.2 if recalls else 1.2)
+    assert (result["decision"] in ("hold", "recall", "merged", "full", "escalated")) is recalls
+    assert (result["held_ms"] is None) is (result["decision"] != "hold")
 
 
 def _check_prediction(prediction: dict[str, Any]) -> None:

@@ -43,6 +43,25 @@ def test_the_code_of_the_readme_runs(tmp_path: Path) -> None:
     assert "regions" in done.stdout
 
 
+def test_a_stream_that_recalls_has_a_result_for_every_frame_however_large_the_batch() -> None:
+    settings = {"tokenizer": "recall", "precision": "fp32", "fps": 10, "max_frames": 24, "target": 0.95}
+
+    one, many = (list(vwt.run("sample:carphone", batch=batch, **settings)) for batch in (1, 8))
+
+    assert [result.frame for result in one] == list(range(24))
+    assert [result.decision for result in one] == [result.decision for result in many]
+    assert {"full", "recall", "hold"} <= {result.decision for result in one}
+    for result, before in zip(one[1:], one, strict=False):
+        if result.decision == "hold":
+            assert result.prediction is before.prediction
+            assert result.held_ms == pytest.approx(
+                1000 * (result.pts_s - before.pts_s) + (before.held_ms or 0)
+            )
+            assert (result.tokens_kept, result.share < 0.02) == (0, True)
+        else:
+            assert result.held_ms is None
+
+
 def test_it_gives_the_results_of_the_command(tmp_path: Path) -> None:
     out = tmp_path / "results.jsonl"
     settings = (

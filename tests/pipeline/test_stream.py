@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.engine import BatchOutput, Engine, FrameOutput
+from pipeline.engine import BatchOutput, Engine
 from pipeline.frame import Frame, FrameTimes, Geometry
 from pipeline.models.base import NullModel
+from pipeline.reading import FrameOutput
 from pipeline.results import Energy, FrameResult, Prediction
 from pipeline.stream import StreamState
 from pipeline.tokenizers import FullTokenizer, InterTokenizer, IntraTokenizer, Tokenizer

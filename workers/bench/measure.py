@@ -13,9 +13,11 @@ from pipeline.engine import Engine
 from pipeline.fidelity import Answer, Fidelity
 from pipeline.frame import Frame
 from pipeline.models import Model, PackedModel
+from pipeline.models.encoder import Features
 from pipeline.models.heads import Outputs
 from pipeline.stacking import stacks
 from pipeline.tokenizers import Tokenizer
+from pipeline.tokenizers.stateful import StatefulTokenizer
 from workers.bench.arms import Arm
 
 
@@ -83,6 +85,7 @@ def measure(
     # The allocator and the caches of kernels settle on what every arm does first.
     for one in found:
         _compute(one.arm.engine, frames[:batch], one.arm.tokenizer.next(frames[:batch]))
+        one.arm.tokenizer.forget()
     turn = list(range(1, len(found)))
     for start in range(0, len(frames), batch):
         some = frames[start : start + batch]
@@ -110,7 +113,7 @@ def _answer(frames: Sequence[Frame], found: Sequence[Measured], number: int, led
     picked = [one.arm.picks(frame) for frame in frames]
     cpu_s, wall_s = time.process_time() - cpu, time.perf_counter() - wall
     wanted = [frame for frame, wants in zip(frames, picked, strict=True) if wants]
-    fresh: list[Answer] = []
+    fresh: list[Answer | None] = []
     if wanted:
         fresh, cost = _compute(one.arm.engine, wanted, one.arm.tokenizer.next(wanted))
         one.flops += sum(cost.flops)
@@ -124,39 +127,84 @@ def _answer(frames: Sequence[Frame], found: Sequence[Measured], number: int, led
     one.wall_s.append(wall_s)
     answers = []
     for wants in picked:
-        one.last = fresh.pop(0) if wants else one.last
+        # None also where a tokenizer holds its last answer.
+        one.last = (fresh.pop(0) if wants else None) or one.last
         assert one.last is not None, "the first frame is always answered"
         answers.append(one.last)
     return answers
 
 
+@dataclass(frozen=True, slots=True)
+class _Ran:
+    """What a batch came to: of frames that got a fresh answer, in order, and what all of them cost."""
+
+    fresh: Sequence[bool]
+    features: Features | None
+    outputs: Outputs
+    flops: Callable[[], list[int]]
+    tokens: int = 0
+
+
 @torch.inference_mode()
-def _compute(engine: Engine, frames: Sequence[Frame], tokenizer: Tokenizer) -> tuple[list[Answer], _Cost]:
-    """What an engine does with a batch; and then what only a comparison wants, which no time counts."""
+def _compute(
+    engine: Engine, frames: Sequence[Frame], tokenizer: Tokenizer | StatefulTokenizer
+) -> tuple[list[Answer | None], _Cost]:
+    """What an engine does with a batch; and then what only a comparison wants, which no time counts.
+
+    Frames that a tokenizer holds have None for an answer.
+    """
     model = engine.model
     _wait(model)
     start_s, cpu, wall = time.monotonic(), time.process_time(), time.perf_counter()
-    plan, images = engine.plan(stacks([(frames, tokenizer)], model.patch_size))
-    if isinstance(model, PackedModel):
-        assert plan is not None
-        features = model.encode(images, plan)
-        outputs = model.read(features)
-    else:
-        features, outputs = None, model.run(images, None)[0]
+    ran = (
+        _recall(engine, frames, tokenizer)
+        if isinstance(tokenizer, StatefulTokenizer)
+        else _plan(engine, frames, tokenizer)
+    )
     _wait(model)
     cpu_s, wall_s, end_s = time.process_time() - cpu, time.perf_counter() - wall, time.monotonic()
-    flops, tokens = [model.flops(None)] * len(frames), 0
-    if isinstance(model, PackedModel) and features is not None:
-        outputs = outputs | model.detail(features)
-        trail = features.trail
-        flops = [
+    outputs = ran.outputs
+    if isinstance(model, PackedModel) and ran.features is not None:
+        outputs = outputs | model.detail(ran.features)
+    answered = [frame for frame, fresh in zip(frames, ran.fresh, strict=True) if fresh]
+    answers = iter(_answers(outputs, answered, model.patch_size))
+    cost = _Cost(ran.flops(), ran.tokens, cpu_s, wall_s, start_s, end_s)
+    return [next(answers) if fresh else None for fresh in ran.fresh], cost
+
+
+def _plan(engine: Engine, frames: Sequence[Frame], tokenizer: Tokenizer) -> _Ran:
+    model, all_fresh = engine.model, [True] * len(frames)
+    plan, images = engine.plan(stacks([(frames, tokenizer)], model.patch_size))
+    if not isinstance(model, PackedModel):
+        outputs, _ = model.run(images, None)
+        return _Ran(all_fresh, None, outputs, lambda: [model.flops(None)] * len(frames))
+    assert plan is not None
+    features = model.encode(images, plan)
+    trail = features.trail
+
+    def flops() -> list[int]:
+        return [
             model.flops(trail.kept_by(row), place.grid)
             + trail.step_flops[row]
             + tokenizer.flops(place.patches, model.patch_size)
             for row, place in enumerate(features.places)
         ]
-        tokens = sum(trail.kept[0])
-    return _answers(outputs, frames, model.patch_size), _Cost(flops, tokens, cpu_s, wall_s, start_s, end_s)
+
+    return _Ran(all_fresh, features, model.read(features), flops, sum(trail.kept[0]))
+
+
+def _recall(engine: Engine, frames: Sequence[Frame], tokenizer: StatefulTokenizer) -> _Ran:
+    model = engine.model
+    assert isinstance(model, PackedModel)
+    answers = engine.answer([(frames, tokenizer)])
+    features = model.recalled(answers)
+    return _Ran(
+        [answer.tokens is not None for answer in answers],
+        features,
+        {} if features is None else model.read(features),
+        lambda: [model.recalled_flops(answer) for answer in answers],
+        sum(answer.decided.kept for answer in answers),
+    )
 
 
 def _answers(outputs: Outputs, frames: Sequence[Frame], patch_size: int | None) -> list[Answer]:

@@ -79,7 +79,7 @@ class InferenceCore:
         self._models = Models(device, own, _LOG.info)
         keeper = settings.keeper
         window = WindowOptions(keeper.window_fps, keeper.window_patches)
-        self._streams = Streams(self._redis.get, window)
+        self._streams = Streams(self._redis.get, window, recall_bytes=own.recall_bytes)
         self._batcher = Batcher(own.batch, own.batch_wait_s, self._metering.record)
         self._read_image = ImageReader()
         self._preparing = ThreadPoolExecutor(_PREPARING_THREADS, thread_name_prefix="vwt-prepare")

@@ -8,7 +8,17 @@ from collections.abc import Iterable
 
 from ray.util.metrics import Counter, Gauge
 
-from workers.telemetry.metrics import BACKLOG, PASS, PASS_FRAMES, SETTLE, WAITED, WRITE, histogram
+from workers.telemetry.metrics import (
+    BACKLOG,
+    PASS,
+    PASS_FRAMES,
+    RECALL_BYTES,
+    RECALL_FORGOTTEN,
+    SETTLE,
+    WAITED,
+    WRITE,
+    histogram,
+)
 
 # Batches whose energy is awaited; the oldest go.
 _MOST_AWAITED = 4096
@@ -35,6 +45,22 @@ class PassMetrics:
     def ended(self, device_s: float) -> None:
         """A pass kept the device busy for so long."""
         self._pass_s.observe(device_s)
+
+
+class RecallMetrics:
+    """What streams keep of earlier frames, told whenever a stream has frames."""
+
+    def __init__(self) -> None:
+        self._bytes = Gauge(RECALL_BYTES.name, RECALL_BYTES.help)
+        self._forgotten = Counter(RECALL_FORGOTTEN.name, RECALL_FORGOTTEN.help)
+
+    def keeps(self, bytes_: int) -> None:
+        """All streams together keep so much."""
+        self._bytes.set(bytes_)
+
+    def forgot(self) -> None:
+        """A stream lost what it kept, to make room for others."""
+        self._forgotten.inc()
 
 
 class WriteMetrics:

@@ -9,12 +9,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.engine import Engine, FrameOutput
+from pipeline.engine import Engine
 from pipeline.frame import Frame
+from pipeline.reading import FrameOutput
 from pipeline.results import Energy
 from pipeline.stacking import Part
 from pipeline.stream import Timing
 from pipeline.tokenizers import Tokenizer
+from pipeline.tokenizers.stateful import StatefulTokenizer
 from workers.contract.messages import FrameBatch, TokenSettings
 
 
@@ -50,7 +52,7 @@ class Request:
     engine: Engine
     frames: Sequence[Frame]
     keys: Sequence[Hashable]
-    tokenizer: Callable[[Sequence[Frame]], Tokenizer]
+    tokenizer: Callable[[Sequence[Frame]], Tokenizer | StatefulTokenizer]
     settings: TokenSettings
     deliver: Callable[[Request], None]
     batch: FrameBatch | None = None

@@ -23,6 +23,7 @@ from vocab.repeating import Repeating
 from vocab.window import PatchSampler, WindowOptions
 from vocab.words import Vocabulary
 from workers.contract.messages import TokenSettings
+from workers.inference.metrics import RecallMetrics
 
 # Seconds without a frame after which a stream's or scope's state goes.
 _UNUSED_S = 60.0
@@ -120,14 +121,21 @@ class Streams:
         connect: gives the client of Redis; may raise StoreUnavailable.
         options: what goes to a window.
         unused_s: seconds without a frame after which a state goes.
+        recall_bytes: what all streams together may keep of earlier frames.
     """
 
     def __init__(
-        self, connect: Callable[[], RedisClient], options: WindowOptions, unused_s: float = _UNUSED_S
+        self,
+        connect: Callable[[], RedisClient],
+        options: WindowOptions,
+        unused_s: float = _UNUSED_S,
+        recall_bytes: int = 2**30,
     ) -> None:
         self._connect = connect
         self._options = options
         self._unused_s = unused_s
+        self._recall_bytes = recall_bytes
+        self._metrics = RecallMetrics()
         self._streams: dict[str, _Stream] = {}
         self._scopes: dict[tuple[str, str], Scope] = {}
         self._lock = threading.Lock()
@@ -145,7 +153,8 @@ class Streams:
             stream: its id.
             settings: how it is tokenized.
             model: that runs it.
-            sampled: whether its frames go to the window of its scope.
+            sampled: whether its frames go to the window of its scope; where not, they are strangers to each
+                other, and nothing is recalled from one to the next.
 
         Raises:
             UsageError: the model does not take the tokenizer, or the scope's words are another model's.
@@ -157,6 +166,8 @@ class Streams:
                 f"model '{model.name}' does not take the tokenizer {kind.name}: {kind.says_needs}; "
                 f"use {' or '.join(model.tokenizers)}"
             )
+        if kind.stateful and not sampled:
+            return kind.open(settings.options, StreamNeeds())
         scope = self._scope(settings.scope, model) if kind.wants == "words" else None
         with self._lock:
             state = self._streams.get(stream)
@@ -166,7 +177,21 @@ class Streams:
                 tokenizer = kind.open(settings.options, StreamNeeds(self._words(scope, model, sampled)))
                 state = self._streams[stream] = _Stream(settings, model, scope, tokenizer, 0.0)
             state.used_at = time.monotonic()
+            self._make_room()
             return state.tokenizer
+
+    def _make_room(self) -> None:
+        """Has the streams not used for longest forget what they recall from, until the others' fits."""
+        kept = {stream: stream.tokenizer.bytes for stream in self._streams.values()}
+        whole = sum(kept.values())
+        for stream in sorted(kept, key=lambda stream: stream.used_at):
+            if whole <= self._recall_bytes:
+                break
+            if kept[stream]:
+                stream.tokenizer.forget()
+                whole -= kept[stream]
+                self._metrics.forgot()
+        self._metrics.keeps(whole)
 
     def close(self) -> None:
         """Ends the threads."""

@@ -24,6 +24,7 @@ from pipeline.runtimes import INT8
 from pipeline.sources import Source
 from pipeline.stream import StreamState
 from pipeline.tokenizers import Tokenizer
+from pipeline.tokenizers.stateful import StatefulTokenizer
 from workers.notices import Notices
 from workers.run.delivery import Delivery
 from workers.run.options import RunOptions
@@ -183,7 +184,7 @@ class StreamRun:
                     "a smaller --warmup-frames or words of an earlier run (--vocab) help"
                 )
 
-    def _tokenizer(self, state: StreamState, frames: Sequence[Frame]) -> Tokenizer:
+    def _tokenizer(self, state: StreamState, frames: Sequence[Frame]) -> Tokenizer | StatefulTokenizer:
         was_learning = state.learning
         tokenizer = state.tokenizer_for(frames)
         if was_learning and state.vocabulary is not None:

@@ -52,6 +52,9 @@ def _rows(stats: RunStats, energy_description: str | None) -> list[tuple[str, st
     rows = [("frames", f"{stats.frames} in {stats.wall_s:.1f} s{_rate(stats)}")]
     if stats.kept_share is not None:
         rows += _phases(stats)
+    if stats.decisions:
+        counted = ", ".join(f"{count} {name}" for name, count in stats.decisions.most_common())
+        rows.append(("decided", counted))
     predicted = stats.predictions.text()
     if predicted is not None:
         rows.append(("predicted", predicted))

@@ -153,6 +153,8 @@ class InferenceSettings(BaseModel):
         batch: most frames of all streams in one pass.
         batch_wait_s: how long a pass may wait for more frames, once it has one.
         max_models: models a replica keeps loaded; the one not used for longest goes.
+        recall_bytes: memory of a replica for what streams recall from; beyond it the stream not used for
+            longest loses its own and pays one full frame. Passes under way may add a frame each.
         weights: file of weights by model name; "random" for none.
         precision, runtime: what models compute in, as `vwt run --precision` and `--runtime` take them.
         calibrate: video that int8 and `auto` are fitted to; None for the first frames that a model sees.
@@ -169,6 +171,7 @@ class InferenceSettings(BaseModel):
     batch: Annotated[int, Field(ge=1, le=1024)] = 16
     batch_wait_s: Annotated[float, Field(ge=0, le=1)] = 0.002
     max_models: Annotated[int, Field(ge=1)] = 2
+    recall_bytes: Annotated[int, Field(ge=0)] = 2**30
     weights: dict[str, Weights] = Field(default_factory=dict)
     precision: PrecisionName = DEFAULT_PRECISION
     runtime: RuntimeName = AUTO

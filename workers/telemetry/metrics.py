@@ -148,6 +148,14 @@ DECODE = Described(
     "histogram",
     "Time to decode a frame and make it the model's input; the mean of a message.",
 )
+RECALL_BYTES = Described(
+    "vwt_inference_recall_bytes", "gauge", "Memory for what the replica's streams recall from."
+)
+RECALL_FORGOTTEN = Described(
+    "vwt_inference_recall_forgotten_total",
+    "counter",
+    "How often a stream lost what it recalls from, to make room; each time costs it one full frame.",
+)
 ROUND_TRIP = Described(
     "vwt_ingest_round_trip_seconds", "histogram", "From sending a message until its results are durable."
 )
@@ -184,7 +192,7 @@ SERVICE = (*_BOTH, INFO, STATE, LATENCY, RESTARTS, SINK_LAG, SINK_LOST, STREAMS,
 RUN = (*_BOTH, STAGE)
 # Of each replica, at the metrics port of its node's Ray, which puts "ray_" before the names. The sums of its
 # histograms are Ray's estimates, made of their buckets.
-INFERENCE = (PASS_FRAMES, PASS, WAITED, BACKLOG, WRITE, SETTLE)
+INFERENCE = (PASS_FRAMES, PASS, WAITED, BACKLOG, RECALL_BYTES, RECALL_FORGOTTEN, WRITE, SETTLE)
 INGEST = (DECODE, ROUND_TRIP, UNDER_WAY, RECONNECTS, LEASES, HELD)
 KEEPER = (LEARN, PUBLISHED, KEEPER_FAILED, MATCHED)
 REPLICA = (*INFERENCE, *INGEST, *KEEPER)

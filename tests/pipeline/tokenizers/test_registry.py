@@ -104,7 +104,8 @@ def named_in(path: Path) -> Iterator[str]:
 
 
 def test_no_file_but_the_tokenizers_own_names_an_option() -> None:
-    options = set(all_options()) | {f"--{name}" for name in all_options()}
+    # Threads and events have a target as well.
+    options = set(all_options()) - {"target"} | {f"--{name}" for name in all_options()}
     own = ROOT / "pipeline" / "tokenizers"
     files = [
         path

@@ -339,6 +339,84 @@ def test_words_of_another_model_fail_the_stream_that_asks_for_them_until_they_ar
     assert done.next_frame == 1
 
 
+RECALL = replace(FULL, model=DEFAULT_MODEL, tokenizer="recall", options={})
+
+
+def still(stream: str, first: int = 0, **changes: Any) -> Any:
+    """Two frames of a camera that sees nothing move."""
+    (picture,) = clip(count=1)
+    times = [FrameTimes(pts_s=0.2 * number) for number in (first, first + 1)]
+    return batch(stream, first, 2, RECALL, frames=[replace(picture, times=some) for some in times], **changes)
+
+
+def decisions(redis: Any, stream: str) -> list[str]:
+    return [result["decision"] for result in results(redis, stream)]
+
+
+def test_a_stream_that_recalls_goes_on_from_message_to_message(replica: Replica, redis: Any) -> None:
+    for first in (0, 2):
+        replica.infer(*(still(stream, first) for stream in ("yard", "hall")))
+
+    for stream in ("yard", "hall"):
+        assert decisions(redis, stream) == ["full", "hold", "hold", "hold"]
+        found = results(redis, stream)
+        assert [result["held_ms"] for result in found] == [None, 200, 400, 600]
+        assert [result["tokens"]["kept"] for result in found] == [PATCHES, 0, 0, 0]
+        assert all(result["prediction"] == found[0]["prediction"] for result in found)
+
+
+def test_a_result_does_not_depend_on_the_streams_that_recall_beside_it(replica: Replica, redis: Any) -> None:
+    clips = {"carphone": clip(count=6), "bunny": clip(count=6, clip="sample:bunny")}
+    for stream, frames in clips.items():
+        replica.infer(batch(f"{stream} alone", 0, 6, RECALL, frames=frames))
+    others = batch("bikes", 0, 6, replace(RECALL, tokenizer="full"), frames=clip(count=6))
+
+    replica.infer(others, *(batch(stream, 0, 6, RECALL, frames=frames) for stream, frames in clips.items()))
+
+    for stream in clips:
+        assert decisions(redis, stream) == decisions(redis, f"{stream} alone")
+        for found, alone in zip(results(redis, stream), results(redis, f"{stream} alone"), strict=True):
+            assert (found["tokens"], found["share"]) == (alone["tokens"], alone["share"])
+            assert found["prediction"] == alone["prediction"]
+
+
+def test_a_replica_that_takes_over_pays_one_full_frame(replica: Replica, server: Server, redis: Any) -> None:
+    replica.infer(still("yard"))
+    another = Replica(server.url)
+    try:
+        another.infer(still("yard", 2, fence=2))
+    finally:
+        another.close()
+
+    assert decisions(redis, "yard") == ["full", "hold", "full", "hold"]
+
+
+def test_streams_not_used_for_longest_make_room_for_others(server: Server, redis: Any) -> None:
+    # A stream keeps about 5 MB.
+    replica = Replica(server.url, recall_bytes=12 * 2**20)
+    try:
+        for first in (0, 2):
+            for stream in ("yard", "hall", "gate"):
+                replica.infer(still(stream, first))
+        replica.infer(still("yard", 4))
+    finally:
+        replica.close()
+
+    # Two fit. The yard came back while the hall had been away for longest, and then it was the yard itself.
+    assert decisions(redis, "hall") == ["full", "hold", "full", "hold"]
+    assert decisions(redis, "gate") == ["full", "hold", "hold", "hold"]
+    assert decisions(redis, "yard") == ["full", "hold", "hold", "hold", "full", "hold"]
+
+
+def test_single_images_recall_nothing_of_each_other(replica: Replica) -> None:
+    image = encoded(clip(count=1)[0].image)
+
+    first, second = replica.do(*(replica.core.predict(image, RECALL) for _ in range(2)))
+
+    assert first["decision"] == second["decision"] == "full"
+    assert first["prediction"] == second["prediction"]
+
+
 def test_a_single_image_gets_a_result_and_leaves_nothing_behind(replica: Replica, redis: Any) -> None:
     frame = clip()[0]
     settings = replace(INTER, tokenizer="intra")

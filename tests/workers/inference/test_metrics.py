@@ -12,7 +12,7 @@ from ray.util import metrics as ray_metrics
 from tests.small_ray import small_ray
 from tests.vocab.servers import eventually
 from tests.workers.telemetry.exposition import Samples, parsed
-from workers.inference.metrics import PassMetrics, WriteMetrics
+from workers.inference.metrics import PassMetrics, RecallMetrics, WriteMetrics
 from workers.ingest.metrics import IngestMetrics
 from workers.keeper.metrics import KeeperMetrics
 from workers.telemetry.metrics import INFERENCE, INGEST, KEEPER, REPLICA, SETTLE
@@ -33,7 +33,9 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
 
 
 def test_every_metric_of_a_replica_is_told_under_the_name_it_has(recorded: list[tuple[str, float]]) -> None:
-    passes, writes = PassMetrics(), WriteMetrics()
+    passes, writes, recall = PassMetrics(), WriteMetrics(), RecallMetrics()
+    recall.keeps(5_000_000)
+    recall.forgot()
     passes.left(3)
     passes.began(8, 0.02)
     passes.ended(0.06)
@@ -102,7 +104,9 @@ def test_prometheus_finds_them_at_the_metrics_port_of_ray(
 
     @ray.remote
     def a_pass_of(frames: int) -> None:
-        passes, writes = PassMetrics(), WriteMetrics()
+        passes, writes, recall = PassMetrics(), WriteMetrics(), RecallMetrics()
+        recall.keeps(5_000_000)
+        recall.forgot()
         passes.left(3)
         passes.began(frames, 0.02)
         passes.ended(0.06)

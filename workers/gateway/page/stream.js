@@ -46,7 +46,7 @@ export function streamView(id, streams) {
     el("div", { class: "columns" },
       el("div", { class: "stack" },
         el("section", { class: "panel", "aria-label": "Picture" }, preview.box,
-          el("label", { class: "check" }, map, "token map: hatched patches were merged or dropped")),
+          el("label", { class: "check" }, map, "token map: hatched patches were merged or dropped, dark ones recalled")),
         sheet.element),
       lines.element,
       el("div", { class: "stack" },
@@ -117,10 +117,15 @@ export function streamView(id, streams) {
   };
 }
 
+/** The share of its tokens that a frame kept; of a stream that recalls also how it was answered. */
+function tokens(result) {
+  return result.decision ? `${percent(share(result))}, ${result.decision}` : percent(share(result));
+}
+
 function row(result) {
   const { frame, pts_s: pts, energy, latency_ms: took } = result;
   const texts = [
-    pts === null || pts === undefined ? UNKNOWN : `${pts.toFixed(2)} s`, prediction(result.prediction), percent(share(result)),
+    pts === null || pts === undefined ? UNKNOWN : `${pts.toFixed(2)} s`, prediction(result.prediction), tokens(result),
     joules(energy?.joules), milliseconds(took?.total),
   ];
   return el("tr", {}, el("th", { scope: "row" }, `${frame}`), ...texts.map((text) => el("td", {}, text)));

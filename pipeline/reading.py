@@ -1,0 +1,187 @@
+"""What inference says of each frame of a batch, read on the host once the device is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pipeline.frame import Frame, Geometry
+from pipeline.models.base import Model, PackedModel
+from pipeline.models.heads import Outputs
+from pipeline.models.recalling import Answered
+from pipeline.models.stepping import Trail
+from pipeline.results import Prediction
+from pipeline.runtimes import NOT_COMPUTED, Computed
+from pipeline.stacking import Planned
+from pipeline.tokenizers import Tokenizer, patch_states
+from pipeline.tokenizers.stateful import Decision
+
+
+@dataclass(frozen=True, slots=True)
+class FrameOutput:
+    """What inference says of one frame.
+
+    Attributes:
+        prediction: of the model.
+        tokens_full, tokens_kept: patch tokens before and after tokenizing; None for models without patches.
+        states: (rows, columns) uint8, INTACT, MERGED, DROPPED or RECALLED per patch; None for models without
+            patches.
+        flops: operations the frame cost, planning and steps between blocks included.
+        share: the same over those of the plain model; None for models without patches.
+        computed: by which runtime, in which precision.
+        vocab_version: of the words that planned it; None where it was planned without.
+        decision: of a stateful tokenizer; None for others.
+        held_ms: age of a held answer; None for a fresh one.
+    """
+
+    prediction: Prediction
+    tokens_full: int | None
+    tokens_kept: int | None
+    states: npt.NDArray[np.uint8] | None
+    flops: int
+    share: float | None = None
+    computed: Computed = NOT_COMPUTED
+    vocab_version: int | None = None
+    decision: Decision | None = None
+    held_ms: float | None = None
+
+
+def planned_outputs(
+    model: Model, parts: Sequence[Planned], outputs: Outputs, trail: Trail | None, group: torch.Tensor | None
+) -> list[FrameOutput]:
+    """Of frames that ran on a plan.
+
+    Args:
+        model: that ran.
+        parts: of the batch.
+        outputs: of the model, a row per frame, on the host.
+        trail: what became of the patches; None for models without.
+        group: of its plan, on the host.
+    """
+    frames = [(frame, tokenizer) for some, tokenizer in parts for frame in some]
+    arrays = {key: value.float().numpy() for key, value in outputs.items()}
+    predictions = [model.prediction(arrays, row, frame.geometry) for row, (frame, _) in enumerate(frames)]
+    if trail is None or group is None:
+        cost = model.flops(None)
+        return [
+            FrameOutput(prediction, None, None, None, cost, None, model.computed, tokenizer.vocab_version)
+            for prediction, (_, tokenizer) in zip(predictions, frames, strict=True)
+        ]
+    return [
+        _planned(model, trail, row, frame, prediction, states, tokenizer)
+        for row, ((frame, tokenizer), prediction, states) in enumerate(
+            zip(frames, predictions, patch_states(group), strict=True)
+        )
+    ]
+
+
+def _planned(
+    model: Model,
+    trail: Trail,
+    row: int,
+    frame: Frame,
+    prediction: Prediction,
+    states: npt.NDArray[np.uint8],
+    tokenizer: Tokenizer,
+) -> FrameOutput:
+    assert model.patch_size is not None
+    rows, columns = (side // model.patch_size for side in frame.image.shape[:2])
+    patches = rows * columns
+    flops = model.flops(trail.kept_by(row), (rows, columns)) + trail.step_flops[row]
+    flops += tokenizer.flops(patches, model.patch_size)
+    return FrameOutput(
+        prediction,
+        patches,
+        trail.kept[0][row],
+        states[:patches].reshape(rows, columns),
+        flops,
+        flops / model.flops(None, (rows, columns)),
+        trail.computed,
+        tokenizer.vocab_version,
+    )
+
+
+class Said:
+    """What a model said of a frame, for as long as the answer is held; read once, when it is first wanted.
+
+    Args:
+        model: that ran.
+        outputs: of its batch, a row per fresh frame, on the host once the batch is done.
+        row: the frame's.
+        geometry: of the frame.
+    """
+
+    def __init__(self, model: Model, outputs: Outputs, row: int, geometry: Geometry) -> None:
+        self._model = model
+        self._row = row
+        self._geometry = geometry
+        self._outputs: Outputs | None = outputs
+        self._prediction: Prediction | None = None
+
+    def prediction(self) -> Prediction:
+        """Read on the host; the batch must be done."""
+        if self._prediction is None:
+            assert self._outputs is not None
+            arrays = {
+                key: value[self._row : self._row + 1].float().numpy() for key, value in self._outputs.items()
+            }
+            self._prediction = self._model.prediction(arrays, 0, self._geometry)
+            self._outputs = None
+        return self._prediction
+
+
+def note_answers(
+    model: PackedModel, frames: Sequence[Frame], answers: Sequence[Answered], outputs: Outputs
+) -> list[Said]:
+    """What was said of each frame; a held one gets what was said before, also in an earlier batch.
+
+    Args:
+        model: that ran.
+        frames: of the batch.
+        answers: one per frame.
+        outputs: of the model, a row per frame that is not held.
+    """
+    found: list[Said] = []
+    row = 0
+    for frame, answer in zip(frames, answers, strict=True):
+        memory = answer.decided.memory
+        if answer.tokens is not None:
+            memory.answer = Said(model, outputs, row, frame.geometry)
+            row += 1
+        found.append(memory.answer)
+    return found
+
+
+def stateful_outputs(
+    model: PackedModel, answers: Sequence[Answered], said: Sequence[Said]
+) -> list[FrameOutput]:
+    """Of frames of stateful tokenizers.
+
+    Args:
+        model: that ran.
+        answers, said: one per frame.
+    """
+    computed = model.encoder.runtime.stepwise.computed
+    outputs = []
+    for answer, one in zip(answers, said, strict=True):
+        decided, flops = answer.decided, model.recalled_flops(answer)
+        rows, columns = answer.place.grid
+        outputs.append(
+            FrameOutput(
+                one.prediction(),
+                rows * columns,
+                decided.kept,
+                decided.states.cpu().numpy().reshape(rows, columns),
+                flops,
+                flops / model.flops(None, (rows, columns)),
+                computed,
+                None,
+                decided.decision,
+                decided.held_ms,
+            )
+        )
+    return outputs

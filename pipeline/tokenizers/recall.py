@@ -1,0 +1,266 @@
+"""Recall: a stream pays only for what changed.
+
+For every position of a frame the stream keeps its keys and values of all blocks, its output token and the
+pixels they were computed from. Of a new frame only those positions run whose change matters to the answer;
+the others are recalled. How much a change of pixels matters is learned per position (`_State.gain`), weighted
+by what the class token pays to it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional as F
+
+from pipeline.frame import Frame
+from pipeline.tokenizers.merge import MergeStep
+from pipeline.tokenizers.plan import INTACT, MERGED, RECALLED
+from pipeline.tokenizers.registry import TOKENIZERS
+from pipeline.tokenizers.stateful import Decided, Decision, Memory, Ran, Run, StatefulTokenizer
+
+if TYPE_CHECKING:
+    from pipeline.models.positions import Place
+
+# Cosine distance by which the context may have moved at no loss, and what more of it counts.
+_CONTEXT_FREE, _CONTEXT_WEIGHT = 0.05, 0.5
+# Positions run from this part of the threshold on.
+_PICK = 0.25
+# Merging pays from this share of positions on, if answers move by this much (`_State.moving`) and errors of
+# this size (`_State.eps`) are allowed; above the last share all run.
+_MERGE_SHARE, _MERGE_MOVING, _MERGE_EPS, _FULL_SHARE = 0.3, 0.08, 0.007, 0.9
+# What a merged run costs of a full one, and the share of patches that it merges away in all its blocks.
+_MERGED_COST, _MERGED_AWAY = 0.64, 0.75
+# An answer that moves by this much was not foreseen.
+_ESCALATE = 0.05
+_GAIN_BOUNDS = (0.1, 4.0)
+# Frames after which one is answered in full, too, to see how good its answer was; and how eps follows, so
+# that `_MISSED` of the answers miss the target, within `_EPS_RANGE` times what it was at first.
+_AUDIT_EVERY, _EPS_STEP, _MISSED, _EPS_RANGE = 48, 0.35, 0.05, 4.0
+# A pause of so many seconds is a new beginning.
+_GAP_S = 30.0
+
+
+class RecallTokenizer(StatefulTokenizer):
+    """Holds, recalls, merges or runs each frame of one stream, as the target allows.
+
+    Args:
+        target: 5th percentile of the cosine of answers to those of the full model, 0.5 to 1 excluded; None
+            for the default.
+        cache: type in which keys and values are kept.
+        bucket: tokens of a run are rounded up to a multiple of this, with what matters most of the rest.
+
+    Raises:
+        UsageError: when `target` is out of range.
+    """
+
+    name = "recall"
+
+    def __init__(
+        self, target: float | None = None, cache: torch.dtype = torch.bfloat16, bucket: int = 1
+    ) -> None:
+        self.target = TOKENIZERS[self.name].value("target", target)
+        self._cache = cache
+        self._bucket = bucket
+        self._state: _State | None = None
+
+    @property
+    def bytes(self) -> int:
+        """See `StatefulTokenizer.bytes`."""
+        state = self._state
+        return 0 if state is None else state.bytes
+
+    def forget(self) -> None:
+        """See `StatefulTokenizer.forget`."""
+        self._state = None
+
+    def answer(self, frame: Frame, place: Place, patches: torch.Tensor) -> Generator[Run, Ran, Decided]:
+        """See `StatefulTokenizer.answer`."""
+        state = self._state
+        if state is not None and state.goes_on(frame, place):
+            return (yield from self._go_on(state, frame, patches))
+        memory = Memory(self._cache)
+        ran = yield Run(memory)
+        # Only now is it whole.
+        self._state = _State(memory, frame, place, patches, ran, (1 - self.target) / 3)
+        return Decided("full", memory, _states(patches, INTACT), len(patches), 0)
+
+    def _go_on(self, state: _State, frame: Frame, patches: torch.Tensor) -> Generator[Run, Ran, Decided]:
+        count, threshold, before = len(patches), state.eps / 0.15, state.summary
+        moved = (patches - state.pixels).square().mean(dim=1)
+        matters = state.matters(moved)
+        flops = 3 * patches.numel() + 2 * state.context.numel()
+        mean, picked = torch.stack([matters.mean(), (matters > _PICK * threshold).sum()]).tolist()
+        picked, all_patches = int(picked), _states(patches, INTACT)
+        state.age += 1
+        state.newest = frame
+        audit = state.age >= _AUDIT_EVERY
+
+        decision: Decision
+        states, kept = all_patches, count
+        rest: torch.Tensor | None = None
+        if mean <= threshold:
+            if not audit:
+                held_ms = state.held_ms(frame)
+                return Decided("hold", state.memory, _states(patches, RECALLED), 0, flops, held_ms)
+            decision = "hold"
+        elif picked >= _MERGE_SHARE * count and state.moving > _MERGE_MOVING and state.eps >= _MERGE_EPS:
+            decision, states = "merged", (yield from self._run_merged(state, patches, moved))
+        elif picked > _FULL_SHARE * count:
+            decision = "full"
+            state.take(patches, moved, None, (yield Run(state.memory)))
+        else:
+            kept = math.ceil((picked + state.prefix) / self._bucket) * self._bucket - state.prefix
+            kept = min(kept, count)
+            # By rank, since picking by a mask would wait for the device.
+            order = matters.argsort(descending=True)
+            rows, rest = (part.sort().values for part in order.split([kept, count - kept]))
+            decision, states = "recall", _states(patches, RECALLED).index_fill_(0, rows, INTACT)
+            state.take(patches, moved, rows, (yield Run(state.memory, rows)))
+            if _apart(state.summary, before) > max(3 * state.eps, _ESCALATE):
+                decision, states, kept = "escalated", all_patches, count
+                if len(rest) > _MERGED_COST * count:
+                    states = yield from self._run_merged(state, patches, moved, rest)
+                    rest = None
+                elif len(rest):
+                    state.take(patches, moved, rest, (yield Run(state.memory, rest)))
+        error = None
+        if decision == "full":
+            state.age = 0
+        elif audit:
+            given = state.summary
+            # What an escalated frame has left is nothing; it too is held against a run of all.
+            rows = rest if decision == "recall" else None
+            state.take(patches, moved, rows, (yield Run(state.memory, rows)))
+            error = _apart(given, state.summary)
+            state.judge(error > 1 - self.target)
+            decision, states, kept = "full", all_patches, count
+        state.answered(frame, _apart(state.summary, before))
+        return Decided(decision, state.memory, states, kept, flops, None, error)
+
+    def _run_merged(
+        self, state: _State, patches: torch.Tensor, moved: torch.Tensor, gains: torch.Tensor | None = None
+    ) -> Generator[Run, Ran, torch.Tensor]:
+        """Runs all positions and merges them on the way; gives their states."""
+        blocks = state.blocks
+        ran = yield Run(state.memory, step=MergeStep(round(_MERGED_AWAY * len(patches) / blocks)))
+        state.take(patches, moved, None, ran, gains)
+        assert ran.group is not None
+        sizes = torch.zeros(len(patches), dtype=torch.int64, device=patches.device)
+        sizes.index_add_(0, ran.group, torch.ones_like(ran.group))
+        alone = sizes[ran.group] == 1
+        return torch.where(alone, INTACT, MERGED).to(torch.uint8)
+
+
+class _State:
+    """All that a stream keeps.
+
+    Attributes:
+        memory: keys, values and output tokens.
+        place: of the patches.
+        newest: the last frame.
+        pixels: (N, 3*P*P) that each position was computed from.
+        attention: (N,) what the answer takes from each.
+        gain: (N,) change of its output per change of its pixels.
+        context: (N, C) the summary when each was computed.
+        summary: (C,) of the last answer.
+        moving: running mean of the cosine distance between answers.
+        eps: allowed error per frame.
+        age: frames since one ran in full.
+        blocks, prefix: of the model.
+        bytes: that all of it takes.
+    """
+
+    def __init__(
+        self, memory: Memory, frame: Frame, place: Place, patches: torch.Tensor, ran: Ran, eps: float
+    ) -> None:
+        self.memory = memory
+        self.place = place
+        self.newest = frame
+        self.pixels = patches.clone()
+        self.attention = ran.attention
+        self.gain = torch.ones(len(patches), device=patches.device)
+        self.summary = ran.summary
+        self.context = ran.summary.repeat(len(patches), 1)
+        self.moving = 0.0
+        self.eps = eps
+        self.age = 0
+        self.blocks = len(ran.kept)
+        self.prefix = len(memory.tokens) - len(patches)
+        self._eps_range = eps / _EPS_RANGE, eps * _EPS_RANGE
+        self._answered = frame
+        own = (self.pixels, self.attention, self.gain, self.context, self.summary)
+        # It never changes.
+        self.bytes = memory.bytes + sum(part.numel() * part.element_size() for part in own)
+
+    def goes_on(self, frame: Frame, place: Place) -> bool:
+        """Whether a frame follows the last one: of the same place, soon after it."""
+        return place == self.place and 0 <= _after_s(self.newest, frame) <= _GAP_S
+
+    def held_ms(self, frame: Frame) -> float:
+        """Age of the last answer when a frame is shown."""
+        return 1000 * _after_s(self._answered, frame)
+
+    def matters(self, moved: torch.Tensor) -> torch.Tensor:
+        """(N,) what recalling each position would cost the answer, by the squared change of its pixels."""
+        apart = 1 - F.cosine_similarity(self.context, self.summary[None], dim=1)
+        context = (apart - _CONTEXT_FREE).clamp_min(0)
+        spared = moved * self.gain.square() + _CONTEXT_WEIGHT * context
+        return spared * self.attention * len(moved)
+
+    def take(
+        self,
+        patches: torch.Tensor,
+        moved: torch.Tensor,
+        rows: torch.Tensor | None,
+        ran: Ran,
+        gains: torch.Tensor | None = None,
+    ) -> None:
+        """Takes over what a run found.
+
+        Args:
+            patches: the frame's.
+            moved: (N,) squared change of its pixels.
+            rows: positions that ran; None for all.
+            ran: what became of them.
+            gains: those whose gain may learn from it, where all ran; None for all.
+        """
+        every = slice(None) if rows is None else rows
+        learned = (ran.change / (moved[every].sqrt() + 0.05)).clamp(*_GAIN_BOUNDS)
+        which = every
+        if gains is not None:
+            which, learned = gains, learned[gains]
+        self.gain[which] = 0.7 * self.gain[which] + 0.3 * learned
+        self.pixels[every] = patches[every]
+        self.context[every] = ran.summary
+        self.summary = ran.summary
+        self.attention = ran.attention
+
+    def judge(self, missed: bool) -> None:
+        """Allows more or less, by whether an audited answer missed the target."""
+        low, high = self._eps_range
+        self.eps = min(max(self.eps * math.exp(_EPS_STEP * (_MISSED - missed)), low), high)
+        self.age = 0
+
+    def answered(self, frame: Frame, moved: float) -> None:
+        """Notes a fresh answer, and how far it is from the last one."""
+        self.moving = 0.5 * self.moving + 0.5 * moved
+        self._answered = frame
+
+
+def _states(patches: torch.Tensor, state: int) -> torch.Tensor:
+    return torch.full((len(patches),), state, dtype=torch.uint8, device=patches.device)
+
+
+def _apart(one: torch.Tensor, other: torch.Tensor) -> float:
+    """Cosine distance."""
+    return 1 - float(F.cosine_similarity(one, other, dim=0))
+
+
+def _after_s(earlier: Frame, later: Frame) -> float:
+    """Seconds from one frame to another: of presentation, or as they came where they have no times."""
+    if earlier.times.pts_s is not None and later.times.pts_s is not None:
+        return later.times.pts_s - earlier.times.pts_s
+    return later.ready_at - earlier.ready_at

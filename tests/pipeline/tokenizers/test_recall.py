@@ -1,0 +1,332 @@
+"""Recall decides as its rule says, on clips made of still pictures and with a small model."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from pipeline.engine import Engine
+from pipeline.errors import UsageError
+from pipeline.frame import Canvas, Frame, FrameTimes, Geometry
+from pipeline.input_spec import InputSpec
+from pipeline.models.base import PackedModel
+from pipeline.models.heads import LabelHead
+from pipeline.models.positions import Place
+from pipeline.tokenizers import INTACT, RECALLED, FullTokenizer, RecallTokenizer
+from pipeline.tokenizers.stateful import Ran
+from tests.pipeline.models.families import build
+
+SIDE, PATCHES = 112, 64
+
+
+@pytest.fixture(scope="module")
+def engine():
+    model = build("dinov2 with registers", 4)
+    return Engine(PackedModel("small", model, LabelHead(None, embedding=True), InputSpec(SIDE, SIDE)))
+
+
+@pytest.fixture
+def tokenizer():
+    return RecallTokenizer(0.98, cache=torch.float32)
+
+
+def still(seed: int = 0, height: int = SIDE, width: int = SIDE) -> np.ndarray:
+    return np.random.default_rng(seed).integers(90, 160, (height, width, 3), dtype=np.uint8)
+
+
+def changed(image: np.ndarray, *patches: int, by: int = 90) -> np.ndarray:
+    """The picture with some of its patches brighter."""
+    image = image.copy()
+    for patch in patches:
+        top, left = (14 * place for place in divmod(patch, image.shape[1] // 14))
+        image[top : top + 14, left : left + 14] += np.uint8(by)
+    return image
+
+
+def frame_at(pts_s: float | None, image: np.ndarray, ready_at: float = 0.0) -> Frame:
+    height, width, _ = image.shape
+    geometry = Geometry(width, height, width, height, 1.0, 1.0, 0.0, 0.0)
+    return Frame(FrameTimes(pts_s=pts_s), image, geometry, ready_at=ready_at)
+
+
+def clip(*images: np.ndarray, start: float = 0.0, step: float = 0.2) -> list[Frame]:
+    return [frame_at(start + step * number, image) for number, image in enumerate(images)]
+
+
+def outputs(engine, tokenizer, frames):
+    return engine.submit(frames, tokenizer).result().frames
+
+
+def in_full(engine, image):
+    (output,) = outputs(engine, FullTokenizer(), [frame_at(0, image)])
+    return output
+
+
+def decisions(engine, tokenizer, frames):
+    return [output.decision for output in outputs(engine, tokenizer, frames)]
+
+
+def test_the_first_frame_runs_in_full_and_gives_what_the_plain_model_gives(engine, tokenizer):
+    (first,) = outputs(engine, tokenizer, clip(still()))
+
+    expected = in_full(engine, still())
+    assert first.decision == "full"
+    assert first.held_ms is None
+    assert first.tokens_kept == PATCHES
+    assert first.share == pytest.approx(1)
+    np.testing.assert_allclose(first.prediction.embedding, expected.prediction.embedding, atol=1e-5)
+    assert [label.label for label in first.prediction.labels] == [
+        label.label for label in expected.prediction.labels
+    ]
+
+
+def test_frames_in_which_nothing_changes_hold_the_last_answer_and_say_how_old_it_is(engine, tokenizer):
+    first, *held = outputs(engine, tokenizer, clip(*[still()] * 4))
+
+    assert [output.decision for output in held] == ["hold"] * 3
+    assert [output.held_ms for output in held] == pytest.approx([200, 400, 600])
+    for output in held:
+        assert output.prediction is first.prediction
+        assert output.tokens_kept == 0
+        assert 0 < output.share < 0.02
+        assert (output.states == RECALLED).all()
+
+
+def test_an_answer_is_held_over_batches_and_its_age_counts_from_the_last_fresh_one(engine, tokenizer):
+    moved = changed(still(), 20, 21)
+    first, second = outputs(engine, tokenizer, clip(still(), moved))
+    (third,) = outputs(engine, tokenizer, clip(moved, start=0.6))
+
+    assert second.decision != "hold"
+    assert third.decision == "hold"
+    assert third.held_ms == pytest.approx(400)
+    assert third.prediction is second.prediction is not first.prediction
+
+
+def test_positions_that_changed_run_and_the_others_are_recalled(engine, tokenizer):
+    places = (3, 20, 21)
+
+    _, second = outputs(engine, tokenizer, clip(still(), changed(still(), *places)))
+
+    assert second.decision == "recall"
+    assert second.tokens_kept == 3
+    assert sorted((second.states.flatten() == INTACT).nonzero()[0].tolist()) == list(places)
+    assert (second.states == RECALLED).sum() == PATCHES - 3
+    assert 0.02 < second.share < 0.2
+    expected = in_full(engine, changed(still(), *places))
+    distance = np.linalg.norm(
+        np.subtract(second.prediction.embedding, expected.prediction.embedding)
+    ) / np.linalg.norm(expected.prediction.embedding)
+    assert 0 < distance < 0.2
+
+
+def test_tokens_of_a_run_are_rounded_up_to_whole_buckets(engine):
+    tokenizer = RecallTokenizer(0.98, bucket=32)
+
+    _, second = outputs(engine, tokenizer, clip(still(), changed(still(), 3, 20, 21)))
+
+    assert second.tokens_kept == 32 - engine.model.prefix
+    assert (second.states.flatten()[[3, 20, 21]] == INTACT).all()
+
+
+def test_a_picture_that_changed_everywhere_runs_in_full(engine, tokenizer):
+    _, second = outputs(engine, tokenizer, clip(still(0), still(1) + np.uint8(60)))
+
+    assert second.decision == "full"
+    assert second.share == pytest.approx(1, abs=0.01)
+    expected = in_full(engine, still(1) + np.uint8(60))
+    np.testing.assert_allclose(second.prediction.embedding, expected.prediction.embedding, atol=1e-5)
+
+
+def talk(tokenizer, pts_s, pixels, *summaries):
+    """Answers a frame in the encoder's place: with these summaries, one per run.
+
+    Args:
+        pixels: of the patches, all of a patch alike.
+
+    Returns:
+        For every run how many positions it was of, and whether they were to merge; and the decision.
+    """
+    patches, runs = torch.tensor(pixels, dtype=torch.float32)[:, None].expand(-1, 12), []
+    count, given = len(pixels), iter(summaries)
+    place = Place((1, count), (1, count))
+    answer = tokenizer.answer(frame_at(pts_s, still()), place, patches)
+    try:
+        run = next(answer)
+        while True:
+            if run.memory.tokens.numel() == 0:
+                run.memory.tokens = torch.zeros(1 + count, 2)
+            ran = count if run.rows is None else len(run.rows)
+            runs.append((ran, run.step is not None))
+            group = None if run.step is None else torch.arange(count).clamp_max(count // 2)
+            summary = torch.tensor(next(given), dtype=torch.float32)
+            attention = torch.full((count,), 1 / count)
+            run = answer.send(Ran(torch.full((ran,), 0.5), attention, summary, [ran] * 12, group=group))
+    except StopIteration as last:
+        assert next(given, None) is None, "more runs were expected"
+        return runs, last.value.decision
+
+
+def test_an_answer_that_moves_unforeseen_runs_the_rest_in_the_same_frame():
+    tokenizer = RecallTokenizer(0.98)
+    talk(tokenizer, 0, [0] * 100, (1, 0))
+
+    # 60 of 100 run, and the answer turns: the 40 that are left run as well.
+    runs, decision = talk(tokenizer, 1, [1] * 60 + [0] * 40, (1, 1), (0, 1))
+
+    assert decision == "escalated"
+    assert runs == [(60, False), (40, False)]
+
+
+def test_where_much_would_be_left_to_run_all_positions_run_merged():
+    tokenizer = RecallTokenizer(0.98)
+    talk(tokenizer, 0, [0] * 100, (1, 0))
+
+    runs, decision = talk(tokenizer, 1, [1] * 35 + [0] * 65, (1, 1), (0, 1))
+
+    assert decision == "escalated"
+    assert runs == [(35, False), (100, True)]
+
+
+@pytest.mark.parametrize(
+    ("target", "turned", "expected"),
+    [
+        (0.9, (0, 1), "merged"),
+        (0.9, (1, 0.1), "recall"),  # answers hardly move
+        (0.98, (0, 1), "recall"),  # the target leaves no room
+    ],
+)
+def test_frames_merge_where_much_changes_answers_move_and_the_target_allows_it(target, turned, expected):
+    tokenizer = RecallTokenizer(target)
+    talk(tokenizer, 0, [0] * 100, (1, 0))
+    talk(tokenizer, 1, [2] * 100, turned)
+
+    runs, decision = talk(tokenizer, 2, [9] * 40 + [2] * 60, turned)
+
+    assert decision == expected
+    assert runs == [(100, True) if expected == "merged" else (40, False)]
+
+
+def test_positions_computed_in_another_context_run_again_though_their_pixels_stay():
+    tokenizer = RecallTokenizer(0.98)
+    talk(tokenizer, 0, [0] * 100, (1, 0))
+    talk(tokenizer, 1, [2] * 90 + [0] * 10, (0.97, 0.243))  # by half of what would escalate
+    talk(tokenizer, 2, [4] * 90 + [0] * 10, (0.88, 0.475))
+
+    runs, _ = talk(tokenizer, 3, [9] + [4] * 89 + [0] * 10, (0.88, 0.475))
+
+    assert runs == [(11, False)]
+
+
+def test_an_audit_tightens_when_an_answer_missed_the_target_and_loosens_a_little_when_not():
+    missed, met = RecallTokenizer(0.98), RecallTokenizer(0.98)
+    for tokenizer, found in ((missed, (0, 1)), (met, (1, 0))):
+        talk(tokenizer, 0, [0] * 100, (1, 0))
+        for number in range(1, 48):
+            assert talk(tokenizer, number, [0] * 100)[1] == "hold"
+        assert talk(tokenizer, 48, [0] * 100, found) == ([(100, False)], "full")
+
+    # What one still holds, the other runs: the change of pixels is between their thresholds.
+    assert talk(met, 49, [0.1] * 100)[1] == "hold"
+    assert talk(missed, 49, [0.1] * 100, (0, 1))[1] != "hold"
+
+
+def test_now_and_then_a_frame_is_answered_in_full_too(engine, tokenizer):
+    found = outputs(engine, tokenizer, clip(*[still()] * 100))
+
+    full = [number for number, output in enumerate(found) if output.decision == "full"]
+    assert full == [0, 48, 96]
+    assert all(found[number].share > 0.9 for number in full)
+    assert all(found[number].held_ms is None for number in full)
+
+
+@pytest.mark.parametrize(
+    "follower",
+    [
+        frame_at(0.1, still()),
+        frame_at(60.0, still()),
+        frame_at(0.6, still(0, SIDE, SIDE - 14)),
+        dataclasses.replace(
+            frame_at(0.6, still()),
+            geometry=Geometry(SIDE, SIDE, SIDE, SIDE, 1.0, 1.0, 0.0, 0.0, Canvas(SIDE + 28, SIDE, 14, 0)),
+        ),
+    ],
+    ids=["a seek back", "a long gap", "another grid", "another place of the same grid"],
+)
+def test_a_stream_that_does_not_go_on_begins_anew(engine, tokenizer, follower):
+    outputs(engine, tokenizer, clip(still(), still(), start=0.2))
+
+    (found,) = outputs(engine, tokenizer, [follower])
+
+    assert found.decision == "full"
+    (alone,) = outputs(engine, FullTokenizer(), [follower])
+    np.testing.assert_allclose(found.prediction.embedding, alone.prediction.embedding, atol=1e-5)
+
+
+def test_frames_without_times_are_followed_by_when_they_came(engine, tokenizer):
+    frames = [frame_at(None, still(), ready_at=10 + number) for number in range(2)]
+
+    _, second = outputs(engine, tokenizer, [*frames])
+
+    assert second.decision == "hold"
+    assert second.held_ms == pytest.approx(1000)
+
+
+def test_a_stream_that_was_dropped_pays_one_full_frame(engine, tokenizer):
+    assert tokenizer.bytes == 0
+    outputs(engine, tokenizer, clip(still()))
+    assert tokenizer.bytes > 4 * 2 * 4 * PATCHES
+
+    tokenizer.forget()
+
+    assert tokenizer.bytes == 0
+    assert decisions(engine, tokenizer, clip(still(), still(), start=0.2)) == ["full", "hold"]
+
+
+def test_frames_of_a_batch_are_decided_one_after_the_other(engine):
+    images = [changed(still(), *range(count)) for count in (0, 2, 4, 4, 5)]
+    together, alone = RecallTokenizer(0.98), RecallTokenizer(0.98)
+
+    found = outputs(engine, together, clip(*images))
+
+    for frame, output in zip(clip(*images), found, strict=True):
+        (expected,) = outputs(engine, alone, [frame])
+        assert (output.decision, output.tokens_kept, output.flops) == (
+            expected.decision,
+            expected.tokens_kept,
+            expected.flops,
+        )
+        np.testing.assert_allclose(output.prediction.embedding, expected.prediction.embedding, atol=1e-5)
+
+
+def test_streams_that_recall_share_a_batch_with_others_that_do_not(engine):
+    scenes = [[changed(still(seed), *range(count)) for count in (0, seed, 2 * seed)] for seed in (1, 2, 3)]
+    streams = [(clip(*scene), RecallTokenizer(0.98)) for scene in scenes]
+    parts = list(itertools.chain(*((stream, (clip(still(9)), FullTokenizer())) for stream in streams)))
+
+    found = iter(engine.submit_parts(parts).result().frames)
+
+    for frames, tokenizer in parts:
+        alone = RecallTokenizer(0.98) if isinstance(tokenizer, RecallTokenizer) else tokenizer
+        for expected, output in zip(outputs(engine, alone, frames), found, strict=False):
+            assert (output.decision, output.tokens_kept) == (expected.decision, expected.tokens_kept)
+            np.testing.assert_allclose(output.prediction.embedding, expected.prediction.embedding, atol=1e-5)
+
+
+def test_the_operations_of_a_recalled_frame_are_those_torch_counts(engine, tokenizer):
+    frames = clip(still(), changed(still(), 3, 20, 21))
+    outputs(engine, tokenizer, frames[:1])
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        (output,) = outputs(engine, tokenizer, frames[1:])
+
+    # What compares pixels and pays out attention is no product of matrices, or one of a single row.
+    assert output.flops == pytest.approx(counter.get_total_flops(), rel=0.02)
+
+
+def test_a_target_that_no_answer_could_meet_is_refused():
+    with pytest.raises(UsageError, match="--target 1"):
+        RecallTokenizer(1)
