@@ -10,8 +10,9 @@ import numpy.typing as npt
 import torch
 
 from pipeline.frame import Frame, Geometry
-from pipeline.models.base import Model, PackedModel
+from pipeline.models.base import Model
 from pipeline.models.heads import Outputs
+from pipeline.models.packed import PackedModel
 from pipeline.models.recalling import Answered
 from pipeline.models.stepping import Trail
 from pipeline.results import Prediction

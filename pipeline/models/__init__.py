@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 from pipeline.models.torchvision_compat import allow_missing_operators
 
 if TYPE_CHECKING:
-    from pipeline.models.base import Model, NullModel, PackedModel, PlainModel
+    from pipeline.models.base import Model
     from pipeline.models.catalog import BUNDLED, find_models, model_input
     from pipeline.models.families import FAMILIES
     from pipeline.models.loading import RANDOM_WEIGHTS, load_model, resolve_device
+    from pipeline.models.packed import PackedModel
+    from pipeline.models.plain import NullModel, PlainModel
 
 allow_missing_operators()
 
@@ -28,7 +30,9 @@ __all__ = [
 ]
 
 _WHERE = {
-    **dict.fromkeys(("Model", "NullModel", "PackedModel", "PlainModel"), "base"),
+    "Model": "base",
+    "PackedModel": "packed",
+    **dict.fromkeys(("NullModel", "PlainModel"), "plain"),
     **dict.fromkeys(("BUNDLED", "find_models", "model_input"), "catalog"),
     **dict.fromkeys(("RANDOM_WEIGHTS", "load_model", "resolve_device"), "loading"),
     "FAMILIES": "families",

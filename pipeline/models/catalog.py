@@ -11,8 +11,8 @@ from torch import nn
 from pipeline.defaults import DEFAULT_MODEL
 from pipeline.fit import FITS, Inputs, Size
 from pipeline.input_spec import InputSpec
-from pipeline.models.base import NullModel
 from pipeline.models.focus import FOCUS_INPUT, FOCUS_PATCH_SIZE
+from pipeline.models.plain import NullModel
 from pipeline.models.refusal import refusal
 from pipeline.models.timm_import import timm
 from pipeline.models.weights import check_name

@@ -10,8 +10,10 @@ from torch import nn
 from pipeline.defaults import DEFAULT_MODEL
 from pipeline.errors import ModelError, UsageError
 from pipeline.fit import Size
-from pipeline.models.base import Model, NullModel, PackedModel, PlainModel
+from pipeline.models.base import Model
 from pipeline.models.heads import EmbeddingHead, Head, LabelHead, SaliencyHead
+from pipeline.models.packed import PackedModel
+from pipeline.models.plain import NullModel, PlainModel
 from pipeline.models.positions import Placed, Positions
 from pipeline.models.refusal import no_prediction, refusal
 from pipeline.models.runtimes.base import OnNotice

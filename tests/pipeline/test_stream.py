@@ -7,7 +7,7 @@ import torch
 
 from pipeline.engine import BatchOutput, Engine
 from pipeline.frame import Frame, FrameTimes, Geometry
-from pipeline.models.base import NullModel
+from pipeline.models.plain import NullModel
 from pipeline.reading import FrameOutput
 from pipeline.results import Energy, FrameResult, Prediction
 from pipeline.stream import StreamState

@@ -13,8 +13,8 @@ from pipeline.engine import Engine
 from pipeline.errors import UsageError
 from pipeline.frame import Canvas, Frame, FrameTimes, Geometry
 from pipeline.input_spec import InputSpec
-from pipeline.models.base import PackedModel
 from pipeline.models.heads import LabelHead
+from pipeline.models.packed import PackedModel
 from pipeline.models.positions import Place
 from pipeline.tokenizers import INTACT, RECALLED, FullTokenizer, RecallTokenizer
 from pipeline.tokenizers.stateful import Ran

@@ -5,7 +5,7 @@ import torch
 
 from pipeline.errors import UsageError
 from pipeline.input_spec import InputSpec
-from pipeline.models.base import NullModel
+from pipeline.models.plain import NullModel
 from pipeline.stream import StreamState
 from vocab.words import Normalisation, Vocabulary
 from workers.run.options import RunOptions, TokenizerOptions

@@ -1,0 +1,169 @@
+"""Vision Transformers that run on packed tokens, with a head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import nn
+
+from pipeline.fit import FITS, Inputs
+from pipeline.frame import Geometry
+from pipeline.input_spec import InputSpec
+from pipeline.models.base import Model
+from pipeline.models.encoder import Features, PackedEncoder
+from pipeline.models.flops import EncoderFlops
+from pipeline.models.heads import Arrays, Head, LabelHead, Outputs
+from pipeline.models.positions import Placed, Positions
+from pipeline.models.recalling import Answered, Recaller, Watched
+from pipeline.models.refusal import parts_of
+from pipeline.models.runtimes.base import OnNotice
+from pipeline.models.runtimes.calibration import Calibration
+from pipeline.models.runtimes.choose import choose, said
+from pipeline.models.stepping import Trail
+from pipeline.results import Prediction
+from pipeline.runtimes import Computed
+from pipeline.tokenizers.plan import TokenPlan
+from pipeline.tokenizers.registry import taken_with
+
+
+class PackedModel(Model):
+    """A Vision Transformer that runs on packed tokens, with a head.
+
+    Args:
+        name: what results call it.
+        backbone: a timm model, in eval mode, for which `refusal.refusal` has no objection.
+        head: what becomes of its features.
+        spec: its own input.
+        head_flops: operations of the head for a frame of (rows, columns) patches.
+        positions: of the patches; None for those that timm would give them.
+    """
+
+    patch_size: int
+
+    def __init__(
+        self,
+        name: str,
+        backbone: nn.Module,
+        head: Head,
+        spec: InputSpec,
+        head_flops: Callable[[tuple[int, int]], int] = lambda _: 0,
+        positions: Positions | None = None,
+    ) -> None:
+        parameter = next(backbone.parameters())
+        self.name = name
+        self.device, self.dtype = parameter.device, parameter.dtype
+        self.encoder = PackedEncoder(backbone, positions)
+        self.patch_size = self.encoder.patch_size
+        self.inputs = Inputs(spec, self.patch_size, FITS)
+        self.use(None, None)
+        self.prefix = self.encoder.prefix
+        self.tokenizers = taken_with(parts_of(backbone))
+        self._head = head
+        self._encoder_flops = EncoderFlops(backbone)
+        self._head_flops = head_flops
+        self._recaller = Recaller(self.encoder, "a class token" in parts_of(backbone))
+        self._calibration: Calibration | None = None
+        self._on_notice: OnNotice | None = None
+
+    @property
+    def computed(self) -> Computed:
+        """See `Model.computed`."""
+        return self.encoder.runtime.computed
+
+    def compute(self, precision: str, runtime: str, on_notice: OnNotice, fitted_to: str) -> None:
+        """See `Model.compute`; `auto` and int8 look at the first frames."""
+        self._on_notice = on_notice
+        self._calibration = choose(self.encoder, precision, runtime, on_notice, fitted_to)
+
+    @property
+    def frames_wanted(self) -> int:
+        """See `Model.frames_wanted`."""
+        return 0 if self._calibration is None else self._calibration.wanted
+
+    def calibrate(self, images: Sequence[Placed]) -> None:
+        """See `Model.calibrate`."""
+        if self._calibration is not None:
+            self._calibration.decide(self._typed(images))
+            self._calibration = None
+
+    def run(self, images: Sequence[Placed], plan: TokenPlan | None) -> tuple[Outputs, Trail | None]:
+        """See `Model.run`; a plan is required."""
+        assert plan is not None, "a packed model runs on a plan"
+        features = self.encode(images, plan)
+        return self.read(features), features.trail
+
+    def encode(self, images: Sequence[Placed], plan: TokenPlan) -> Features:
+        """The first half of `run`: the encoder."""
+        typed = self._typed(images)
+        self._calibrate_on(typed)
+        if plan.steps:
+            self._say_stepwise()
+        return self.encoder.encode(typed, plan)
+
+    def recall(self, frames: Sequence[Watched]) -> list[Answered]:
+        """What `encode` is for plans, for frames of stateful tokenizers."""
+        if self._calibration is not None:
+            self._calibrate_on([Placed(frame.image[None].to(self.dtype), frame.place) for frame in frames])
+        self._say_stepwise()
+        return self._recaller.answer(frames)
+
+    def recalled(self, answers: Sequence[Answered]) -> Features | None:
+        """Features of those frames that are not held, in their order; None where all are."""
+        return self._recaller.features(answers)
+
+    def recalled_flops(self, answer: Answered) -> int:
+        """Operations of all that ran for a frame, its tokenizer's decisions included."""
+        flops = answer.decided.flops
+        for ran in answer.runs:
+            flops += self._encoder_flops.tokens(ran.kept, ran.kept[0], ran.keys) + ran.step_flops
+        if answer.tokens is not None:
+            flops += self._encoder_flops.head + self._head_flops(answer.place.grid)
+        return flops
+
+    def read(self, features: Features) -> Outputs:
+        """The second half of `run`: the head."""
+        return self._head.outputs(self.encoder, features)
+
+    def detail(self, features: Features) -> Outputs:
+        """What a comparison wants to see and no prediction needs, a row per image each.
+
+        Returns:
+            "embedding" (B, C), "patches" (B, largest N, C) and, of a classifier, "scores" (B, classes).
+        """
+        patches = features.plan.restore(features.tokens)[:, self.prefix :]
+        detail = {"embedding": self.encoder.head(features, pre_logits=True), "patches": patches}
+        if isinstance(self._head, LabelHead):
+            detail["scores"] = self.encoder.head(features)
+        return detail
+
+    def _calibrate_on(self, typed: Sequence[Placed]) -> None:
+        if self._calibration is not None:
+            self._calibration.add(typed)
+            if not self._calibration.wanted:
+                self._calibration = None
+
+    def _typed(self, images: Sequence[Placed]) -> list[Placed]:
+        return [Placed(some.to(self.dtype), place) for some, place in images]
+
+    def _say_stepwise(self) -> None:
+        """Says once that plans with steps between the blocks are computed elsewhere, where they are."""
+        runtime = self.encoder.runtime
+        if self._on_notice is None or self.frames_wanted or runtime.stepwise is runtime:
+            return
+        self._on_notice(
+            f"steps between the blocks do not run in {said(runtime.computed)}: "
+            f"computing frames with such in {said(runtime.stepwise.computed)}"
+        )
+        self._on_notice = None
+
+    def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:
+        """See `Model.prediction`."""
+        return self._head.prediction(arrays, row, geometry)
+
+    def flops(self, kept: int | Sequence[int] | None, grid: tuple[int, int] | None = None) -> int:
+        """See `Model.flops`."""
+        assert self.patch_size is not None
+        rows, columns = grid or (self.input.height // self.patch_size, self.input.width // self.patch_size)
+        patches = rows * columns
+        encoder = self._encoder_flops(patches if kept is None else kept, patches)
+        return encoder + self._head_flops((rows, columns))
