@@ -135,11 +135,11 @@ def _reader(
     source: Source, model: Model, fps: float | None, batch: int, max_frames: int | None, images: bool
 ) -> FrameReader:
     live = source.info.live
-    if live:
-        # Frames that came while the model was loading were never this run's to look at.
-        source.take_dropped()
     policy: Policy = "drop-oldest" if live else "block"
     preprocessor = Preprocessor(model.input, keep_picture=images)
+    if live:
+        # Frames that came while all was made ready were never this run's to look at.
+        source.take_dropped()
     return FrameReader(source, preprocessor, fps=fps, policy=policy, capacity=batch, max_frames=max_frames)
 
 

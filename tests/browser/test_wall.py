@@ -28,7 +28,7 @@ def test_a_stream_is_added_by_form_and_opened(url: str, api: Api, open_page: Cal
     page.get_by_label("Tokenizer").select_option("intra")
     page.get_by_label("share of patches dropped").fill("0.4")
     page.get_by_label("How pictures fit in").select_option("letterbox")
-    page.get_by_label("Size").fill("448x252")
+    page.get_by_role("textbox", name="Size").fill("448x252")
     page.get_by_label("Labels").fill("site=north\ndoor = 2")
     page.get_by_label("Deliver results to").fill("http://127.0.0.1:9/results")
     page.get_by_label("play it again").check()

@@ -31,8 +31,10 @@ def test_it_holds_tokenizers_against_the_full_model_and_the_controls(tmp_path: P
     assert list(dict.fromkeys(names)) == ["full", "inter", "intra", "merge", "skip", "adaptive skip"]
     full = methods[0]
     assert (full["share"], full["time_ratio"], full["cosine_mean"], full["change"]) == (1, 1, 1, 1)
+    plain = [one["options"]["precision"] for one in methods[1:] if one["tokenizer"] == "full"]
+    assert set(plain) <= {"bf16", "int8"}
     for one in methods[1:]:
-        assert 0 < one["share"] < 1
+        assert 0 < one["share"] <= (1 if one["tokenizer"] in ("full", "adaptive skip") else 0.99)
         assert one["cosine_min"] <= one["cosine_p5"] <= 1
         assert set(one["compute_for"]) == {"0.95", "0.98", "0.99"}
         assert one["saliency_error"] > 0

@@ -142,12 +142,13 @@ class StreamRun:
 
     def _reader(self, model: Model) -> FrameReader:
         options, live = self._options, self._source.info.live
+        preprocessor = Preprocessor(model.input, keep_picture=options.annotate is not None)
         if live:
-            # Frames that came while the model was loading were never this run's to look at.
+            # Frames that came while all was made ready were never this run's to look at.
             self._source.take_dropped()
         return FrameReader(
             self._source,
-            Preprocessor(model.input, keep_picture=options.annotate is not None),
+            preprocessor,
             fps=options.fps,
             policy=options.policy or ("drop-oldest" if live else "block"),
             # One batch under way, one being gathered: more would only make results older.

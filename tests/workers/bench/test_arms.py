@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from pipeline.clip import Clip, read_clip
+from pipeline.engine import Engine
 from pipeline.errors import UsageError
+from pipeline.models import load_model
 from pipeline.models.focus import FOCUS_INPUT
 from pipeline.preprocess import Preprocessor
 from workers.bench.arms import EveryNth, PixelChange, control_arms, threshold_for
@@ -60,7 +62,7 @@ def test_its_threshold_is_found_for_a_share_of_the_frames(clip: Clip) -> None:
 
 
 def test_all_controls_are_there(clip: Clip) -> None:
-    arms = control_arms(clip.sampled)
+    arms = control_arms(Engine(load_model("null")), clip.sampled)
 
     assert [arm.options for arm in arms if arm.method == "skip"] == [{"n": 2}, {"n": 3}, {"n": 4}]
     assert len([arm for arm in arms if arm.method == "adaptive skip"]) >= 4
