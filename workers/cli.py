@@ -50,8 +50,8 @@ class _Commands(click.Group):
 def cli(debug: bool) -> None:  # taken off the line by `main`
     """Streaming video inference with Vision Transformers.
 
-    Patches that look alike within a frame are merged, or those that say least are dropped; every result says
-    what it cost in joules. Start with: vwt run sample:bikes; `vwt bench` says what it is worth.
+    Patches that look alike are merged, those that say least are dropped, or what did not change is recalled
+    (--tokenizer); every result says what it cost in joules. Start with: vwt run sample:bikes
     """
 
 
