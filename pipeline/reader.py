@@ -217,11 +217,12 @@ class FrameReader:
                 self._missed.clear()
                 self._source.take_dropped()
                 continue
+            # Before it is made ready: what is dropped meanwhile came after it.
+            self._missed.update(self._source.take_dropped())
             started = time.monotonic()
             image, geometry, picture = self._preprocessor(decoded.picture, decoded.rotation)
             ready = time.monotonic()
             decode_ms = decoded.times.decode_ms + (ready - started) * 1e3
-            self._missed.update(self._source.take_dropped())
             frame = Frame(
                 times=replace(decoded.times, decode_ms=decode_ms),
                 image=image,
