@@ -7,16 +7,12 @@ dropping by similarity, then dropping by a second ranking of what is left. It do
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch.nn import functional as F
 
-from pipeline.tokenizers.base import FromWhole
-from pipeline.tokenizers.dropping import keep_best, left_after
+from pipeline.tokenizers.dropping import StagedDrop, StagedDropTokenizer, keep_best
 from pipeline.tokenizers.plan import TokenPlan
-from pipeline.tokenizers.registry import TOKENIZERS
-from pipeline.tokenizers.steps import PackedTokens, plan_equal
+from pipeline.tokenizers.steps import PackedTokens
 
 # Passes of the ranking: the attention of the last quarter of the depth is so even that one is enough. (In the
 # first quarter, where no stage lies, the paper takes 30.)
@@ -27,49 +23,15 @@ _LEAST_VARIANCE, _MOST_VARIANCE = 0.01, 0.7
 _SIMILAR = 4
 
 
-class ZeroTPruneTokenizer(FromWhole):
-    """Starts with every patch and drops in three stages.
+class ZeroTPruneStep(StagedDrop):
+    """Ranks, drops by similarity, ranks again and drops the rest."""
 
-    Args:
-        drop: share of patches that are dropped in the end, 0 <= drop < 1. None for the default.
+    __slots__ = ()
 
-    Raises:
-        UsageError: when `drop` is out of range.
-    """
-
-    name = "zerotprune"
-
-    def __init__(self, drop: float | None = None) -> None:
-        self.drop = TOKENIZERS[self.name].value("drop", drop)
-
-    def step(self, rows: int, columns: int) -> ZeroTPruneStep | None:
-        """See `FromWhole.step`."""
-        return ZeroTPruneStep(self.drop, rows * columns) if self.drop else None
-
-
-@dataclass(frozen=True, slots=True)
-class ZeroTPruneStep:
-    """Ranks, drops by similarity, ranks again and drops the rest.
-
-    Attributes:
-        drop: share of patches dropped in the end.
-        patches: of an image, before any was dropped.
-    """
-
-    drop: float
-    patches: int
-
-    @property
-    def wants_attention(self) -> bool:
-        return True
-
-    def __call__(self, layer: int, layers: int, packed: PackedTokens) -> TokenPlan | None:
-        """See `BlockStep`."""
-        left = left_after(layer, layers, self.patches, self.drop)
-        if left is None or left >= min(packed.kept):
-            return None
+    def prune(self, packed: PackedTokens, left: int, layer: int, layers: int) -> TokenPlan:
+        """See `StagedDrop.prune`."""
         passes = _LAST_PASSES if layer >= layers - layers // 4 else _PASSES
-        return plan_equal(packed, lambda images: _prune(images, left, passes))
+        return _prune(packed, left, passes)
 
     def flops(self, kept: int, heads: int, width: int) -> int:
         """Operations of the attention, of two rankings and of comparing two halves; see `BlockStep.flops`."""
@@ -77,6 +39,13 @@ class ZeroTPruneStep:
         ranking = 2 * _PASSES * kept**2 * heads
         compared = kept * heads * width + 2 * half * (kept - half) * width
         return 2 * kept**2 * heads * width + 2 * ranking + compared
+
+
+class ZeroTPruneTokenizer(StagedDropTokenizer):
+    """See `StagedDropTokenizer`."""
+
+    name = "zerotprune"
+    staged = ZeroTPruneStep
 
 
 def _prune(packed: PackedTokens, left: int, passes: int) -> TokenPlan:
