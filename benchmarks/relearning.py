@@ -123,7 +123,7 @@ class Camera:
             for number in range(count + _WARM_FRAMES):
                 never.wait(max(0.0, due - time.perf_counter()))
                 batch = [self._frames[number % len(self._frames)]]
-                self._engine.submit(batch, state.tokenizer_for(batch)).result()
+                self._engine.submit_parts([state.part(batch)]).result()
                 spans.append((due, time.perf_counter()))
                 due += period_s
         counted = spans[_WARM_FRAMES:]

@@ -16,13 +16,14 @@ import torch
 from pipeline.cuda_timeline import CudaTimeline
 from pipeline.errors import UsageError
 from pipeline.frame import Frame, FrameTimes, Geometry
+from pipeline.guard.compare import with_check
 from pipeline.models.base import Model
 from pipeline.models.heads import Outputs
 from pipeline.models.packed import PackedModel
 from pipeline.models.positions import Placed
 from pipeline.models.recalling import Answered, Watched
 from pipeline.reading import FrameOutput, note_answers, planned_outputs, stateful_outputs
-from pipeline.stacking import Part, Planned, Stack, Stateful, divided, pixels, stacks
+from pipeline.stacking import Part, Planned, Stack, Stateful, checked_row, divided, pixels, stacks
 from pipeline.tokenizers import FullTokenizer, Tokenizer, TokenPlan
 from pipeline.tokenizers.stateful import StatefulTokenizer
 
@@ -30,8 +31,22 @@ from pipeline.tokenizers.stateful import StatefulTokenizer
 _Span = Callable[[], tuple[float, float]]
 # Reads what came of the frames of a batch that is done.
 _Read = Callable[[], Sequence[FrameOutput]]
-# Frames with what plans them, the plan, and their pixels on the device.
-_Planned = tuple[Sequence[Planned], TokenPlan | None, Sequence[Placed]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Planned:
+    """What is ready to run on a plan.
+
+    Attributes:
+        parts: frames with what plans them; a frame that is checked comes a second time, last.
+        plan, images: of them, on the device.
+        checked: row of the frame that is; None for none.
+    """
+
+    parts: Sequence[Planned]
+    plan: TokenPlan | None
+    images: Sequence[Placed]
+    checked: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +120,7 @@ class Engine:
             frames: at least one, as the model's input makes them.
             tokenizer: one of those the model takes.
         """
-        return self.submit_parts([(frames, tokenizer)])
+        return self.submit_parts([Part(frames, tokenizer)])
 
     @torch.inference_mode()
     def submit_parts(self, parts: Sequence[Part]) -> PendingBatch:
@@ -140,7 +155,14 @@ class Engine:
     def _prepare(self, parts: Sequence[Part]) -> tuple[_Planned | None, Sequence[Stateful]]:
         """What can be done beside the batch before this one; what looks at outputs has to wait."""
         planned, stateful = divided(parts)
-        return (planned, *self._uploaded(planned)) if planned else None, stateful
+        if not planned:
+            return None, stateful
+        checked = None if self.model.patch_size is None else checked_row(parts)
+        if checked is not None:
+            row, frame, other = checked
+            planned.append(([frame], other))
+        plan, images = self._uploaded(planned)
+        return _Planned(planned, plan, images, None if checked is None else row), stateful
 
     def _run(
         self, parts: Sequence[Part], planned: _Planned | None, stateful: Sequence[Stateful]
@@ -148,7 +170,7 @@ class Engine:
         """Runs a batch of both kinds of tokenizers; gives outputs of those that have plans, and reads all."""
         if planned is None:
             return {}, self._run_stateful(stateful)
-        outputs, read_planned = self._run_planned(*planned)
+        outputs, read_planned = self._run_planned(planned)
         if not stateful:
             return outputs, read_planned
         read_stateful = self._run_stateful(stateful)
@@ -157,19 +179,31 @@ class Engine:
             of_plans, of_states = iter(read_planned()), iter(read_stateful())
             return [
                 next(of_states if isinstance(tokenizer, StatefulTokenizer) else of_plans)
-                for frames, tokenizer in parts
+                for frames, tokenizer, _ in parts
                 for _ in frames
             ]
 
         return outputs, read
 
-    def _run_planned(
-        self, parts: Sequence[Planned], plan: TokenPlan | None, images: Sequence[Placed]
-    ) -> tuple[Outputs, _Read]:
-        computed, trail = self.model.run(images, plan)
+    def _run_planned(self, planned: _Planned) -> tuple[Outputs, _Read]:
+        model = self.model
+        if planned.checked is None:
+            computed, trail = model.run(planned.images, planned.plan)
+        else:
+            assert isinstance(model, PackedModel)
+            assert planned.plan is not None
+            features = model.encode(planned.images, planned.plan)
+            computed, trail = model.read(features) | {"summary": model.summary(features)}, features.trail
         outputs = {key: self._to_host(value) for key, value in computed.items()}
         group = None if trail is None else self._to_host(trail.plan.group)
-        return outputs, partial(planned_outputs, self.model, parts, outputs, trail, group)
+
+        def read() -> list[FrameOutput]:
+            answers = planned_outputs(model, planned.parts, outputs, trail, group)
+            if planned.checked is None:
+                return answers
+            return with_check(answers, planned.checked, outputs["summary"].float().numpy())
+
+        return outputs, read
 
     def _run_stateful(self, parts: Sequence[Stateful]) -> _Read:
         answers, model = self.answer(parts), self.model
@@ -251,7 +285,7 @@ class PendingBatch:
         self, model: Model, parts: Sequence[Part], outputs: Outputs, read: _Read, span: _Span
     ) -> None:
         self.parts = parts
-        self.frames = [frame for frames, _ in parts for frame in frames]
+        self.frames = [frame for frames, _, _ in parts for frame in frames]
         self.model = model
         self.outputs = outputs
         self._read = read

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +16,14 @@ from pipeline.models.heads import Outputs
 from pipeline.models.packed import PackedModel
 from pipeline.models.recalling import Answered
 from pipeline.models.stepping import Trail
-from pipeline.results import Prediction
+from pipeline.results import Audit, Prediction
 from pipeline.runtimes import NOT_COMPUTED, Computed
 from pipeline.stacking import Planned
 from pipeline.tokenizers import Tokenizer, patch_states
 from pipeline.tokenizers.stateful import Decision
+
+if TYPE_CHECKING:
+    from pipeline.guard.compare import Compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,8 @@ class FrameOutput:
         vocab_version: of the words that planned it; None where it was planned without.
         decision: of a stateful tokenizer; None for others.
         held_ms: age of a held answer; None for a fresh one.
+        compared: what a check of the answer found; None where there was none.
+        audit: what the result says of it.
     """
 
     prediction: Prediction
@@ -49,6 +55,13 @@ class FrameOutput:
     vocab_version: int | None = None
     decision: Decision | None = None
     held_ms: float | None = None
+    compared: Compared | None = None
+    audit: Audit | None = None
+
+    @property
+    def spent(self) -> int:
+        """Operations, the check included."""
+        return self.flops + (0 if self.compared is None else self.compared.flops)
 
 
 def planned_outputs(

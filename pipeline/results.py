@@ -94,6 +94,33 @@ class Energy:
         return out
 
 
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What an audited answer was worth, held against that of `full` on the same frame.
+
+    Attributes:
+        cosine: of the pooled features.
+        agreement: whether labels or regions are the same, 0..1; None where there is nothing but a vector.
+        change: cosine between how the answers moved since the stream's audit before, and how those of `full`
+            did; 0 where the answer stood still. None for the first audit, and where `full` stood still.
+        cost: what part of the frame's operations, and so of its energy, the audit took.
+    """
+
+    cosine: float
+    agreement: float | None
+    change: float | None
+    cost: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The `fidelity` object of a result."""
+        return {
+            "cosine": round(self.cosine, 5),
+            "agreement": None if self.agreement is None else round(self.agreement, 4),
+            "change": None if self.change is None else round(self.change, 4),
+            "cost": round(self.cost, 4),
+        }
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameResult:
     """One result per sampled frame.
@@ -105,7 +132,8 @@ class FrameResult:
     warm-up of `inter`). `share` is the frame's floating-point operations, planning included, over those of
     `full`; None for a model without patches. `decision` is how a stream that recalls was answered: "hold",
     "recall", "merged", "full" or "escalated"; None for other tokenizers. `held_ms` is the age of a held
-    answer, None for a fresh one. `computed` names runtime and precision of the model. `image` is
+    answer, None for a fresh one. `fidelity` is there on audited frames, whose energy holds that of the audit;
+    `share` and `tokens_kept` do not. `computed` names runtime and precision of the model. `image` is
     the upright source picture, uint8 RGB (H, W, 3), where it was asked for; it goes into no JSON.
     """
 
@@ -126,6 +154,7 @@ class FrameResult:
     share: float | None = None
     decision: str | None = None
     held_ms: float | None = None
+    fidelity: Audit | None = None
     dropped: Mapping[str, int] = field(default_factory=dict)
     image: Pixels | None = field(default=None, repr=False, compare=False)
 
@@ -151,6 +180,7 @@ class FrameResult:
             "share": None if self.share is None else round(self.share, 4),
             "decision": self.decision,
             "held_ms": None if self.held_ms is None else round(self.held_ms, 3),
+            "fidelity": None if self.fidelity is None else self.fidelity.to_dict(),
             "prediction": self.prediction.to_dict(),
             "latency_ms": {
                 "decode": round(self.times.decode_ms, 3),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -15,13 +15,36 @@ from pipeline.models.positions import Place
 from pipeline.tokenizers import Tokenizer
 from pipeline.tokenizers.stateful import StatefulTokenizer
 
-# Frames of one stream, and what plans them; or what answers them.
-Part = tuple[Sequence[Frame], Tokenizer | StatefulTokenizer]
+T = TypeVar("T")
+
 Planned = tuple[Sequence[Frame], Tokenizer]
 Stateful = tuple[Sequence[Frame], StatefulTokenizer]
 
 
-T = TypeVar("T")
+class Check(NamedTuple):
+    """A frame that is to be answered in another way, too, to see what its answer is worth.
+
+    Attributes:
+        index: of the frame in its part.
+        other: what plans it then; None for a stateful tokenizer, which computes the rest of the frame.
+    """
+
+    index: int
+    other: Tokenizer | None
+
+
+class Part(NamedTuple):
+    """Frames of one stream in a batch.
+
+    Attributes:
+        frames: at least one.
+        tokenizer: what plans them; or what answers them.
+        check: one of them that is to be checked; None for none.
+    """
+
+    frames: Sequence[Frame]
+    tokenizer: Tokenizer | StatefulTokenizer
+    check: Check | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +66,27 @@ def divided(parts: Sequence[Part]) -> tuple[list[Planned], list[Stateful]]:
     """Parts by the kind of their tokenizers, in their order."""
     planned: list[Planned] = []
     stateful: list[Stateful] = []
-    for frames, tokenizer in parts:
+    for frames, tokenizer, _ in parts:
         if isinstance(tokenizer, StatefulTokenizer):
             stateful.append((frames, tokenizer))
         else:
             planned.append((frames, tokenizer))
     return planned, stateful
+
+
+def checked_row(parts: Sequence[Part]) -> tuple[int, Frame, Tokenizer] | None:
+    """Of the frames that have plans: the one that is checked, by its row, and what else plans it.
+
+    Never two of a batch, so that no pass takes much longer for it.
+    """
+    row = 0
+    for frames, tokenizer, check in parts:
+        if isinstance(tokenizer, StatefulTokenizer):
+            continue
+        if check is not None and check.other is not None:
+            return row + check.index, frames[check.index], check.other
+        row += len(frames)
+    return None
 
 
 def stacks(parts: Sequence[tuple[Sequence[Frame], T]], patch_size: int | None) -> list[Stack[T]]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from pipeline.energy import Ledger
 from pipeline.engine import BatchOutput, PendingBatch
 from pipeline.frame import Frame
+from pipeline.guard.guarded import Guarded
+from pipeline.guard.promise import Watch
 from pipeline.reading import FrameOutput
 from pipeline.results import Energy, FrameResult
-from pipeline.tokenizers.base import Tokenizer
+from pipeline.stacking import Part
 from pipeline.tokenizers.registry import Kind
-from pipeline.tokenizers.stateful import StatefulTokenizer
-from pipeline.tokenizers.stream import StreamTokenizer
+from pipeline.tokenizers.stream import NO_OPTIONS, StreamTokenizer
 from vocab.words import Vocabulary
 
 
@@ -27,13 +29,29 @@ class StreamState:
         name: the stream's id in results.
         kind: the tokenizer that was asked for.
         tokenizer: the same, opened for this stream.
+        options: of the tokenizer, checked.
+        watch: how its answers are watched.
+
+    Raises:
+        UsageError: a promise is asked for that the tokenizer cannot be held to.
+
+    Attributes:
+        guarded: the tokenizer under watch.
     """
 
-    def __init__(self, name: str, kind: Kind, tokenizer: StreamTokenizer) -> None:
+    def __init__(
+        self,
+        name: str,
+        kind: Kind,
+        tokenizer: StreamTokenizer,
+        options: Mapping[str, Any] = NO_OPTIONS,
+        watch: Watch = Watch(),  # noqa: B008
+    ) -> None:
         self.name = name
         self.next_frame = 0
         self._kind = kind
         self._tokenizer = tokenizer
+        self.guarded = Guarded(kind, options, tokenizer, watch)
 
     @property
     def learning(self) -> bool:
@@ -49,9 +67,9 @@ class StreamState:
         """At most how many frames to take next, so that warm-up ends at the same frame for any batch size."""
         return min(batch, self._tokenizer.missing or batch)
 
-    def tokenizer_for(self, frames: Sequence[Frame]) -> Tokenizer | StatefulTokenizer:
-        """What plans the next batch; see `StreamTokenizer.next`."""
-        return self._tokenizer.next(frames)
+    def part(self, frames: Sequence[Frame]) -> Part:
+        """The next frames with what plans them; see `Guarded.part`."""
+        return self.guarded.part(frames)
 
     def take_in(
         self, pending: PendingBatch, taken_at: float, ledger: Ledger
@@ -64,8 +82,10 @@ class StreamState:
             ledger: shares energy out; it knows frames by their numbers.
         """
         batch = pending.result()
+        (part,) = pending.parts
+        batch = replace(batch, frames=self.guarded.hear(part, batch.frames))
         numbers = range(self.next_frame, self.next_frame + len(batch.frames))
-        costs = [output.flops for output in batch.frames]
+        costs = [output.spent for output in batch.frames]
         energies = ledger.record(batch.start_s, batch.end_s, costs, numbers)
         return self.results(pending, batch, taken_at, energies), batch
 
@@ -136,6 +156,7 @@ def frame_result(
         vocab_version=output.vocab_version,
         decision=output.decision,
         held_ms=output.held_ms,
+        fidelity=output.audit,
         tokens_full=output.tokens_full,
         tokens_kept=output.tokens_kept,
         share=output.share,

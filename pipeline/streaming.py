@@ -163,7 +163,7 @@ def _loop(
         while (frames := reader.batch(state.batch_limit(batch), wait_s=0.0, timeout=_LOOK_UP_S)) is not None:
             if frames:
                 taken_at = time.monotonic()
-                in_flight.add((engine.submit(frames, state.tokenizer_for(frames)), taken_at), engine.depth)
+                in_flight.add((engine.submit_parts([state.part(frames)]), taken_at), engine.depth)
             else:
                 in_flight.drain()
             yield from ready()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import nn
 
 from pipeline.fit import FITS, Inputs
@@ -124,6 +125,10 @@ class PackedModel(Model):
         """The second half of `run`: the head."""
         return self._head.outputs(self.encoder, features)
 
+    def summary(self, features: Features) -> torch.Tensor:
+        """(B, C) pooled features, by which answers are compared."""
+        return self.encoder.head(features, pre_logits=True)
+
     def detail(self, features: Features) -> Outputs:
         """What a comparison wants to see and no prediction needs, a row per image each.
 
@@ -131,7 +136,7 @@ class PackedModel(Model):
             "embedding" (B, C), "patches" (B, largest N, C) and, of a classifier, "scores" (B, classes).
         """
         patches = features.plan.restore(features.tokens)[:, self.prefix :]
-        detail = {"embedding": self.encoder.head(features, pre_logits=True), "patches": patches}
+        detail = {"embedding": self.summary(features), "patches": patches}
         if isinstance(self._head, LabelHead):
             detail["scores"] = self.encoder.head(features)
         return detail

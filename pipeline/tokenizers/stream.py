@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from pipeline.frame import Frame
@@ -12,6 +13,9 @@ from pipeline.tokenizers.full import FullTokenizer
 from pipeline.tokenizers.registry import Kind
 from pipeline.tokenizers.stateful import StatefulTokenizer
 from vocab.words import Vocabulary
+
+
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
 class WordSource(Protocol):
@@ -67,6 +71,10 @@ class StreamTokenizer(Protocol):
         """
         ...
 
+    def tune(self, options: Mapping[str, Any]) -> None:
+        """Works with these options, all of the tokenizer's, from the next batch on."""
+        ...
+
     def forget(self) -> None:
         """Lets go of what it keeps of earlier frames, at any time and from any thread."""
         ...
@@ -77,13 +85,21 @@ class StreamTokenizer(Protocol):
 
 
 class SameTokenizer:
-    """The same tokenizer for all frames; a stateful one is the stream's own."""
+    """The same tokenizer for all frames; a stateful one is the stream's own.
+
+    Args:
+        make: makes the tokenizer with its options.
+        options: at first.
+    """
 
     missing = 0
     vocabulary = None
 
-    def __init__(self, tokenizer: Tokenizer | StatefulTokenizer) -> None:
-        self._tokenizer = tokenizer
+    def __init__(
+        self, make: Callable[..., Tokenizer | StatefulTokenizer], options: Mapping[str, Any] = NO_OPTIONS
+    ) -> None:
+        self._make = make
+        self._tokenizer = make(**options)
 
     @property
     def bytes(self) -> int:
@@ -93,6 +109,10 @@ class SameTokenizer:
     def next(self, frames: Sequence[Frame]) -> Tokenizer | StatefulTokenizer:  # noqa: ARG002
         """See `StreamTokenizer.next`."""
         return self._tokenizer
+
+    def tune(self, options: Mapping[str, Any]) -> None:
+        """See `StreamTokenizer.tune`."""
+        self._tokenizer = self._make(**options)
 
     def forget(self) -> None:
         """See `StreamTokenizer.forget`."""
@@ -109,15 +129,19 @@ class WordsTokenizer:
 
     Args:
         words: gives them, and sees all frames.
-        make: makes the tokenizer for a vocabulary.
+        make: makes the tokenizer for a vocabulary, with its options.
+        options: at first.
     """
 
     bytes = 0
 
-    def __init__(self, words: WordSource, make: Callable[[Vocabulary], Tokenizer]) -> None:
+    def __init__(
+        self, words: WordSource, make: Callable[..., Tokenizer], options: Mapping[str, Any] = NO_OPTIONS
+    ) -> None:
         self.vocabulary: Vocabulary | None = None
         self._words = words
         self._make = make
+        self._options = options
         self._tokenizer: Tokenizer = FullTokenizer()
         self._change()
 
@@ -132,6 +156,12 @@ class WordsTokenizer:
         self._words.observe(frames)
         return self._tokenizer
 
+    def tune(self, options: Mapping[str, Any]) -> None:
+        """See `StreamTokenizer.tune`."""
+        self._options = dict(options)
+        if self.vocabulary is not None:
+            self._tokenizer = self._make(self.vocabulary, **self._options)
+
     def forget(self) -> None:
         """See `StreamTokenizer.forget`."""
 
@@ -141,7 +171,7 @@ class WordsTokenizer:
     def _change(self) -> None:
         newest = self._words.vocabulary()
         if newest is not None and newest is not self.vocabulary:
-            self.vocabulary, self._tokenizer = newest, self._make(newest)
+            self.vocabulary, self._tokenizer = newest, self._make(newest, **self._options)
 
 
 class GivenWords:
@@ -164,6 +194,6 @@ def open_stream(kind: Kind, options: Mapping[str, Any], stream: StreamNeeds) -> 
     """See `Kind.open`; `options` are checked."""
     tokenizer = kind.load()
     if kind.wants == "nothing":
-        return SameTokenizer(tokenizer(**options))
+        return SameTokenizer(tokenizer, options)
     assert stream.words is not None, f"{kind.name} wants words"
-    return WordsTokenizer(stream.words, lambda vocabulary: tokenizer(vocabulary, **options))
+    return WordsTokenizer(stream.words, tokenizer, options)

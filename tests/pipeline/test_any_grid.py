@@ -15,6 +15,7 @@ from pipeline.frame import Frame, FrameTimes
 from pipeline.models import load_model
 from pipeline.models.focus import SaliencyDecoder, load_focus
 from pipeline.preprocess import Preprocessor
+from pipeline.stacking import Part
 from pipeline.tokenizers import FullTokenizer, InterTokenizer, IntraTokenizer, MergeTokenizer
 from pipeline.warmup import learn_words
 from tests import make_clips
@@ -104,12 +105,12 @@ def test_a_result_does_not_depend_on_the_sizes_beside_it(engine):
     ]
     words = learn_words([frame.image for frame in frames], engine.model.input, 14, 100)
     tokenizers = [FullTokenizer(), IntraTokenizer(0.5), MergeTokenizer(11), InterTokenizer(words, 0.05)]
-    parts = [(frames[first::4], tokenizer) for first, tokenizer in enumerate(tokenizers)]
+    parts = [Part(frames[first::4], tokenizer) for first, tokenizer in enumerate(tokenizers)]
 
     pending = engine.submit_parts(parts)
 
     together = iter(pending.result().frames)
-    for some, tokenizer in parts:
+    for some, tokenizer, _ in parts:
         for frame in some:
             alone, among = output_of(engine, frame, tokenizer), next(together)
             assert (alone.tokens_full, alone.tokens_kept, alone.flops) == (

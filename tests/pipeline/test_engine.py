@@ -11,6 +11,7 @@ from pipeline.frame import Frame
 from pipeline.models import load_model
 from pipeline.preprocess import Preprocessor
 from pipeline.sources import SourceOptions, open_source, parse_source
+from pipeline.stacking import Part
 from pipeline.tokenizers import (
     INTACT,
     MERGED,
@@ -82,17 +83,17 @@ def test_a_result_does_not_depend_on_the_frames_beside_it(engine, frames, inter,
 def test_a_result_does_not_depend_on_how_the_frames_beside_it_are_tokenized(engine, frames, inter):
     coarse = InterTokenizer(inter.vocabulary, 0.3)
     parts = [
-        (frames[6:8], inter),
-        (frames[8:9], FullTokenizer()),
-        (frames[9:11], IntraTokenizer(0.5)),
-        (frames[6:8], MergeTokenizer(20)),
-        (frames[8:9], MergeTokenizer(5)),
-        (frames[11:12], coarse),
+        Part(frames[6:8], inter),
+        Part(frames[8:9], FullTokenizer()),
+        Part(frames[9:11], IntraTokenizer(0.5)),
+        Part(frames[6:8], MergeTokenizer(20)),
+        Part(frames[8:9], MergeTokenizer(5)),
+        Part(frames[11:12], coarse),
     ]
 
     together = iter(engine.submit_parts(parts).result().frames)
 
-    for some, tokenizer in parts:
+    for some, tokenizer, _ in parts:
         for frame in some:
             (alone,) = engine.submit([frame], tokenizer).result().frames
             among = next(together)

@@ -80,7 +80,7 @@ def test_a_second_stream_of_the_scope_starts_with_its_words():
 
     with Scene(store=store).words as words:
         state = StreamState("s", INTER, INTER.open({}, StreamNeeds(words)))
-        tokenizer = state.tokenizer_for(frames(1))
+        tokenizer = state.part(frames(1)).tokenizer
 
     assert (tokenizer.name, tokenizer.vocab_version) == ("inter", 1)
 
@@ -91,10 +91,10 @@ def test_the_stream_changes_over_to_new_words_between_batches():
     scene = Scene(store=store)
     with scene.words as words:
         state = StreamState("s", INTER, INTER.open({}, StreamNeeds(words)))
-        before = state.tokenizer_for(frames(1))
+        before = state.part(frames(1)).tokenizer
         store.publish(Vocabulary(torch.randn(5, 3 * P * P), normalisation=SCALE), fence=1)
         scene.follower.step()
-        after = state.tokenizer_for(frames(1, 1))
+        after = state.part(frames(1, 1)).tokenizer
 
     assert (before.vocab_version, after.vocab_version) == (1, 2)
     assert len(before.vocabulary) == 4

@@ -53,7 +53,7 @@ def opened(name: str, source: Given | GivenWords | None = None, **options: float
 
 def results(state: StreamState, batch: list[Frame]) -> list[FrameResult]:
     """What comes of a batch that a real engine ran with the null model."""
-    pending = Engine(NullModel(CPU)).submit(batch, state.tokenizer_for(batch))
+    pending = Engine(NullModel(CPU)).submit_parts([state.part(batch)])
     return state.results(pending, pending.result(), time.monotonic(), [Energy()] * len(batch))
 
 
@@ -68,7 +68,7 @@ def results(state: StreamState, batch: list[Frame]) -> list[FrameResult]:
 def test_without_words_to_come_the_tokenizer_stays(state: StreamState, what: type[Tokenizer]) -> None:
     assert not state.learning
     assert state.batch_limit(8) == 8
-    first, *others = [state.tokenizer_for(frames(2)) for _ in range(3)]
+    first, *others = [state.part(frames(2)).tokenizer for _ in range(3)]
     assert isinstance(first, what)
     assert others == [first] * 2
 
@@ -84,9 +84,9 @@ def test_frames_run_in_full_until_there_are_words_and_with_them_from_then_on() -
     source = Given()
     state = opened("inter", source, threshold=0.3)
     assert state.learning
-    assert state.tokenizer_for(frames(2)).name == "full"
+    assert state.part(frames(2)).tokenizer.name == "full"
     source.current = words()
-    tokenizer = state.tokenizer_for(frames(2))
+    tokenizer = state.part(frames(2)).tokenizer
     assert isinstance(tokenizer, InterTokenizer)
     assert tokenizer.vocabulary is source.current is state.vocabulary
     assert tokenizer.threshold == 0.3
@@ -98,10 +98,10 @@ def test_newer_words_replace_older_ones_between_batches() -> None:
     source = Given()
     state = opened("inter", source)
     source.current = words(1)
-    first = state.tokenizer_for(frames(1))
-    assert state.tokenizer_for(frames(1)) is first
+    first = state.part(frames(1)).tokenizer
+    assert state.part(frames(1)).tokenizer is first
     source.current = words(2)
-    assert state.tokenizer_for(frames(1)).vocab_version == 2
+    assert state.part(frames(1)).tokenizer.vocab_version == 2
 
 
 @pytest.mark.parametrize("batch", [1, 4, 8, 16])
@@ -111,7 +111,7 @@ def test_the_warm_up_ends_at_the_same_frame_for_any_size_of_batch(batch: int) ->
     while source.missing:
         taken = frames(state.batch_limit(batch))
         assert 1 <= len(taken) <= batch
-        state.tokenizer_for(taken)
+        state.part(taken).tokenizer
     assert source.seen == 10
     assert state.batch_limit(batch) == batch
 

@@ -101,7 +101,7 @@ class Arm:
 def full_arm(engine: Engine, precision: str | None = None) -> Arm:
     """The plain model; with its precision where that is not what it is held against."""
     options = {} if precision is None else {"precision": precision}
-    return Arm(FullTokenizer.name, options, precision is not None, engine, SameTokenizer(FullTokenizer()))
+    return Arm(FullTokenizer.name, options, precision is not None, engine, SameTokenizer(FullTokenizer))
 
 
 def tokenizer_arms(engine: Engine, asked: Sequence[Asked], words: Callable[[], Vocabulary]) -> list[Arm]:
@@ -124,7 +124,7 @@ def tokenizer_arms(engine: Engine, asked: Sequence[Asked], words: Callable[[], V
 
 def control_arms(engine: Engine, frames: Sequence[Frame]) -> list[Arm]:
     """What anybody could do instead: answer fewer frames, and give the last answer again between them."""
-    plain = SameTokenizer(FullTokenizer())
+    plain = SameTokenizer(FullTokenizer)
     skips = [Arm("skip", {"n": n}, True, engine, plain, EveryNth(n)) for n in SKIPS]
     thresholds = dict.fromkeys(threshold_for(frames, share) for share in ADAPTIVE_SHARES)
     adaptive = [

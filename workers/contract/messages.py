@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pipeline.fit import Inputs
 from pipeline.frame import FrameTimes, Geometry
+from pipeline.guard.promise import By, Promise, Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class TokenSettings:
         options: of the tokenizer, checked (`Kind.check`).
         scope: whose words and window, where it wants words.
         fit, size: of the model's input, as `Inputs.spec` takes them.
+        audit: share of the frames that are answered in full, too.
+        guard, guard_by: the promise that is held, see `pipeline.guard.promise.Promise`; None for none.
     """
 
     model: str
@@ -31,6 +34,14 @@ class TokenSettings:
     scope: str
     fit: str | None = None
     size: str | None = None
+    audit: float = 0.0
+    guard: float | None = None
+    guard_by: By = "cosine"
+
+    def watch(self, seed: int) -> Watch:
+        """How the stream is watched."""
+        promise = None if self.guard is None else Promise(self.guard, self.guard_by)
+        return Watch(self.audit, promise, seed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,13 +157,14 @@ class Batcher:
             taken_at=taken_at, infer_ms=(batch.end_s - batch.start_s) * 1000, done_at=time.monotonic()
         )
         self._metrics.ended(batch.end_s - batch.start_s)
-        costs = [output.flops for output in batch.frames]
+        costs = [output.spent for output in batch.frames]
         keys = [key for part in slices for key in part.keys]
         energies = self._record(batch.start_s, batch.end_s, costs, keys)
         first = 0
         for part in slices:
             last = first + len(part.frames)
-            part.request.ran.append(Ran(part.frames, batch.frames[first:last], energies[first:last], timing))
+            outputs = part.hear(batch.frames[first:last])
+            part.request.ran.append(Ran(part.frames, outputs, energies[first:last], timing))
             first = last
             if part.request.complete:
                 self._deliver(part.request)

@@ -162,13 +162,13 @@ class InferenceCore:
     def _prepare(self, batch: FrameBatch, engine: Engine) -> Request:
         frames = frames_of(batch)
         _check_size(batch.images.shape[1:3], batch.settings, engine)
-        tokenizer = self._streams.get(batch.stream, batch.settings, engine.model)
+        guarded = self._streams.get(batch.stream, batch.settings, engine.model)
         return Request(
             stream=batch.stream,
             engine=engine,
             frames=frames,
             keys=[(batch.stream, batch.first + offset) for offset in range(len(frames))],
-            tokenizer=tokenizer.next,
+            guarded=guarded,
             settings=batch.settings,
             deliver=self._writer.write,
             batch=batch,
@@ -183,13 +183,13 @@ class InferenceCore:
         frame = Frame(times, pixels, geometry, ready_at=ready)
         # Its own name per settings, so that those of one caller do not replace another's.
         name = f"{_SINGLE_KEY}/{settings}"
-        tokenizer = self._streams.get(name, settings, engine.model, sampled=False)
+        guarded = self._streams.get(name, settings, engine.model, sampled=False)
         return Request(
             stream=_SINGLE_KEY,
             engine=engine,
             frames=[frame],
             keys=[(_SINGLE_KEY, 0)],
-            tokenizer=tokenizer.next,
+            guarded=guarded,
             settings=settings,
             deliver=_answer_single,
         )

@@ -11,12 +11,11 @@ from typing import Any
 
 from pipeline.engine import Engine
 from pipeline.frame import Frame
+from pipeline.guard.guarded import Guarded
 from pipeline.reading import FrameOutput
 from pipeline.results import Energy
 from pipeline.stacking import Part
 from pipeline.stream import Timing
-from pipeline.tokenizers import Tokenizer
-from pipeline.tokenizers.stateful import StatefulTokenizer
 from workers.contract.messages import FrameBatch, TokenSettings
 
 
@@ -39,7 +38,7 @@ class Request:
         engine: runs them.
         frames: at least one, as the model takes them.
         keys: one per frame; they name it in the energy ledger.
-        tokenizer: gives what plans some of them; asked in the device thread, just before a pass.
+        guarded: says what plans some of them, in the device thread just before a pass, and hears what came of it.
         settings: what was asked for; results name its tokenizer, also while frames run in full.
         deliver: takes the request once all its frames ran, in the device thread; sees to `future`.
         batch: the message that the frames came in; None for a single image.
@@ -52,7 +51,7 @@ class Request:
     engine: Engine
     frames: Sequence[Frame]
     keys: Sequence[Hashable]
-    tokenizer: Callable[[Sequence[Frame]], Tokenizer | StatefulTokenizer]
+    guarded: Guarded
     settings: TokenSettings
     deliver: Callable[[Request], None]
     batch: FrameBatch | None = None
@@ -98,8 +97,12 @@ class Slice:
     def part(self) -> Part:
         """The frames with what plans them, which is asked once: a tokenizer may remember what it has seen."""
         if self._part is None:
-            self._part = self.frames, self.request.tokenizer(self.frames)
+            self._part = self.request.guarded.part(self.frames)
         return self._part
+
+    def hear(self, outputs: Sequence[FrameOutput]) -> Sequence[FrameOutput]:
+        """Tells the stream what came of its part; see `Guarded.hear`."""
+        return self.request.guarded.hear(self.part(), outputs)
 
     @property
     def frames(self) -> Sequence[Frame]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pipeline.errors import UsageError
 from pipeline.feeding import WindowFeeder
 from pipeline.frame import Frame
+from pipeline.guard.guarded import Guarded
+from pipeline.guard.promise import Watch
 from pipeline.models import Model
 from pipeline.tokenizers.registry import kind_of
 from pipeline.tokenizers.stream import StreamNeeds, StreamTokenizer
@@ -111,6 +113,7 @@ class _Stream:
     model: Model
     scope: Scope | None
     tokenizer: StreamTokenizer
+    guarded: Guarded
     used_at: float
 
 
@@ -146,8 +149,8 @@ class Streams:
 
     def get(
         self, stream: str, settings: TokenSettings, model: Model, sampled: bool = True
-    ) -> StreamTokenizer:
-        """The tokenizer of a stream; a new one when its settings or its model are others than before.
+    ) -> Guarded:
+        """The tokenizer of a stream, under watch; a new one when its settings or its model are others than before.
 
         Args:
             stream: its id.
@@ -167,7 +170,7 @@ class Streams:
                 f"use {' or '.join(model.tokenizers)}"
             )
         if kind.stateful and not sampled:
-            return kind.open(settings.options, StreamNeeds())
+            return Guarded(kind, {}, kind.open(settings.options, StreamNeeds()), Watch())
         scope = self._scope(settings.scope, model) if kind.wants == "words" else None
         with self._lock:
             state = self._streams.get(stream)
@@ -175,10 +178,12 @@ class Streams:
                 if state is not None:
                     state.tokenizer.close()
                 tokenizer = kind.open(settings.options, StreamNeeds(self._words(scope, model, sampled)))
-                state = self._streams[stream] = _Stream(settings, model, scope, tokenizer, 0.0)
+                watch = settings.watch(secrets.randbits(32)) if sampled else Watch()
+                guarded = Guarded(kind, kind.check(settings.options), tokenizer, watch)
+                state = self._streams[stream] = _Stream(settings, model, scope, tokenizer, guarded, 0.0)
             state.used_at = time.monotonic()
             self._make_room()
-            return state.tokenizer
+            return state.guarded
 
     def _make_room(self) -> None:
         """Has the streams not used for longest forget what they recall from, until the others' fits."""

@@ -22,9 +22,8 @@ from pipeline.reader import FrameReader
 from pipeline.redact import redact
 from pipeline.runtimes import INT8
 from pipeline.sources import Source
+from pipeline.stacking import Part
 from pipeline.stream import StreamState
-from pipeline.tokenizers import Tokenizer
-from pipeline.tokenizers.stateful import StatefulTokenizer
 from workers.notices import Notices
 from workers.run.delivery import Delivery
 from workers.run.options import RunOptions
@@ -173,7 +172,7 @@ class StreamRun:
                     break
                 if frames:
                     taken_at = time.monotonic()
-                    pending = engine.submit(frames, self._tokenizer(state, frames))
+                    pending = engine.submit_parts([self._part(state, frames)])
                     in_flight.add(_Submitted(pending, taken_at), engine.depth)
                 else:
                     in_flight.drain()
@@ -185,12 +184,12 @@ class StreamRun:
                     "a smaller --warmup-frames or words of an earlier run (--vocab) help"
                 )
 
-    def _tokenizer(self, state: StreamState, frames: Sequence[Frame]) -> Tokenizer | StatefulTokenizer:
+    def _part(self, state: StreamState, frames: Sequence[Frame]) -> Part:
         was_learning = state.learning
-        tokenizer = state.tokenizer_for(frames)
+        part = state.part(frames)
         if was_learning and state.vocabulary is not None:
             self._notices.say(f"{len(state.vocabulary)} words are there; frames are tokenized from here on")
-        return tokenizer
+        return part
 
     def _collect(self, state: StreamState, delivery: Delivery, ledger: Ledger, submitted: _Submitted) -> None:
         pending = submitted.pending

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -13,10 +13,15 @@ import numpy as np
 
 from pipeline.defaults import DEFAULT_MODEL
 from pipeline.frame import Frame, Pixels
+from pipeline.guard.guarded import Guarded
+from pipeline.guard.promise import Watch
 from pipeline.input_spec import InputSpec
 from pipeline.models import model_input
 from pipeline.preprocess import Preprocessor
 from pipeline.sources import SourceOptions, open_source, parse_source
+from pipeline.tokenizers import Tokenizer
+from pipeline.tokenizers.registry import TOKENIZERS
+from pipeline.tokenizers.stream import SameTokenizer
 from workers.contract.messages import FrameBatch, FrameFacts, TokenSettings
 
 FULL = TokenSettings("null", "full", {}, "gate/null")
@@ -46,6 +51,21 @@ def _read(spec: InputSpec, count: int, clip: str) -> list[Frame]:
 def encoded(image: Pixels) -> bytes:
     """A picture as a file that loses nothing of it."""
     return cv2.imencode(".png", image[..., ::-1])[1].tobytes()
+
+
+class _Asked(SameTokenizer):
+    """Asks for a tokenizer before every pass."""
+
+    def __init__(self, make: Callable[[], Tokenizer]) -> None:
+        self._ask = make
+
+    def next(self, frames: Sequence[Frame]) -> Tokenizer:  # noqa: ARG002
+        return self._ask()
+
+
+def asked(make: Callable[[], Tokenizer]) -> Guarded:
+    """A stream whose tokenizer is made in the device thread, just before a pass."""
+    return Guarded(TOKENIZERS["full"], {}, _Asked(make), Watch())
 
 
 def batch(

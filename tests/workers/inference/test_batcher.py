@@ -17,7 +17,7 @@ from pipeline.frame import Frame
 from pipeline.models import NullModel, load_model
 from pipeline.tokenizers import FullTokenizer, InterTokenizer, IntraTokenizer, Tokenizer
 from tests.vocab.servers import eventually
-from tests.workers.inference.examples import FULL, clip
+from tests.workers.inference.examples import FULL, asked, clip
 from vocab.words import Vocabulary
 from workers.inference.batcher import Batcher
 from workers.inference.queue import Request
@@ -66,7 +66,7 @@ def request(
         engine=engine,
         frames=frames,
         keys=keys,
-        tokenizer=lambda _frames: tokenizer(),
+        guarded=asked(tokenizer),
         settings=FULL,
         deliver=to,
     )

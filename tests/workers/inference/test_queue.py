@@ -6,7 +6,7 @@ import torch
 from pipeline.engine import Engine
 from pipeline.models import NullModel
 from pipeline.tokenizers import FullTokenizer
-from tests.workers.inference.examples import FULL, clip
+from tests.workers.inference.examples import FULL, asked, clip
 from workers.inference.queue import FairQueue, Request, Slice
 
 CPU = torch.device("cpu")
@@ -24,7 +24,7 @@ def request(engine: Engine, stream: str, count: int) -> Request:
         engine=engine,
         frames=frames,
         keys=range(count),
-        tokenizer=lambda _: FullTokenizer(),
+        guarded=asked(FullTokenizer),
         settings=FULL,
         deliver=lambda _: None,
     )

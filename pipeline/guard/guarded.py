@@ -1,0 +1,112 @@
+"""A stream's tokenizer under watch: which frames are audited, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pipeline.frame import Frame
+from pipeline.guard.audits import Audits, Draw, StreamFidelity
+from pipeline.guard.guard import Guard
+from pipeline.guard.knob import Knob
+from pipeline.guard.promise import Promise, Watch
+from pipeline.reading import FrameOutput
+from pipeline.stacking import Check, Part
+from pipeline.tokenizers.full import FullTokenizer
+from pipeline.tokenizers.registry import Kind
+from pipeline.tokenizers.stateful import StatefulTokenizer
+from pipeline.tokenizers.stream import StreamTokenizer
+
+
+class Guarded:
+    """A tokenizer at work on a stream, watched.
+
+    Args:
+        kind: the tokenizer.
+        options: of it, checked.
+        tokenizer: the same, opened for the stream.
+        watch: how.
+
+    Raises:
+        UsageError: a promise is asked for that the tokenizer cannot be held to.
+    """
+
+    def __init__(
+        self, kind: Kind, options: Mapping[str, Any], tokenizer: StreamTokenizer, watch: Watch
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._options = dict(options)
+        self._draw = Draw(watch.audit, watch.seed)
+        self._audits = Audits(watch.promise)
+        self._promise = watch.promise
+        self._knob: Knob | None = None
+        self._guard: Guard | None = None
+        if watch.promise is not None:
+            self._knob = Knob(kind)
+            start = kind.value(self._knob.name, self._options.get(self._knob.name))
+            self._guard = Guard(self._knob, watch.promise, start)
+            self._tune()
+
+    @property
+    def fidelity(self) -> StreamFidelity:
+        """What audits found so far."""
+        return self._audits.fidelity()
+
+    @property
+    def state(self) -> str | None:
+        """What the guard does: "holding", or "full" where the promise cannot be held; None without one."""
+        if self._guard is None:
+            return None
+        return "full" if self._guard.full else "holding"
+
+    @property
+    def knob(self) -> tuple[str, float] | None:
+        """The option that the guard moves, and its value now; None without a guard."""
+        return None if self._knob is None else (self._knob.name, self._options[self._knob.name])
+
+    def part(self, frames: Sequence[Frame]) -> Part:
+        """The next frames of the stream, with what plans them and which of them is audited."""
+        tokenizer = self._tokenizer.next(frames)
+        drawn = self._draw.of(len(frames))
+        if isinstance(tokenizer, FullTokenizer):
+            # It learns still, or compresses nothing.
+            return Part(frames, tokenizer)
+        if self._guard is not None and self._guard.full:
+            assert not isinstance(tokenizer, StatefulTokenizer)
+            return Part(frames, FullTokenizer(), None if drawn is None else Check(drawn, tokenizer))
+        if drawn is None:
+            return Part(frames, tokenizer)
+        return Part(frames, tokenizer, Check(drawn, None if _remembers(tokenizer) else FullTokenizer()))
+
+    def hear(self, part: Part, outputs: Sequence[FrameOutput]) -> Sequence[FrameOutput]:
+        """Takes in what came of a part; gives the outputs with what results say of audits."""
+        self._audits.ran(sum(output.flops for output in outputs))
+        if part.check is None:
+            return outputs
+        index = part.check.index
+        output = outputs[index]
+        found = output.compared
+        if found is None:
+            self._draw.owe()
+            return outputs
+        if isinstance(part.tokenizer, FullTokenizer):
+            self._audits.probed(found)
+        else:
+            audit = self._audits.add(found, output.flops)
+            outputs = [*outputs[:index], replace(output, audit=audit), *outputs[index + 1 :]]
+        if self._guard is not None and self._promise is not None:
+            self._guard.hear(self._promise.error(found.cosine, found.agreement))
+            self._tune()
+        return outputs
+
+    def _tune(self) -> None:
+        assert self._guard is not None
+        assert self._knob is not None
+        if self._options.get(self._knob.name) != self._guard.value:
+            self._options[self._knob.name] = self._guard.value
+            self._tokenizer.tune(self._options)
+
+
+def _remembers(tokenizer: object) -> bool:
+    return isinstance(tokenizer, StatefulTokenizer)

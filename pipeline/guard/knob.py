@@ -1,0 +1,57 @@
+"""The option by which a tokenizer trades fidelity for operations, as one scale."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from pipeline.errors import UsageError
+from pipeline.tokenizers.registry import TOKENIZERS, Kind
+
+
+class Knob:
+    """Positions from 0, where nothing is saved, to `most`; 1 is the mildest value that is worth trying.
+
+    Whole positions are the values that the tokenizer is tried at (`Option.tries`), mildest first; between them
+    the option is interpolated.
+
+    Args:
+        kind: the tokenizer.
+
+    Raises:
+        UsageError: it has no such option, or sees to its fidelity itself.
+
+    Attributes:
+        name: of the option.
+    """
+
+    def __init__(self, kind: Kind) -> None:
+        if kind.knob is None or kind.stateful:
+            held = [name for name, other in TOKENIZERS.items() if other.knob and not other.stateful]
+            why = "holds its --target by itself" if kind.stateful else "has nothing to be moved"
+            raise UsageError(f"tokenizer {kind.name} {why}; --guard is for {', '.join(held)}")
+        self.name, saving = kind.knob
+        option = kind.options[self.name]
+        none = option.ge if saving > 0 else option.le
+        assert none is not None, f"{self.name} of {kind.name} has no value that saves nothing"
+        self._whole = option.type is int
+        self._ladder = [float(none), *sorted(map(float, option.tries), reverse=saving < 0)]
+
+    @property
+    def most(self) -> float:
+        """The last position."""
+        return len(self._ladder) - 1.0
+
+    def value(self, position: float) -> float:
+        """The option's value at a position."""
+        below = min(int(position), len(self._ladder) - 2)
+        low, high = self._ladder[below : below + 2]
+        value = low + (position - below) * (high - low)
+        return int(value) if self._whole else value
+
+    def position(self, value: float) -> float:
+        """Where a value lies; beyond the ends of the scale its nearest end."""
+        for below, (low, high) in enumerate(pairwise(self._ladder)):
+            part = (value - low) / (high - low)
+            if part <= 1:
+                return below + max(part, 0.0)
+        return self.most

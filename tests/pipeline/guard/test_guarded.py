@@ -1,0 +1,148 @@
+"""Streams under watch, with the real model on a real clip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.engine import Engine
+from pipeline.frame import Frame
+from pipeline.guard.guarded import Guarded
+from pipeline.guard.promise import Promise, Watch
+from pipeline.models import load_model
+from pipeline.reading import FrameOutput
+from pipeline.stacking import Part
+from pipeline.tokenizers import FullTokenizer, MergeTokenizer
+from pipeline.tokenizers.registry import kind_of
+from pipeline.tokenizers.stream import StreamNeeds
+from tests.workers.inference.examples import clip
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine(load_model(embedding=True))
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[Frame]:
+    return clip(count=12)
+
+
+def guarded(name: str, watch: Watch, **options: Any) -> Guarded:
+    kind = kind_of(name)
+    options = kind.check(options)
+    return Guarded(kind, options, kind.open(options, StreamNeeds()), watch)
+
+
+def run(engine: Engine, stream: Guarded, frames: Sequence[Frame], batch: int = 1) -> list[FrameOutput]:
+    outputs: list[FrameOutput] = []
+    for first in range(0, len(frames), batch):
+        part = stream.part(frames[first : first + batch])
+        outputs += stream.hear(part, engine.submit_parts([part]).result().frames)
+    return outputs
+
+
+def test_an_audit_says_how_near_the_answer_is_to_that_of_the_full_model(
+    engine: Engine, frames: list[Frame]
+) -> None:
+    outputs = run(engine, guarded("merge", Watch(audit=1.0), r=12), frames[:3])
+    for frame, output in zip(frames, outputs, strict=False):
+        (full,) = engine.submit([frame], FullTokenizer()).result().frames
+        (given,) = engine.submit([frame], MergeTokenizer(12)).result().frames
+        # What is given is the tokenizer's answer, whether it is audited or not.
+        assert (output.tokens_kept, output.flops) == (given.tokens_kept, given.flops)
+        ours, theirs = np.array(given.prediction.embedding), np.array(full.prediction.embedding)
+        np.testing.assert_allclose(output.prediction.embedding, ours, atol=2e-5)
+        expected = ours @ theirs / np.linalg.norm(ours) / np.linalg.norm(theirs)
+        assert output.audit is not None
+        assert output.audit.cosine == pytest.approx(expected, abs=1e-5)
+        assert output.audit.cosine < 0.9999
+        assert output.spent == given.flops + full.flops
+        assert output.audit.cost == pytest.approx(full.flops / output.spent)
+
+
+def test_the_change_is_that_since_the_audit_before(engine: Engine, frames: list[Frame]) -> None:
+    first, *others = run(engine, guarded("merge", Watch(audit=1.0), r=4), frames[:4])
+    assert first.audit is not None
+    assert first.audit.change is None
+    for output in others:
+        assert output.audit is not None
+        assert output.audit.change is not None
+        assert 0.5 < output.audit.change <= 1
+
+
+def test_of_a_batch_one_frame_is_audited_and_what_it_costs_is_counted_apart(
+    engine: Engine, frames: list[Frame]
+) -> None:
+    stream = guarded("merge", Watch(audit=1.0), r=12)
+    outputs = run(engine, stream, frames[:8], batch=4)
+    assert [output.audit is not None for output in outputs] == [True, False, False, False] * 2
+    fidelity = stream.fidelity
+    assert fidelity.audits == 2
+    own = sum(output.flops for output in outputs)
+    assert fidelity.share == pytest.approx(1 - own / sum(output.spent for output in outputs))
+
+
+def test_of_two_streams_in_a_pass_one_is_audited_and_the_other_at_its_next_frame(
+    engine: Engine, frames: list[Frame]
+) -> None:
+    streams = [guarded("merge", Watch(audit=1.0, seed=seed)) for seed in range(2)]
+    parts = [stream.part(frames[:1]) for stream in streams]
+    outputs = engine.submit_parts(parts).result().frames
+    heard = [s.hear(p, [o])[0] for s, p, o in zip(streams, parts, outputs, strict=True)]
+    assert [output.audit is not None for output in heard] == [True, False]
+    assert streams[1].part(frames[1:2]).check is not None
+
+
+def test_frames_are_drawn_at_random_as_often_as_was_asked_for(frames: list[Frame]) -> None:
+    drawn = []
+    for seed in range(2):
+        stream = guarded("merge", Watch(audit=0.1, seed=seed))
+        drawn.append([stream.part(frames[:1]).check is not None for _ in range(2000)])
+    assert 0.08 < np.mean(drawn) < 0.12
+    assert drawn[0] != drawn[1]
+
+
+def test_where_nothing_is_compressed_nothing_is_audited(frames: list[Frame]) -> None:
+    stream = guarded("full", Watch(audit=1.0))
+    assert stream.part(frames[:1]).check is None
+
+
+def test_a_guard_moves_the_knob_until_the_promise_holds(engine: Engine, frames: list[Frame]) -> None:
+    stream = guarded("merge", Watch(audit=1.0, promise=Promise(0.995)), r=20)
+    started = stream.knob
+    run(engine, stream, frames * 3)
+    assert started == ("r", 20)
+    assert stream.knob is not None
+    assert stream.knob[1] < 20
+    assert stream.state in ("holding", "full")
+
+
+def test_what_cannot_be_held_runs_in_full_and_is_probed(engine: Engine, frames: list[Frame]) -> None:
+    stream = guarded("intra", Watch(audit=1.0, promise=Promise(0.99999)), drop=0.85)
+    outputs = run(engine, stream, frames)
+    assert stream.state == "full"
+    assert outputs[-1].tokens_kept == outputs[-1].tokens_full
+    # The probe is no part of the answer.
+    assert outputs[-1].audit is None
+    assert outputs[-1].spent > outputs[-1].flops
+    part = stream.part(frames[:1])
+    assert isinstance(part.tokenizer, FullTokenizer)
+    assert part.check is not None
+    assert part.check.other is not None
+
+
+def test_a_part_that_failed_is_not_heard_and_breaks_nothing(engine: Engine, frames: list[Frame]) -> None:
+    stream = guarded("merge", Watch(audit=1.0))
+    stream.part(frames[:1])
+    (output,) = run(engine, stream, frames[1:2])
+    assert output.audit is not None
+    assert stream.fidelity.audits == 1
+
+
+def test_parts_without_a_check_pass_through(frames: list[Frame]) -> None:
+    stream = guarded("merge", Watch())
+    assert stream.part(frames[:2]) == Part(frames[:2], stream.part(frames[:2]).tokenizer)
