@@ -14,3 +14,5 @@ DEFAULT_STALL_TIMEOUT_S = 10.0
 DEFAULT_RELEARN_AFTER_S = 600.0
 DEFAULT_WINDOW_FPS = 0.5
 DEFAULT_WINDOW_PATCHES = 64
+# One frame in fifty is audited: it costs a fiftieth of what `full` does.
+DEFAULT_AUDIT = 0.02

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.frame import FrameTimes, Pixels
+from pipeline.guard.stream_fidelity import StreamFidelity
 from pipeline.runtimes import NOT_COMPUTED, Computed
 
 
@@ -104,12 +105,14 @@ class Audit:
         change: cosine between how the answers moved since the stream's audit before, and how those of `full`
             did; 0 where the answer stood still. None for the first audit, and where `full` stood still.
         cost: what part of the frame's operations, and so of its energy, the audit took.
+        stream: what is known of the stream since, this audit included.
     """
 
     cosine: float
     agreement: float | None
     change: float | None
     cost: float
+    stream: StreamFidelity
 
     def to_dict(self) -> dict[str, Any]:
         """The `fidelity` object of a result."""
@@ -181,6 +184,7 @@ class FrameResult:
             "decision": self.decision,
             "held_ms": None if self.held_ms is None else round(self.held_ms, 3),
             "fidelity": None if self.fidelity is None else self.fidelity.to_dict(),
+            "stream_fidelity": None if self.fidelity is None else self.fidelity.stream.to_dict(),
             "prediction": self.prediction.to_dict(),
             "latency_ms": {
                 "decode": round(self.times.decode_ms, 3),

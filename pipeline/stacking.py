@@ -25,11 +25,11 @@ class Check(NamedTuple):
     """A frame that is to be answered in another way, too, to see what its answer is worth.
 
     Attributes:
-        index: of the frame in its part.
+        row: the frame, in its part.
         other: what plans it then; None for a stateful tokenizer, which computes the rest of the frame.
     """
 
-    index: int
+    row: int
     other: Tokenizer | None
 
 
@@ -84,7 +84,7 @@ def checked_row(parts: Sequence[Part]) -> tuple[int, Frame, Tokenizer] | None:
         if isinstance(tokenizer, StatefulTokenizer):
             continue
         if check is not None and check.other is not None:
-            return row + check.index, frames[check.index], check.other
+            return row + check.row, frames[check.row], check.other
         row += len(frames)
     return None
 

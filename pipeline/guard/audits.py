@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.guard.bounds import Interval, MeanBound, RecentBound
+from pipeline.guard.bounds import MeanBound, RecentBound
 from pipeline.guard.compare import Compared, cosine
 from pipeline.guard.promise import Promise
+from pipeline.guard.stream_fidelity import StreamFidelity
 from pipeline.results import Audit
 
 _HOUR_S = 3600.0
@@ -47,29 +47,6 @@ class Draw:
     def owe(self) -> None:
         """The last draw was not carried out."""
         self._owed = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamFidelity:
-    """What the audits of a stream found. Statistical: over its frames, never a promise for one of them.
-
-    Attributes:
-        audits: how many frames were audited, since the settings began.
-        target: by which an answer counts as missed: cosine to the answer of `full`.
-        missed, missed_hour: share of answers beyond the target since the settings began, and of the last hour.
-        error, error_hour: their mean cosine distance.
-        agreement: mean agreement of what was predicted; without values where there is only a vector.
-        share: operations of the audits over those of all frames; None before the first.
-    """
-
-    audits: int
-    target: float
-    missed: Interval
-    missed_hour: Interval
-    error: Interval
-    error_hour: Interval
-    agreement: Interval
-    share: float | None
 
 
 class Audits:
@@ -121,7 +98,9 @@ class Audits:
             if np.linalg.norm(should):
                 change = cosine(moved, should) if np.linalg.norm(moved) else 0.0
         self._before = found.given, found.other
-        return Audit(found.cosine, found.agreement, change, found.flops / (found.flops + flops))
+        return Audit(
+            found.cosine, found.agreement, change, found.flops / (found.flops + flops), self.fidelity()
+        )
 
     def probed(self, found: Compared) -> None:
         """Takes in that a frame ran in full, so that there was nothing to miss."""
@@ -147,4 +126,3 @@ class Audits:
             agreement=self._agreement.interval,
             share=self._audit_flops / spent if spent else None,
         )
-

@@ -1,19 +1,21 @@
 """Confidence sequences: bounds of a mean that hold at every moment at once, however often one looks.
 
 The betting sequence of Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting"
-(JRSS B, 2023), with their hedged capital and predictable plug-in bets. For every mean m that is still possible
-two gamblers bet against it, one that values come out above m, one below; a mean against which they would have
-multiplied their stake 1 / alpha times is given up. By Ville's inequality that befalls the true mean, at any time
-ever, with a probability of at most alpha.
+(JRSS B, 2023), with their hedged capital and predictable plug-in bets. For every mean m that is still
+possible two gamblers bet against it, one that values come out above m, one below; a mean against which they
+would have multiplied their stake 1 / alpha times is given up. By Ville's inequality that befalls the true
+mean, at any time ever, with a probability of at most alpha.
 
 What is bounded is the mean of values in 0..1 that were drawn at random, and whose expectation stays the same;
-where a stream changes its ways, it is what the frames so far have in common. It says nothing of a single frame.
+where a stream changes its ways, it is what the frames so far have in common. It says nothing of a single
+frame.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +44,12 @@ class Interval:
     high: float = 1.0
     mean: float | None = None
     count: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it; bounds are there from the first value on."""
+        if self.mean is None:
+            return {"mean": None, "low": None, "high": None, "reason": "nothing was audited"}
+        return {"mean": round(self.mean, 5), "low": round(self.low, 4), "high": round(self.high, 4)}
 
 
 class MeanBound:
@@ -103,7 +111,8 @@ class MeanBound:
 
 
 class RecentBound:
-    """The mean of late: of values no older than a period, and of at least half of one once that much has passed.
+    """The mean of late: of values no older than a period, and of at least half of one once that much has
+    passed.
 
     Two sequences, begun half a period apart; the older one is told, and ends when it is a period old. Each of
     them holds by itself.

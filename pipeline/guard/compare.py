@@ -40,7 +40,8 @@ class Compared:
 def with_check(
     outputs: Sequence[FrameOutput], row: int, summaries: npt.NDArray[np.float32]
 ) -> list[FrameOutput]:
-    """Notes in the output of a frame what the last one, of the same frame answered in another way, says of it.
+    """Notes in the output of a frame what the last one, of the same frame answered in another way, says of
+    it.
 
     Args:
         outputs: of a batch, the other answer last.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pipeline.guard.knob import Knob
 from pipeline.guard.promise import Promise
 
-# A broken promise takes the knob back by this many positions, twice that for an error of twice the allowed size.
-# A kept one lets it on by as much less as breaks are rarer, so that in the long run just those frames miss that
-# may, or a little less than those (`_AIM`); faster by up to `_MOST_EASE` while errors are far from what is allowed.
+# A broken promise takes the knob back by this many positions, twice that for an error of twice the allowed
+# size. A kept one lets it on by as much less as breaks are rarer, so that in the long run just those frames
+# miss that may, or a little less than those (`_AIM`); faster by up to `_MOST_EASE` while errors are far from
+# what is allowed.
 _STEP = 0.5
 _AIM = 0.8
 _MOST_EASE = 4.0

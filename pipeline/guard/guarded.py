@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.frame import Frame
-from pipeline.guard.audits import Audits, Draw, StreamFidelity
+from pipeline.guard.audits import Audits, Draw
 from pipeline.guard.guard import Guard
 from pipeline.guard.knob import Knob
-from pipeline.guard.promise import Promise, Watch
+from pipeline.guard.promise import Watch
+from pipeline.guard.stream_fidelity import GuardStatus
 from pipeline.reading import FrameOutput
 from pipeline.stacking import Check, Part
 from pipeline.tokenizers.full import FullTokenizer
@@ -30,6 +31,9 @@ class Guarded:
 
     Raises:
         UsageError: a promise is asked for that the tokenizer cannot be held to.
+
+    Attributes:
+        fidelity: what audits found so far.
     """
 
     def __init__(
@@ -40,30 +44,27 @@ class Guarded:
         self._draw = Draw(watch.audit, watch.seed)
         self._audits = Audits(watch.promise)
         self._promise = watch.promise
+        self.fidelity = self._audits.fidelity()
         self._knob: Knob | None = None
         self._guard: Guard | None = None
         if watch.promise is not None:
+            watch.promise.check(kind)
+        if watch.promise is not None and kind.holds is not None:
+            self._options[kind.holds] = watch.promise.target
+            tokenizer.tune(self._options)
+        elif watch.promise is not None and kind.knob is not None:
             self._knob = Knob(kind)
             start = kind.value(self._knob.name, self._options.get(self._knob.name))
             self._guard = Guard(self._knob, watch.promise, start)
             self._tune()
 
     @property
-    def fidelity(self) -> StreamFidelity:
-        """What audits found so far."""
-        return self._audits.fidelity()
-
-    @property
-    def state(self) -> str | None:
-        """What the guard does: "holding", or "full" where the promise cannot be held; None without one."""
-        if self._guard is None:
+    def guard(self) -> GuardStatus | None:
+        """What the guard does; None without one."""
+        if self._guard is None or self._knob is None or self._promise is None:
             return None
-        return "full" if self._guard.full else "holding"
-
-    @property
-    def knob(self) -> tuple[str, float] | None:
-        """The option that the guard moves, and its value now; None without a guard."""
-        return None if self._knob is None else (self._knob.name, self._options[self._knob.name])
+        state = "full" if self._guard.full else "holding"
+        return GuardStatus(*self._promise, state, self._knob.name, self._options[self._knob.name])
 
     def part(self, frames: Sequence[Frame]) -> Part:
         """The next frames of the stream, with what plans them and which of them is audited."""
@@ -84,7 +85,7 @@ class Guarded:
         self._audits.ran(sum(output.flops for output in outputs))
         if part.check is None:
             return outputs
-        index = part.check.index
+        index = part.check.row
         output = outputs[index]
         found = output.compared
         if found is None:
@@ -98,6 +99,7 @@ class Guarded:
         if self._guard is not None and self._promise is not None:
             self._guard.hear(self._promise.error(found.cosine, found.agreement))
             self._tune()
+        self.fidelity = self._audits.fidelity()
         return outputs
 
     def _tune(self) -> None:

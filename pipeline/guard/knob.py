@@ -4,31 +4,24 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from pipeline.errors import UsageError
-from pipeline.tokenizers.registry import TOKENIZERS, Kind
+from pipeline.tokenizers.registry import Kind
 
 
 class Knob:
     """Positions from 0, where nothing is saved, to `most`; 1 is the mildest value that is worth trying.
 
-    Whole positions are the values that the tokenizer is tried at (`Option.tries`), mildest first; between them
-    the option is interpolated.
+    Whole positions are the values that the tokenizer is tried at (`Option.tries`), mildest first; between
+    them the option is interpolated.
 
     Args:
-        kind: the tokenizer.
-
-    Raises:
-        UsageError: it has no such option, or sees to its fidelity itself.
+        kind: the tokenizer; one that has such an option.
 
     Attributes:
         name: of the option.
     """
 
     def __init__(self, kind: Kind) -> None:
-        if kind.knob is None or kind.stateful:
-            held = [name for name, other in TOKENIZERS.items() if other.knob and not other.stateful]
-            why = "holds its --target by itself" if kind.stateful else "has nothing to be moved"
-            raise UsageError(f"tokenizer {kind.name} {why}; --guard is for {', '.join(held)}")
+        assert kind.knob is not None, f"{kind.name} has nothing to be moved"
         self.name, saving = kind.knob
         option = kind.options[self.name]
         none = option.ge if saving > 0 else option.le

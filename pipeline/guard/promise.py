@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from pipeline.errors import UsageError
+from pipeline.tokenizers.registry import Kind
 
 By = Literal["cosine", "agreement"]
+PROMISED_BY: tuple[By, ...] = get_args(By)
+# Targets that make sense: from the first up to the second, which only `full` keeps.
+LOWEST, HIGHEST = 0.5, 1.0
 
 # Frames that may miss a promised cosine: it is a 5th percentile.
 _MAY_MISS = 0.05
@@ -25,14 +29,25 @@ class Promise(NamedTuple):
     target: float
     by: By = "cosine"
 
-    def check(self) -> Promise:
+    def check(self, kind: Kind | None) -> Promise:
         """Itself.
 
+        Args:
+            kind: the tokenizer that is to keep it; None where that is not known yet.
+
         Raises:
-            UsageError: the target cannot be right.
+            UsageError: the target cannot be right, or the tokenizer cannot be held to it.
         """
-        if not 0.5 <= self.target < 1:
-            raise UsageError(f"--guard {self.target} is out of range: give a {self.by} from 0.5 to 1, 1 excluded")
+        if not LOWEST <= self.target < HIGHEST:
+            raise UsageError(
+                f"--guard {self.target} is out of range: give a fidelity from {LOWEST:g} to {HIGHEST:g}, "
+                f"{HIGHEST:g} excluded"
+            )
+        if kind is not None and kind.holds is not None and self.by != "cosine":
+            raise UsageError(
+                f"tokenizer {kind.name} holds a cosine by itself, no {self.by}; leave --guard-by out, or "
+                "choose another --tokenizer"
+            )
         return self
 
     def error(self, cosine: float, agreement: float | None) -> float:
@@ -71,3 +86,13 @@ class Watch(NamedTuple):
     audit: float = 0.0
     promise: Promise | None = None
     seed: int = 0
+
+    def check(self) -> Watch:
+        """Itself.
+
+        Raises:
+            UsageError: a promise without audits.
+        """
+        if self.promise is not None and not self.audit:
+            raise UsageError("--guard acts on audits, and --audit 0 has none; give a share of frames above 0")
+        return self

@@ -25,6 +25,7 @@ class RunStats:
         predictions: what was predicted.
         decisions: frames by the decision of a tokenizer that recalls; empty for others.
         dropped: frames that were dropped, by reason.
+        audit_joules: what audits took of the energy; None before the first whose energy is known.
         last: the newest result, None before the first.
         versions: vocabulary versions seen as (first, last, how many different in a row); None without one.
     """
@@ -43,6 +44,9 @@ class RunStats:
         self.dropped: Counter[str] = Counter()
         self.last: FrameResult | None = None
         self.versions: tuple[int, int, int] | None = None
+        self.audit_joules: float | None = None
+        # What part of them audits are, of frames whose energy is not final.
+        self._audits: dict[int, float] = {}
         self._total_ms = LogHistogram()
         self._infer_ms = LogHistogram()
 
@@ -63,6 +67,8 @@ class RunStats:
         self.count_dropped(result.dropped)
         self._total_ms.add(result.total_ms)
         self._infer_ms.add(result.infer_ms)
+        if result.fidelity is not None:
+            self._audits[result.frame] = result.fidelity.cost
         self._final(self._energy.add(result.frame, result.energy))
 
     def energy(self, frame: int, energy: Energy) -> None:
@@ -126,7 +132,7 @@ class RunStats:
             "saving": self.saving().to_dict(),
             "predicted": self.predictions.to_dict(),
             "decisions": dict(self.decisions),
-            "energy": self._energy.to_dict(),
+            "energy": self._energy.to_dict() | {"audit_joules": _rounded(self.audit_joules, 6)},
             "latency_ms": {
                 "total": {"p50": _rounded(self.total_ms(0.5), 3), "p99": _rounded(self.total_ms(0.99), 3)},
                 "infer": {"p50": _rounded(self.infer_ms(0.5), 3), "p99": _rounded(self.infer_ms(0.99), 3)},
@@ -167,8 +173,11 @@ class RunStats:
 
     def _final(self, figures: Iterable[tuple[int, Energy]]) -> None:
         for frame, energy in figures:
+            audit = self._audits.pop(frame, 0.0)
             if energy.joules is not None:
-                self._phase(frame).add_joules(energy.joules)
+                self._phase(frame).add_joules((1 - audit) * energy.joules)
+                if audit:
+                    self.audit_joules = (self.audit_joules or 0.0) + audit * energy.joules
 
     def _count_version(self, version: int | None) -> None:
         if version is None:

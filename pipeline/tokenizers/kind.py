@@ -88,6 +88,7 @@ class Kind(NamedTuple):
         near: of those that want words: the option that is the cosine distance up to which a patch has a word.
         stateful: whether it keeps what its stream has paid for, see `stateful.StatefulTokenizer`.
         control: whether it is there to be beaten by the others.
+        holds: the option that is a target of the cosine which it holds by itself, if any.
         knob: the option that trades fidelity for tokens, and which way saves more (1 up, -1 down), if any.
     """
 
@@ -101,6 +102,7 @@ class Kind(NamedTuple):
     knob: tuple[str, Literal[1, -1]] | None = None
     control: bool = False
     stateful: bool = False
+    holds: str | None = None
 
     @property
     def says_needs(self) -> str:

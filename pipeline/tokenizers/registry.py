@@ -157,6 +157,7 @@ TOKENIZERS = by_name(
         },
         knob=("target", -1),
         stateful=True,
+        holds="target",
     ),
     Kind(
         "random",

@@ -14,7 +14,6 @@ from pipeline.tokenizers.registry import Kind
 from pipeline.tokenizers.stateful import StatefulTokenizer
 from vocab.words import Vocabulary
 
-
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 

@@ -111,7 +111,7 @@ def test_the_warm_up_ends_at_the_same_frame_for_any_size_of_batch(batch: int) ->
     while source.missing:
         taken = frames(state.batch_limit(batch))
         assert 1 <= len(taken) <= batch
-        state.part(taken).tokenizer
+        state.part(taken)
     assert source.seen == 10
     assert state.batch_limit(batch) == batch
 

@@ -28,6 +28,7 @@ from pipeline.energy.registry import AUTO, meter_choices, meter_help
 from workers.commands.computed_options import computed_options
 from workers.commands.input_options import input_options
 from workers.commands.tokenizer_options import OF_WORDS, tokenizer_options
+from workers.commands.watch_options import watch_options
 from workers.garbage import collected_later
 
 _STDERR_FD = 2
@@ -36,6 +37,7 @@ _STDERR_FD = 2
 @click.command(short_help="Run one source: predictions and joules per frame.")
 @click.argument("source")
 @tokenizer_options
+@watch_options
 @click.option("--vocab", type=click.Path(), help=f"{OF_WORDS}: file of visual words (see `vwt vocab learn`).")
 @click.option(
     "--words",

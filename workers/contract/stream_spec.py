@@ -12,13 +12,14 @@ from pipeline.defaults import DEFAULT_MODEL, DEFAULT_WORDS
 from pipeline.redact import redact
 from workers.contract.tokenizer_fields import TokenizerFields, options_of
 from workers.settings.input_fields import InputFields
+from workers.settings.watch_fields import WatchFields
 from workers.sinks.parsing import Sinks
 
 StreamId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$")]
 _LABEL_KEY = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 
 
-class StreamSettings(TokenizerFields, InputFields):
+class StreamSettings(TokenizerFields, InputFields, WatchFields):
     """How a stream is read and tokenized; every field may be changed while it runs.
 
     Attributes:
@@ -26,6 +27,7 @@ class StreamSettings(TokenizerFields, InputFields):
         fit, size: of the model's input, see `InputFields`.
         tokenizer: one of `pipeline.tokenizers.registry.TOKENIZERS`, whose options are fields as well; None
             for the first of them that the model takes.
+        audit, guard, guard_by: how its answers are watched, see `WatchFields`.
         words: of tokenizers that want them: how many visual words.
         scope: of the same: streams of one scope share window and words; None for the stream's own.
         fps: frames per second of presentation time to sample; None for every frame.

@@ -41,6 +41,8 @@ class StreamStatus:
         metered_frames: how many results `joules` is of.
         energy_method: how `joules` was found. Where it changes, the three fields before begin anew: joules of
             different methods are never added up.
+        fidelity: what audits found, see `pipeline.guard.stream_fidelity.StreamFidelity`; None before.
+        guard: what the guard does, see `GuardStatus` there; None without one.
         fps, latency_ms: of late: results per second, and median of the total latency.
     """
 
@@ -69,6 +71,8 @@ class StreamStatus:
     above_idle_joules: float | None = None
     metered_frames: int = 0
     energy_method: str | None = None
+    fidelity: dict[str, Any] | None = None
+    guard: dict[str, Any] | None = None
     fps: float | None = None
     latency_ms: float | None = None
 

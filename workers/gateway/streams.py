@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Response
 from pydantic import BaseModel, Field
 
-from pipeline.tokenizers.registry import TOKENIZERS
+from pipeline.guard.promise import Promise, Watch
+from pipeline.tokenizers.registry import TOKENIZERS, kind_of
 from vocab.connection import RedisClient
 from workers.access.sources import check_source
 from workers.contract.sink_offsets import sink_status
@@ -123,6 +124,7 @@ def _add(client: RedisClient, asked: NewStream, settings: ServiceSettings) -> St
     given = asked.model_dump(exclude={"name"})
     if "model" not in asked.model_fields_set:
         given |= settings.model_settings | asked.model_dump(include=asked.model_fields_set & {"fit", "size"})
+    _check_promise(asked)
     if asked.name is None:
         return store.add_named(name, given)
     spec = StreamSpec(id=asked.name, **given)
@@ -141,7 +143,16 @@ def _change(
     _check(changes.sinks, settings.access)
     given = changes.model_dump(exclude_unset=True)
     store = StreamStore(client)
-    return store.change(stream, given) if given else store.get(stream)
+    if not given:
+        return store.get(stream)
+    _check_promise(store.get(stream).model_copy(update=given))
+    return store.change(stream, given)
+
+
+def _check_promise(settings: StreamSettings) -> None:
+    if settings.guard is not None:
+        kind = None if settings.tokenizer is None else kind_of(settings.tokenizer)
+        Watch(settings.audit, Promise(settings.guard, settings.guard_by).check(kind)).check()
 
 
 def _list(client: RedisClient) -> StreamList:

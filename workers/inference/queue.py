@@ -38,7 +38,8 @@ class Request:
         engine: runs them.
         frames: at least one, as the model takes them.
         keys: one per frame; they name it in the energy ledger.
-        guarded: says what plans some of them, in the device thread just before a pass, and hears what came of it.
+        guarded: says what plans some of them, in the device thread just before a pass, and hears what came of
+            it.
         settings: what was asked for; results name its tokenizer, also while frames run in full.
         deliver: takes the request once all its frames ran, in the device thread; sees to `future`.
         batch: the message that the frames came in; None for a single image.

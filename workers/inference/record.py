@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from pipeline.results import Energy, FrameResult
@@ -22,6 +23,7 @@ _LATE_S = 10.0
 _LATE_FRAMES = 256
 # Frames whose energy is still to come, and figures that wait for Redis; the oldest go.
 _MOST_OPEN = 16384
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Pace:
@@ -80,8 +82,14 @@ class StreamRecord:
         self._early: dict[int, Energy] = {}
         self._unsent: deque[str] = deque(maxlen=_MOST_OPEN)
 
-    def append(self, batch: FrameBatch, results: Sequence[FrameResult]) -> int:
+    def append(
+        self, batch: FrameBatch, results: Sequence[FrameResult], watched: Mapping[str, Any] = NOTHING
+    ) -> int:
         """Makes the results of a batch durable.
+
+        Args:
+            batch, results: of the stream.
+            watched: fields of its status that say what its answers are worth.
 
         Returns:
             The number of the frame after the last durable result.
@@ -106,6 +114,7 @@ class StreamRecord:
             "results_at": time.time(),
             **sums.fields(),
             **self._pace.fields(),
+            **watched,
             **batch.position,
         }
         lines = [result.to_json() for result in results]

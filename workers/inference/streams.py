@@ -147,10 +147,9 @@ class Streams:
         self._follows = Repeating(self._follow, _FOLLOW_EVERY_S, "vwt-words")
         self._follows.start()
 
-    def get(
-        self, stream: str, settings: TokenSettings, model: Model, sampled: bool = True
-    ) -> Guarded:
-        """The tokenizer of a stream, under watch; a new one when its settings or its model are others than before.
+    def get(self, stream: str, settings: TokenSettings, model: Model, sampled: bool = True) -> Guarded:
+        """The tokenizer of a stream, under watch; a new one when its settings or its model are others than
+        before.
 
         Args:
             stream: its id.

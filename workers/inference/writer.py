@@ -90,7 +90,7 @@ class ResultWriter:
         results: list[FrameResult] = []
         try:
             results = results_of(request, batch.stream, batch.first)
-            next_frame = self._record(batch).append(batch, results)
+            next_frame = self._record(batch).append(batch, results, _watched(request))
         except Exception as error:
             # What is remembered may no longer be what Redis holds: read it anew.
             self._records.pop(batch.stream, None)
@@ -164,6 +164,14 @@ class ResultWriter:
         if self._records.get(stream) is record and record.used_at < time.monotonic() - _UNUSED_S:
             del self._records[stream]
             self._previews.pop(stream, None)
+
+
+def _watched(request: Request) -> dict[str, Any]:
+    fidelity, guard = request.guarded.fidelity, request.guarded.guard
+    return {
+        "fidelity": fidelity.to_dict() if fidelity.audits else None,
+        "guard": None if guard is None else guard.to_dict(),
+    }
 
 
 def results_of(request: Request, stream: str, first: int) -> list[FrameResult]:

@@ -314,4 +314,7 @@ def _settings_for(spec: StreamSpec, model: ModelFacts) -> TokenSettings:
         scope=spec.word_scope,
         fit=spec.fit,
         size=spec.size,
+        audit=spec.audit,
+        guard=spec.guard,
+        guard_by=spec.guard_by,
     )

@@ -15,6 +15,7 @@ from pipeline.energy import Ledger, open_meter
 from pipeline.engine import Engine, PendingBatch
 from pipeline.errors import VwtError
 from pipeline.frame import Frame
+from pipeline.guard.guarded import Guarded
 from pipeline.in_flight import InFlight
 from pipeline.models import Model, load_model, resolve_device
 from pipeline.preprocess import Preprocessor
@@ -115,7 +116,7 @@ class StreamRun:
                     reader.stop()
                     delivery.stats.count_dropped(reader.dropped_at_end())
                     delivery.close()
-            self._summarise(delivery, meter.describe(), ledger, model)
+            self._summarise(delivery, meter.describe(), ledger, model, state.guarded)
             if failure is not None:
                 raise failure
 
@@ -192,8 +193,11 @@ class StreamRun:
         return part
 
     def _collect(self, state: StreamState, delivery: Delivery, ledger: Ledger, submitted: _Submitted) -> None:
-        pending = submitted.pending
+        pending, guard = submitted.pending, state.guarded.guard
         results, batch = state.take_in(pending, submitted.taken_at, ledger)
+        now = state.guarded.guard
+        if guard is not None and now is not None and now.state != guard.state:
+            self._notices.say(f"guard: {now.text()}")
         delivery.add(results, pending.frames, [output.states for output in batch.frames])
 
     def _doing(self, state: StreamState) -> str:
@@ -203,7 +207,9 @@ class StreamRun:
             return "learning words"
         return "running" if state.vocabulary is None else f"words v{state.vocabulary.version}"
 
-    def _summarise(self, delivery: Delivery, energy: str, ledger: Ledger, model: Model) -> None:
+    def _summarise(
+        self, delivery: Delivery, energy: str, ledger: Ledger, model: Model, guarded: Guarded
+    ) -> None:
         options, info, stats = self._options, self._source.info, delivery.stats
         paths = (options.out, options.annotate, options.json_summary)
         written = [path for path in paths if path not in (None, "-")]
@@ -214,7 +220,9 @@ class StreamRun:
                 "device": str(model.device),
                 "outputs": written,
                 "ledger": asdict(ledger.totals()),
+                "fidelity": guarded.fidelity.to_dict(),
+                "guard": None if guarded.guard is None else guarded.guard.to_dict(),
             }
             write_json_summary(stats, options.json_summary, extra)
         if not options.quiet:
-            print_summary(stats, self._notices.console, energy, written)
+            print_summary(stats, self._notices.console, energy, written, guarded)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.defaults import (
+    DEFAULT_AUDIT,
     DEFAULT_BATCH,
     DEFAULT_MODEL,
     DEFAULT_PRECISION,
@@ -18,7 +19,9 @@ from pipeline.defaults import (
     DEFAULT_WINDOW_PATCHES,
     DEFAULT_WORDS,
 )
+from pipeline.errors import UsageError
 from pipeline.fit import Fit
+from pipeline.guard.promise import By, Promise, Watch
 from pipeline.runtimes import AUTO
 from pipeline.sources import SourceOptions
 from pipeline.tokenizers.registry import all_options
@@ -34,6 +37,7 @@ class TokenizerOptions:
         vocab: of those that want words: file with words; None to learn them from the stream.
         words: of the same without a file: how many words to learn.
         warmup_frames: of the same without a file: how many frames to learn from.
+        watch: how the answers are watched.
     """
 
     name: str | None = None
@@ -41,6 +45,7 @@ class TokenizerOptions:
     vocab: Path | None = None
     words: int = DEFAULT_WORDS
     warmup_frames: int = DEFAULT_WARMUP_FRAMES
+    watch: Watch = field(default=Watch(DEFAULT_AUDIT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,7 @@ def run_options(given: Mapping[str, Any]) -> RunOptions:
         options={name: value for name in all_options() if (value := rest.pop(name)) is not None},
         words=rest.pop("words"),
         warmup_frames=rest.pop("warmup_frames"),
+        watch=_watch(*(rest.pop(key) for key in ("audit", "guard", "guard_by"))),
     )
     rolling = RollingOptions(
         relearn_after_s=rest.pop("relearn_after"),
@@ -128,3 +134,10 @@ def run_options(given: Mapping[str, Any]) -> RunOptions:
         rtsp_transport=rest.pop("rtsp_transport"),
     )
     return RunOptions(tokenizer=tokenizer, rolling=rolling, opening=opening, **rest)
+
+
+def _watch(audit: float | None, target: float | None, by: By | None) -> Watch:
+    if target is None and by is not None:
+        raise UsageError(f"--guard-by {by} says what --guard is about; give --guard TARGET as well")
+    promise = None if target is None else Promise(target, by or "cosine").check(None)
+    return Watch(DEFAULT_AUDIT if audit is None else audit, promise).check()

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from pipeline.guard.guarded import Guarded
 from pipeline.outputs.files import write_json
 from pipeline.stats import RunStats
 
@@ -16,7 +17,11 @@ _NAME_WIDTH = 13
 
 
 def print_summary(
-    stats: RunStats, console: Console, energy_description: str | None = None, outputs: Sequence[str] = ()
+    stats: RunStats,
+    console: Console,
+    energy_description: str | None = None,
+    outputs: Sequence[str] = (),
+    guarded: Guarded | None = None,
 ) -> None:
     """Prints a small table: a name and what came of it per line.
 
@@ -25,8 +30,10 @@ def print_summary(
         console: where to; keep standard output free where results go there.
         energy_description: how energy was metered, in words ("estimate: CPU time x 5 W per core").
         outputs: paths that were written.
+        guarded: what was found out about the answers.
     """
-    for name, text in [*_rows(stats, energy_description), *(("wrote", path) for path in outputs)]:
+    rows = [*_rows(stats, energy_description), *([] if guarded is None else _watched(stats, guarded))]
+    for name, text in [*rows, *(("wrote", path) for path in outputs)]:
         # Never wrapped: a path is there to be copied, and a line of a log to be searched.
         console.print(Text.assemble((name.ljust(_NAME_WIDTH), "bold"), text), soft_wrap=True)
 
@@ -67,6 +74,14 @@ def _rows(stats: RunStats, energy_description: str | None) -> list[tuple[str, st
         first, last, count = stats.versions
         rows.append(("vocabulary", f"version {last}" if count == 1 else f"versions {first} to {last}"))
     return [*rows, *_drops(stats)]
+
+
+def _watched(stats: RunStats, guarded: Guarded) -> Iterator[tuple[str, str]]:
+    if guarded.fidelity.audits:
+        joules = stats.audit_joules
+        yield "audits", guarded.fidelity.text() + ("" if joules is None else f", {joules:.3g} J")
+    if guarded.guard is not None:
+        yield "guard", guarded.guard.text()
 
 
 def _rate(stats: RunStats) -> str:

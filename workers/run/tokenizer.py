@@ -18,9 +18,13 @@ def check_tokenizer(options: TokenizerOptions) -> None:
     """Refuses tokenizer settings that cannot be right, before anything slow happens.
 
     Raises:
-        UsageError: there is no such tokenizer, or an option of it is out of range.
+        UsageError: there is no such tokenizer, an option of it is out of range, or it cannot be held to what
+            is promised.
     """
-    _asked_for(options).check(options.options)
+    kind = _asked_for(options)
+    kind.check(options.options)
+    if options.watch.promise is not None:
+        options.watch.promise.check(kind)
 
 
 def load_vocabulary(options: TokenizerOptions) -> Vocabulary | None:
@@ -60,8 +64,8 @@ def stream_state(
         words: WordSource | None = None
         if kind.wants == "words":
             words = _words(kind, name, options, model, vocabulary, live, say, stack)
-        tokenizer = stack.enter_context(closing(kind.open(options.tokenizer.options, StreamNeeds(words))))
-        yield StreamState(name, kind, tokenizer)
+        tokenizer = stack.enter_context(closing(kind.open(own.options, StreamNeeds(words))))
+        yield StreamState(name, kind, tokenizer, kind.check(own.options), own.watch)
 
 
 def _asked_for(options: TokenizerOptions) -> Kind:

@@ -29,20 +29,20 @@ def test_a_knob_goes_from_what_saves_nothing_over_all_values_that_are_tried(name
         assert knob.value(knob.position(value)) == pytest.approx(value)
 
 
-@pytest.mark.parametrize("name", ["full", "recall"])
-def test_what_has_no_knob_or_holds_its_own_target_is_not_guarded(name: str) -> None:
-    with pytest.raises(UsageError, match="--guard is for inter"):
-        Knob(kind_of(name))
+def test_what_holds_a_cosine_by_itself_is_not_held_to_an_agreement() -> None:
+    Promise(0.98).check(kind_of("recall"))
+    with pytest.raises(UsageError, match="recall holds a cosine by itself"):
+        Promise(0.98, "agreement").check(kind_of("recall"))
 
 
 @pytest.mark.parametrize("target", [0.4, 1.0, float("nan")])
 def test_a_promise_that_nobody_can_want_is_refused(target: float) -> None:
     with pytest.raises(UsageError, match="out of range"):
-        Promise(target).check()
+        Promise(target).check(None)
 
 
 class Stream:
-    """Answers of a stream whose errors grow with the knob: at position p, lognormal around `scale` * 4 ** p."""
+    """Answers whose errors grow with the knob: at position p, lognormal around `scale` * 4 ** p."""
 
     def __init__(self, promise: Promise, seed: int = 1) -> None:
         self.knob = Knob(kind_of("merge"))

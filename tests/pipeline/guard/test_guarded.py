@@ -113,18 +113,20 @@ def test_where_nothing_is_compressed_nothing_is_audited(frames: list[Frame]) -> 
 
 def test_a_guard_moves_the_knob_until_the_promise_holds(engine: Engine, frames: list[Frame]) -> None:
     stream = guarded("merge", Watch(audit=1.0, promise=Promise(0.995)), r=20)
-    started = stream.knob
-    run(engine, stream, frames * 3)
-    assert started == ("r", 20)
-    assert stream.knob is not None
-    assert stream.knob[1] < 20
-    assert stream.state in ("holding", "full")
+    started = stream.guard
+    run(engine, stream, frames)
+    assert started is not None
+    assert (started.option, started.value, started.state) == ("r", 20, "holding")
+    assert stream.guard is not None
+    assert stream.guard.value < 20
 
 
 def test_what_cannot_be_held_runs_in_full_and_is_probed(engine: Engine, frames: list[Frame]) -> None:
     stream = guarded("intra", Watch(audit=1.0, promise=Promise(0.99999)), drop=0.85)
     outputs = run(engine, stream, frames)
-    assert stream.state == "full"
+    assert stream.guard is not None
+    assert stream.guard.state == "full"
+    assert stream.guard.text() == "cannot hold 0.99999, running in full"
     assert outputs[-1].tokens_kept == outputs[-1].tokens_full
     # The probe is no part of the answer.
     assert outputs[-1].audit is None
