@@ -26,13 +26,16 @@ from workers.gateway.connections import Connections
 from workers.gateway.problems import responses
 from workers.telemetry.metrics import (
     ABOVE_IDLE,
+    AUDITS,
     DROPPED,
     FRAMES,
     GAP,
     GAPS,
+    GUARD_FULL,
     INFO,
     JOULES,
     LATENCY,
+    MISSED,
     REDIS_UP,
     RESTARTS,
     RESULT_AGE,
@@ -130,6 +133,12 @@ class ServiceCollector(Collector):
             self._add(RESULT_AGE, max(self._now - status.results_at, 0.0), stream)
         if status.state == "running" and status.latency_ms is not None:
             self._add(LATENCY, status.latency_ms / 1000, stream)
+        if status.fidelity is not None:
+            self._add(AUDITS, status.fidelity["audits"], stream)
+            for bound in ("low", "mean", "high"):
+                self._add(MISSED, status.fidelity["missed_hour"][bound], stream, bound)
+        if status.guard is not None:
+            self._add(GUARD_FULL, status.guard["state"] == "full", stream)
         for name, reached in seen.sinks.items():
             self._add(SINK_LAG, max(status.next_frame - reached.frames, 0), stream, name)
             self._add(SINK_LOST, reached.lost, stream, name)

@@ -71,6 +71,27 @@ RESULT_AGE = Described(
     "vwt_result_age_seconds", "gauge", "Seconds since the last result; no sample before the first.", _STREAM
 )
 
+AUDITS = Described(
+    "vwt_audits",
+    "gauge",
+    "Frames of a stream that were answered in full, too, since its settings began; no sample before the first.",
+    _STREAM,
+)
+MISSED = Described(
+    "vwt_missed_ratio",
+    "gauge",
+    "Share of a stream's answers whose cosine to those of full is below its target, by its audits: low, mean, "
+    "high. low and high bound it with a confidence of 95 %, however often one looks.",
+    ("stream", "bound"),
+)
+GUARD_FULL = Described(
+    "vwt_guard_full",
+    "gauge",
+    "1 while a stream runs in full because what it is promised cannot be held otherwise; no sample without a "
+    "guard.",
+    _STREAM,
+)
+
 INFO = Described(
     "vwt_stream_info", "gauge", "Always 1: how a stream is run.", ("stream", "model", "tokenizer")
 )
@@ -187,7 +208,20 @@ MATCHED = Described(
 
 _BOTH = (FRAMES, DROPPED, GAPS, TOKENS_FULL, TOKENS_KEPT, JOULES, ABOVE_IDLE, VOCABULARY, RESULT_AGE)
 # At `GET /metrics` of the service.
-SERVICE = (*_BOTH, INFO, STATE, LATENCY, RESTARTS, SINK_LAG, SINK_LOST, STREAMS, REDIS_UP)
+SERVICE = (
+    *_BOTH,
+    AUDITS,
+    MISSED,
+    GUARD_FULL,
+    INFO,
+    STATE,
+    LATENCY,
+    RESTARTS,
+    SINK_LAG,
+    SINK_LOST,
+    STREAMS,
+    REDIS_UP,
+)
 # Of `vwt run --metrics-port`.
 RUN = (*_BOTH, STAGE)
 # Of each replica, at the metrics port of its node's Ray, which puts "ray_" before the names. The sums of its

@@ -6,10 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from pipeline.guard.audits import Audits
+from pipeline.guard.compare import Compared
+from pipeline.guard.promise import Promise
+from pipeline.guard.stream_fidelity import GuardStatus
 from tests.vocab.servers import Server
 from tests.workers.gateway.serving import Api, Writer
 from tests.workers.telemetry.exposition import samples_of, value
@@ -83,6 +88,20 @@ def test_a_running_stream_is_told_in_base_units(client: RedisClient) -> None:
     assert value(found, "vwt_redis_up") == 1
 
 
+def test_what_audits_found_is_told_with_its_bounds(client: RedisClient) -> None:
+    audits = Audits(Promise(0.98))
+    audits.add(Compared(np.ones(4, np.float32), np.ones(4, np.float32), 1.0, 90), 10)
+    guard = GuardStatus(0.98, "cosine", "full", "threshold", 0.005)
+    add(client, "gate", _RUNNING | {"fidelity": audits.fidelity().to_dict(), "guard": guard.to_dict()})
+    add(client, "yard", _RUNNING | {"fidelity": Audits().fidelity().to_dict()})
+    found = exposed(client)
+    assert value(found, "vwt_audits", stream="gate") == 1
+    assert value(found, "vwt_missed_ratio", stream="gate", bound="mean") == 0
+    assert value(found, "vwt_missed_ratio", stream="gate", bound="high") > 0.5
+    assert value(found, "vwt_guard_full", stream="gate") == 1
+    assert not [sample for sample in found["vwt_missed_ratio"] if sample.labels["stream"] == "yard"]
+
+
 def test_drops_are_told_by_reasons_of_a_fixed_set_and_breaks_apart_from_them(client: RedisClient) -> None:
     add(client, "gate", _RUNNING)
     found = exposed(client)
@@ -113,6 +132,9 @@ def test_what_is_unknown_has_no_sample(client: RedisClient) -> None:
         "vwt_vocabulary_version",
         "vwt_result_age_seconds",
         "vwt_stream_latency_seconds",
+        "vwt_audits",
+        "vwt_missed_ratio",
+        "vwt_guard_full",
     ):
         assert found[name] == [], name
 

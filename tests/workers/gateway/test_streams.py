@@ -66,6 +66,23 @@ def test_what_is_no_fit_or_size_is_refused(api: Api) -> None:
         assert answer.status_code == 422, wrong
 
 
+def test_a_guard_is_kept_and_one_that_cannot_be_meant_is_refused(api: Api) -> None:
+    settings = api.add(tokenizer="inter", guard=0.98)["settings"]
+    assert (settings["audit"], settings["guard"], settings["guard_by"]) == (0.02, 0.98, "cosine")
+    changed = api.http.patch("/v1/streams/bikes", json={"guard_by": "agreement", "audit": 0.1}).json()
+    assert (changed["settings"]["audit"], changed["settings"]["guard_by"]) == (0.1, "agreement")
+    for wrong, why in (
+        ({"tokenizer": "recall"}, "recall holds a cosine by itself"),
+        ({"audit": 0}, "acts on audits"),
+        ({"guard": 1}, "less than 1"),
+        ({"guard": 0.3}, "greater than or equal to 0.5"),
+    ):
+        answer = api.http.patch("/v1/streams/bikes", json=wrong)
+        assert answer.status_code in (400, 422), wrong
+        assert why in answer.text
+    assert api.http.get("/v1/streams/bikes").json()["settings"] == changed["settings"]
+
+
 def test_fit_and_size_of_the_service_go_with_its_model(serve) -> None:
     api = serve(model="vit_tiny_patch16_224", fit="native", size="320")
     own, other, another = api.add(), api.add(model="resnet18"), api.add(size=160)

@@ -417,6 +417,28 @@ def test_single_images_recall_nothing_of_each_other(replica: Replica) -> None:
     assert first["prediction"] == second["prediction"]
 
 
+def test_audited_results_and_the_status_say_what_answers_are_worth(replica: Replica, redis: Any) -> None:
+    merge = replace(RECALL, tokenizer="merge", options={"r": 20}, audit=1.0, guard=0.999)
+    replica.infer(batch("bikes", 0, 1, merge), batch("hall", 0, 1, replace(merge, audit=0.0, guard=None)))
+    replica.infer(batch("bikes", 1, 1, merge))
+
+    for result in results(redis, "bikes"):
+        assert 0.5 < result["fidelity"]["cosine"] < 1
+        assert result["stream_fidelity"]["audits"] == result["frame"] + 1
+    status = StreamStore(redis).status("bikes")
+    assert status.fidelity is not None
+    assert status.fidelity["audits"] == 2
+    assert status.guard is not None
+    assert (status.guard["option"], status.guard["target"]) == ("r", 0.999)
+    assert status.guard["value"] < 20
+    (other,) = results(redis, "hall")
+    assert (other["fidelity"], other["stream_fidelity"]) == (None, None)
+    assert (StreamStore(redis).status("hall").fidelity, StreamStore(redis).status("hall").guard) == (
+        None,
+        None,
+    )
+
+
 def test_a_single_image_gets_a_result_and_leaves_nothing_behind(replica: Replica, redis: Any) -> None:
     frame = clip()[0]
     settings = replace(INTER, tokenizer="intra")

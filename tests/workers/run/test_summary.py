@@ -2,10 +2,14 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from pipeline.errors import UsageError, VwtError
+from pipeline.guard.audits import Audits
+from pipeline.guard.compare import Compared
+from pipeline.guard.stream_fidelity import GuardStatus
 from pipeline.results import Energy, Label, Prediction
 from pipeline.stats import RunStats
 from tests.pipeline.outputs.examples import a_result
@@ -44,6 +48,27 @@ def test_the_summary_tells_frames_rate_tokens_energy_and_latency() -> None:
     assert "p50 12.0 ms, p99 12.0 ms" in text
     assert "p50 10.0 ms, p99 10.0 ms" in text
     assert "100 late" in text
+
+
+def test_audits_are_told_and_their_joules_apart_from_those_of_the_frames() -> None:
+    audits = Audits()
+    audits.ran(25)
+    same = np.ones(4, np.float32)
+    audit = audits.add(Compared(same, same, 1.0, 75), 25)
+    stats = a_run(3, energy=Energy(2.0, None, "nvml", settled=True), vocab_version=1)
+    whole = Energy(8.0, None, "nvml", settled=True)
+    stats.add(a_result(3, energy=whole, fidelity=audit, vocab_version=1))
+    assert stats.audit_joules == pytest.approx(6.0)
+    assert stats.to_dict()["energy"]["audit_joules"] == pytest.approx(6.0)
+    assert stats.steady.joules(1.0) == pytest.approx(2.0, rel=0.02)
+
+    class Watched:
+        fidelity, guard = audits.fidelity(), GuardStatus(0.98, "cosine", "holding", "r", 8.0)
+
+    text = printed(stats, None, (), Watched)
+    assert "1 frames answered in full, too: cosine 1.0000, 0 % below 0.98" in text
+    assert "75.0 % of the operations, 6 J" in text
+    assert "holding 0.98 (cosine) at --r 8" in text
 
 
 def test_without_a_description_the_method_of_the_energy_is_named() -> None:
