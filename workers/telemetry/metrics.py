@@ -74,14 +74,15 @@ RESULT_AGE = Described(
 AUDITS = Described(
     "vwt_audits",
     "gauge",
-    "Frames of a stream that were answered in full, too, since its settings began; no sample before the first.",
+    "Frames of a stream that were answered in full, too, since its settings began; no sample before the "
+    "first.",
     _STREAM,
 )
 MISSED = Described(
     "vwt_missed_ratio",
     "gauge",
-    "Share of a stream's answers whose cosine to those of full is below its target, by its audits: low, mean, "
-    "high. low and high bound it with a confidence of 95 %, however often one looks.",
+    "Share of a stream's answers whose cosine to those of full is below its target, by its audits: low, "
+    "mean, high. low and high bound it with a confidence of 95 %, however often one looks.",
     ("stream", "bound"),
 )
 GUARD_FULL = Described(
