@@ -118,7 +118,9 @@ class FrameReader:
         atexit.register(self.stop)
         self._thread.start()
 
-    def batch(self, size: int, *, wait_s: float = 0.0, timeout: float | None = None) -> list[Frame] | None:
+    def batch(
+        self, size: int, *, wait_s: float = 0.0, timeout: float | None = None, newest: bool = False
+    ) -> list[Frame] | None:
         """Takes the next frames, oldest first.
 
         With "block" it waits for a full batch or the end. With "drop-oldest", or in real time, it waits for
@@ -129,6 +131,7 @@ class FrameReader:
             size: most frames to take.
             wait_s: how long the first frame may wait for others, in seconds.
             timeout: give up after so many seconds without a batch; None waits for ever.
+            newest: drop what waits beyond `size`, oldest first, as "drop-oldest" does.
 
         Returns:
             Frames; an empty list when the time was up, nothing is lost then; None at the end of the stream.
@@ -146,6 +149,8 @@ class FrameReader:
                 if self._error is not None:
                     raise self._error
                 return None
+            while newest and len(self._queue) > size:
+                self._drop_oldest()
             frames = [self._queue.popleft() for _ in range(min(size, len(self._queue)))]
             if self._dropped:
                 frames[0] = replace(frames[0], dropped=dict(self._dropped + Counter(frames[0].dropped)))
@@ -254,8 +259,7 @@ class FrameReader:
         with self._filled:
             if self._drops_oldest:
                 if len(self._queue) == self._capacity:
-                    late = self._queue.popleft()
-                    self._dropped.update(late.dropped, late=1)
+                    self._drop_oldest()
             else:
                 self._emptied.wait_for(lambda: self._ended or len(self._queue) < self._capacity)
             if self._ended:
@@ -265,3 +269,7 @@ class FrameReader:
             if len(self._queue) >= self._needed:
                 self._filled.notify()
             return self._max_frames is None or self._delivered + len(self._queue) < self._max_frames
+
+    def _drop_oldest(self) -> None:
+        late = self._queue.popleft()
+        self._dropped.update(late.dropped, late=1)

@@ -10,10 +10,12 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.guard.stream_fidelity import GuardStatus
 from pipeline.tokenizers.registry import TOKENIZERS
+from workers.contract.stream_status import degraded
 
 _UNKNOWN = "-"
-_STYLES = {"running": "green", "failed": "red", "reconnecting": "yellow"}
+_STYLES = {"running": "green", "failed": "red", "reconnecting": "yellow", "degraded": "yellow"}
 # A table in a file or a pipe has no terminal to fit in.
 PIPE_WIDTH = 200
 
@@ -28,7 +30,7 @@ def stream_table(streams: Iterable[Mapping[str, Any]]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for stream in streams:
         status = stream["status"]
-        state = Text(_printable(_state(status)), _STYLES.get(status["state"], ""))
+        state = Text(_printable(_state(status)), _STYLES.get(_shown(status)[0], ""))
         table.add_row(
             Text(stream["id"]),
             state,
@@ -63,6 +65,10 @@ def stream_rows(stream: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
     if status.get("retry_at") is not None:
         rows.append(("next try", f"in {max(status['retry_at'] - time.time(), 0):.0f} s"))
+    if status.get("fidelity") is not None:
+        rows.append(("audits", _fidelity(status["fidelity"])))
+    if status.get("guard") is not None:
+        rows.append(("guard", _guard(status["guard"])))
     if status["dropped"]:
         rows.append(("dropped", ", ".join(f"{count} {why}" for why, count in status["dropped"].items())))
     if stream["labels"]:
@@ -117,7 +123,15 @@ def _prediction(prediction: Mapping[str, Any]) -> str:
 
 
 def _state(status: Mapping[str, Any]) -> str:
-    return f"{status['state']}: {status['reason']}" if status.get("reason") else str(status["state"])
+    state, reason = _shown(status)
+    return f"{state}: {reason}" if reason else state
+
+
+def _shown(status: Mapping[str, Any]) -> tuple[str, str | None]:
+    """See `StreamStatus.shown`."""
+    if status["state"] == "running" and status.get("lost") is not None:
+        return "degraded", degraded(status["lost"])
+    return str(status["state"]), status.get("reason")
 
 
 def _model(settings: Mapping[str, Any]) -> str:
@@ -147,6 +161,18 @@ def _energy(status: Mapping[str, Any]) -> str:
     if each is None:
         return _UNKNOWN
     return f"{each:.3g} J per frame, {status['joules']:.4g} J so far ({status['energy_method']})"
+
+
+def _fidelity(found: Mapping[str, Any]) -> str:
+    missed = found["missed"]
+    return (
+        f"{found['audits']} frames answered in full, too: {missed['mean']:.0%} below {found['target']:g} "
+        f"(of all frames {missed['low']:.0%} to {missed['high']:.0%})"
+    )
+
+
+def _guard(guard: Mapping[str, Any]) -> str:
+    return GuardStatus(**guard).text()
 
 
 def _worker(worker: Mapping[str, Any] | None) -> str:

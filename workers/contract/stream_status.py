@@ -44,6 +44,8 @@ class StreamStatus:
         fidelity: what audits found, see `pipeline.guard.stream_fidelity.StreamFidelity`; None before.
         guard: what the guard does, see `GuardStatus` there; None without one.
         fps, latency_ms: of late: results per second, and median of the total latency.
+        lost: share of the frames of late that were dropped because inference was slower than the source; None
+            where they are too few to speak of.
     """
 
     state: State = "starting"
@@ -75,6 +77,7 @@ class StreamStatus:
     guard: dict[str, Any] | None = None
     fps: float | None = None
     latency_ms: float | None = None
+    lost: float | None = None
 
     @classmethod
     def from_hash(cls, values: Mapping[bytes, bytes]) -> StreamStatus:
@@ -92,9 +95,24 @@ class StreamStatus:
             found.pop("state", None)
         return cls(**found)
 
+    @property
+    def shown(self) -> tuple[str, str | None]:
+        """The state as people are told it, and why; a stream that runs, but loses frames, is degraded."""
+        if self.state == "running" and self.lost is not None:
+            return "degraded", degraded(self.lost)
+        return self.state, self.reason
+
     def to_dict(self) -> dict[str, Any]:
         """All fields, for the API."""
         return asdict(self)
+
+
+def degraded(lost: float) -> str:
+    """Why a stream is degraded, and what helps."""
+    return (
+        f"{lost:.0%} of its frames come too late for inference and are dropped; a lower fps, a tokenizer "
+        "that saves more, fewer streams or more replicas help"
+    )
 
 
 def to_fields(values: Mapping[str, Any]) -> dict[str, str]:

@@ -35,6 +35,7 @@ from workers.telemetry.metrics import (
     INFO,
     JOULES,
     LATENCY,
+    LOST,
     MISSED,
     REDIS_UP,
     RESTARTS,
@@ -131,6 +132,8 @@ class ServiceCollector(Collector):
         if status.results_at is not None:
             # Clocks of two machines may differ.
             self._add(RESULT_AGE, max(self._now - status.results_at, 0.0), stream)
+        if status.state == "running":
+            self._add(LOST, status.lost or 0.0, stream)
         if status.state == "running" and status.latency_ms is not None:
             self._add(LATENCY, status.latency_ms / 1000, stream)
         if status.fidelity is not None:

@@ -21,17 +21,20 @@ from workers.inference.sums import Sums
 # What "of late" means.
 _LATE_S = 10.0
 _LATE_FRAMES = 256
+# A stream is degraded when more than this share of its frames was too late in so many seconds.
+_LOST_SHARE, _LOST_S = 0.05, 30.0
 # Frames whose energy is still to come, and figures that wait for Redis; the oldest go.
 _MOST_OPEN = 16384
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Pace:
-    """Results per second, and how late they are, over the last few seconds."""
+    """Results per second, how late they are and what is lost, over the last few seconds."""
 
     def __init__(self) -> None:
         self._counts: deque[tuple[float, int]] = deque()
         self._latencies: deque[float] = deque(maxlen=_LATE_FRAMES)
+        self._lost: deque[tuple[float, int, int]] = deque()
 
     def add(self, results: Sequence[FrameResult], now_s: float) -> None:
         """Takes in results that are durable at `now_s` (monotonic seconds)."""
@@ -39,6 +42,9 @@ class Pace:
         while self._counts[0][0] < now_s - _LATE_S:
             self._counts.popleft()
         self._latencies.extend(result.total_ms for result in results)
+        self._lost.append((now_s, len(results), sum(result.dropped.get("late", 0) for result in results)))
+        while self._lost[0][0] < now_s - _LOST_S:
+            self._lost.popleft()
 
     def fields(self) -> dict[str, float | None]:
         """The fields of `StreamStatus` it is; None before there is anything to say."""
@@ -50,7 +56,13 @@ class Pace:
         return {
             "fps": None if fps is None else round(fps, 2),
             "latency_ms": None if latency is None else round(latency, 1),
+            "lost": self._lost_share(),
         }
+
+    def _lost_share(self) -> float | None:
+        done, late = (sum(count) for count in zip(*(counts for _, *counts in self._lost), strict=True))
+        share = late / (done + late)
+        return round(share, 3) if share > _LOST_SHARE else None
 
 
 class StreamRecord:

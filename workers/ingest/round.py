@@ -16,6 +16,7 @@ from pipeline.sources import Source
 from workers.contract.messages import FrameFacts
 from workers.contract.stream_spec import StreamSpec
 from workers.ingest.message_size import MessageSize
+from workers.ingest.overload import Overload
 from workers.ingest.position import Position
 from workers.ingest.sender import LOOK_UP_S
 
@@ -53,6 +54,7 @@ class Round:
         self._source = source
         policy = spec.policy or ("drop-oldest" if self.live else "block")
         self._size = MessageSize(policy == "drop-oldest", most)
+        self._overload = Overload() if policy == "drop-oldest" else None
         self._reader = FrameReader(
             source,
             Preprocessor(model_input),
@@ -69,6 +71,11 @@ class Round:
         self._gap = Counter({"gap": 1} if self.live and position.next_frame else {})
         self._begun = False
 
+    @property
+    def gives_way(self) -> bool:
+        """Whether more frames come than are taken, so that one at a time is sent; see `Overload`."""
+        return self._overload is not None and self._overload.gives_way
+
     def batch(self, round_trip_s: float | None) -> list[Frame] | None:
         """The frames of the next message; none when there are none yet, None at the end.
 
@@ -80,7 +87,10 @@ class Round:
         """
         if round_trip_s is not None:
             self._size.answered(round_trip_s)
-        frames = self._reader.batch(self._size.frames, timeout=LOOK_UP_S)
+        newest = self.gives_way
+        frames = self._reader.batch(1 if newest else self._size.frames, timeout=LOOK_UP_S, newest=newest)
+        if frames and self._overload is not None:
+            self._overload.sent(frames[0].dropped.get("late", 0))
         if frames and not self._begun:
             self._begun, self.position = True, self.position.begun(self._reader.passed)
             dropped = self._missed + self._gap + Counter(frames[0].dropped)

@@ -247,7 +247,10 @@ class StreamWorker:
         present = Round(self.spec, source, model_input, position, most, self._missed)
         try:
             while True:
-                self._sender.wait_room()
+                if present.gives_way:
+                    self._sender.drain()
+                else:
+                    self._sender.wait_room()
                 frames = present.batch(self._sender.round_trip_s)
                 if self._stopped.is_set():
                     raise Stopped

@@ -42,10 +42,12 @@ class StatusLine:
 
     def _tell(self, statuses: dict[str, StreamStatus]) -> None:
         for stream, status in statuses.items():
-            state = (status.state, status.reason)
-            if self._states.get(stream) != state:
-                self._say(f"{stream}: {status.state}{'' if status.reason is None else f' ({status.reason})'}")
-            self._states[stream] = state
+            state, reason = status.shown
+            # A share that changes a little is no news.
+            told = (state, None if state == "degraded" else reason)
+            if self._states.get(stream) != told:
+                self._say(f"{stream}: {state}{'' if reason is None else f' ({reason})'}")
+            self._states[stream] = told
         for stream in set(self._states) - set(statuses):
             self._say(f"{stream}: removed")
             del self._states[stream]
@@ -54,7 +56,7 @@ class StatusLine:
 def _line(statuses: dict[str, StreamStatus]) -> str:
     if not statuses:
         return "no streams yet"
-    counts = Counter(status.state for status in statuses.values())
+    counts = Counter(status.shown[0] for status in statuses.values())
     running = [status for status in statuses.values() if status.state == "running"]
     states = ", ".join(f"{count} {state}" for state, count in counts.most_common())
     known = [status.fps for status in running if status.fps is not None]

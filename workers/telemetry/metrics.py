@@ -105,6 +105,13 @@ LATENCY = Described(
     "Median time from the start of decoding to the end of inference, of late; while the stream is running.",
     _STREAM,
 )
+LOST = Described(
+    "vwt_stream_lost_ratio",
+    "gauge",
+    "Share of the frames of late that were dropped because inference was slower than the source, 0 below "
+    "5 %; while the stream is running.",
+    _STREAM,
+)
 RESTARTS = Described(
     "vwt_stream_restarts_total",
     "counter",
@@ -217,6 +224,7 @@ SERVICE = (
     INFO,
     STATE,
     LATENCY,
+    LOST,
     RESTARTS,
     SINK_LAG,
     SINK_LOST,

@@ -57,6 +57,24 @@ def test_each_change_of_a_state_is_said_once_with_its_reason(server, store):
     assert said == ["gate: starting", "gate: reconnecting (no picture for 10 s)", "gate: removed"]
 
 
+def test_a_stream_that_loses_frames_is_degraded_and_says_what_helps(server, store):
+    said = []
+    line = StatusLine(store, said.append)
+    store.add(StreamSpec(id="gate", source="camera:0"))
+    tell(server, "gate", state="running", lost=0.93)
+    assert line.look() == "1 stream: 1 degraded"
+    tell(server, "gate", state="running", lost=0.92)
+    line.look()
+    tell(server, "gate", state="running", lost=None)
+    line.look()
+
+    assert said == [
+        "gate: degraded (93% of its frames come too late for inference and are dropped; a lower fps, a "
+        "tokenizer that saves more, fewer streams or more replicas help)",
+        "gate: running",
+    ]
+
+
 def test_a_redis_that_goes_away_and_comes_back_is_said_once(server, store):
     said = []
     line = StatusLine(store, said.append)
