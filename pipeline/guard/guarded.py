@@ -63,7 +63,7 @@ class Guarded:
         """What the guard does; None without one."""
         if self._guard is None or self._knob is None or self._promise is None:
             return None
-        state = "full" if self._guard.full else "holding"
+        state = "unable" if self._guard.full else "holding"
         return GuardStatus(*self._promise, state, self._knob.name, self._options[self._knob.name])
 
     def part(self, frames: Sequence[Frame]) -> Part:

@@ -67,7 +67,7 @@ class GuardStatus:
 
     Attributes:
         target, by: what is promised, see `pipeline.guard.promise.Promise`.
-        state: "holding", or "full" where the promise cannot be held otherwise.
+        state: "holding", or "unable" where the promise cannot be held otherwise.
         option, value: what it moves, and where that stands.
     """
 
@@ -83,6 +83,6 @@ class GuardStatus:
 
     def text(self) -> str:
         """In a line for people."""
-        if self.state == "full":
+        if self.state == "unable":
             return f"cannot hold {self.target:g}, running in full"
         return f"holding {self.target:g} ({self.by}) at --{flag(self.option)} {self.value:.3g}"

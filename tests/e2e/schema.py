@@ -8,7 +8,8 @@ from typing import Any
 
 _KEYS = {
     "stream", "frame", "pts_s", "captured_at", "model", "runtime", "precision", "tokenizer", "vocab_version",
-    "tokens", "share", "decision", "held_ms", "prediction", "latency_ms", "energy", "dropped",
+    "tokens", "share", "decision", "held_ms", "fidelity",
+    "stream_fidelity", "prediction", "latency_ms", "energy", "dropped",
 }  # fmt: skip
 _ENERGY_KEYS = {"joules", "above_idle_joules", "method", "settled", "uncertainty_joules"}
 # The first pictures after joining a stream may have no time yet.
@@ -74,6 +75,13 @@ def _check_tokens(result: dict[str, Any]) -> None:
     assert (result["share"] is None) == (tokens["full"] is None)
     assert result["share"] is None or 0 < result["share"] < (2.2 if recalls else 1.2)
     assert (result["decision"] in ("hold", "recall", "merged", "full", "escalated")) is recalls
+    audit = result["fidelity"]
+    assert (audit is None) is (result["stream_fidelity"] is None)
+    if audit is not None:
+        assert set(audit) == {"cosine", "agreement", "change", "cost"}
+        assert -1 <= audit["cosine"] <= 1.0001
+        assert 0 < audit["cost"] < 1
+        assert result["stream_fidelity"]["audits"] > 0
     assert (result["held_ms"] is None) is (result["decision"] != "hold")
 
 

@@ -141,7 +141,7 @@ class ServiceCollector(Collector):
             for bound in ("low", "mean", "high"):
                 self._add(MISSED, status.fidelity["missed_hour"][bound], stream, bound)
         if status.guard is not None:
-            self._add(GUARD_FULL, status.guard["state"] == "full", stream)
+            self._add(GUARD_FULL, status.guard["state"] == "unable", stream)
         for name, reached in seen.sinks.items():
             self._add(SINK_LAG, max(status.next_frame - reached.frames, 0), stream, name)
             self._add(SINK_LOST, reached.lost, stream, name)

@@ -125,7 +125,7 @@ def test_what_cannot_be_held_runs_in_full_and_is_probed(engine: Engine, frames: 
     stream = guarded("intra", Watch(audit=1.0, promise=Promise(0.99999)), drop=0.85)
     outputs = run(engine, stream, frames)
     assert stream.guard is not None
-    assert stream.guard.state == "full"
+    assert stream.guard.state == "unable"
     assert stream.guard.text() == "cannot hold 0.99999, running in full"
     assert outputs[-1].tokens_kept == outputs[-1].tokens_full
     # The probe is no part of the answer.

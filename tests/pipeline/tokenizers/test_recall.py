@@ -1,7 +1,6 @@
 """Recall decides as its rule says, on clips made of still pictures and with a small model."""
 
 import dataclasses
-import itertools
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from pipeline.input_spec import InputSpec
 from pipeline.models.heads import LabelHead
 from pipeline.models.packed import PackedModel
 from pipeline.models.positions import Place
+from pipeline.stacking import Part
 from pipeline.tokenizers import INTACT, RECALLED, FullTokenizer, RecallTokenizer
 from pipeline.tokenizers.stateful import Ran
 from tests.pipeline.models.families import build
@@ -306,7 +306,8 @@ def test_frames_of_a_batch_are_decided_one_after_the_other(engine):
 def test_streams_that_recall_share_a_batch_with_others_that_do_not(engine):
     scenes = [[changed(still(seed), *range(count)) for count in (0, seed, 2 * seed)] for seed in (1, 2, 3)]
     streams = [(clip(*scene), RecallTokenizer(0.98)) for scene in scenes]
-    parts = list(itertools.chain(*((stream, (clip(still(9)), FullTokenizer())) for stream in streams)))
+    plain = (clip(still(9)), FullTokenizer())
+    parts = [Part(*some) for stream in streams for some in (stream, plain)]
 
     found = iter(engine.submit_parts(parts).result().frames)
 

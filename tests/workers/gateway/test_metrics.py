@@ -91,7 +91,7 @@ def test_a_running_stream_is_told_in_base_units(client: RedisClient) -> None:
 def test_what_audits_found_is_told_with_its_bounds(client: RedisClient) -> None:
     audits = Audits(Promise(0.98))
     audits.add(Compared(np.ones(4, np.float32), np.ones(4, np.float32), 1.0, 90), 10)
-    guard = GuardStatus(0.98, "cosine", "full", "threshold", 0.005)
+    guard = GuardStatus(0.98, "cosine", "unable", "threshold", 0.005)
     add(client, "gate", _RUNNING | {"fidelity": audits.fidelity().to_dict(), "guard": guard.to_dict()})
     add(client, "yard", _RUNNING | {"fidelity": Audits().fidelity().to_dict()})
     found = exposed(client)
