@@ -31,6 +31,8 @@ from rich.progress import track
 
 from benchmarks.common import CLIPS, sample_frames, write_results
 from pipeline.engine import Engine
+from pipeline.frame import Pixels
+from pipeline.guard.alarm import Alarm
 from pipeline.guard.audits import Draw
 from pipeline.guard.guard import Guard
 from pipeline.guard.knob import Knob
@@ -51,10 +53,12 @@ class Measured:
     Attributes:
         errors: (frames, positions) 1 - cosine.
         shares: (frames, positions) of the operations of full.
+        images: of the frames.
     """
 
     errors: npt.NDArray[np.float64]
     shares: npt.NDArray[np.float64]
+    images: Sequence[Pixels]
 
     def at(self, frame: int, position: float) -> tuple[float, float]:
         """Error and share of a frame, interpolated."""
@@ -81,12 +85,12 @@ def measure(engine: Engine, tokenizer: str, clip: str) -> Measured:
         errors, shares = np.array(found).T
         columns.append((errors, shares))
     errors, shares = (np.stack(rows, axis=1) for rows in zip(*columns, strict=True))
-    return Measured(errors, shares)
+    return Measured(errors, shares, [frame.image for frame in frames])
 
 
 def replay(knob: Knob, promise: Promise, clips: Sequence[Measured], frames: int, each: int) -> dict[str, Any]:
     """Hours of a stream; see the module."""
-    guard, draw = Guard(knob, promise, knob.value(knob.most)), Draw(_AUDIT, seed=1)
+    guard, draw, alarm = Guard(knob, promise, knob.value(knob.most)), Draw(_AUDIT, seed=1), Alarm()
     errors, shares, fulls = np.zeros(frames), np.zeros(frames), np.zeros(frames)
     audited: list[int] = []
     for number in range(frames):
@@ -95,7 +99,8 @@ def replay(knob: Knob, promise: Promise, clips: Sequence[Measured], frames: int,
         error, share = clip.at(number, position)
         fulls[number] = guard.full
         errors[number], shares[number] = (0.0, 1.0) if guard.full else (error, share)
-        if draw.of(1) is not None:
+        rings = alarm.rings(clip.images[number % len(clip.images)]) and not guard.full
+        if draw.of(1) is not None or rings:
             audited.append(number)
             guard.hear(error)
     windows = [_p5(errors[frame : frame + _WINDOW]) for frame in audited if frame + _WINDOW <= frames]
@@ -108,7 +113,7 @@ def replay(knob: Knob, promise: Promise, clips: Sequence[Measured], frames: int,
         "p5": round(_p5(errors[steady:]), 4),
         "worst_p5": round(min(windows[until:]), 4),
         "share": round(float(shares[steady:].mean()), 3),
-        "share_with_audits": round(float(shares[steady:].mean()) + _AUDIT, 3),
+        "share_with_audits": round(float(shares[steady:].mean()) + len(audited) / frames, 3),
         "full": round(float(fulls[steady:].mean()), 3),
         "audits": len(audited),
     }

@@ -27,10 +27,12 @@ class Check(NamedTuple):
     Attributes:
         row: the frame, in its part.
         other: what plans it then; None for a stateful tokenizer, which computes the rest of the frame.
+        drawn: whether it was drawn at random; else something about the frame called for it.
     """
 
     row: int
     other: Tokenizer | None
+    drawn: bool = True
 
 
 class Part(NamedTuple):

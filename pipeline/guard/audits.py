@@ -102,6 +102,10 @@ class Audits:
             found.cosine, found.agreement, change, found.flops / (found.flops + flops), self.fidelity()
         )
 
+    def looked(self, found: Compared) -> None:
+        """Counts the cost of a look that was no draw."""
+        self._audit_flops += found.flops
+
     def probed(self, found: Compared) -> None:
         """Takes in that a frame ran in full, so that there was nothing to miss."""
         now_s = self._clock()

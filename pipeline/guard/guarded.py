@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.frame import Frame
+from pipeline.guard.alarm import Alarm
 from pipeline.guard.audits import Audits, Draw
 from pipeline.guard.guard import Guard
 from pipeline.guard.knob import Knob
@@ -43,6 +44,7 @@ class Guarded:
         self._options = dict(options)
         self._draw = Draw(watch.audit, watch.seed)
         self._audits = Audits(watch.promise)
+        self._alarm = Alarm()
         self._promise = watch.promise
         self.fidelity = self._audits.fidelity()
         self._knob: Knob | None = None
@@ -73,12 +75,17 @@ class Guarded:
         if isinstance(tokenizer, FullTokenizer):
             # It learns still, or compresses nothing.
             return Part(frames, tokenizer)
+        full = FullTokenizer()
         if self._guard is not None and self._guard.full:
             assert not isinstance(tokenizer, StatefulTokenizer)
-            return Part(frames, FullTokenizer(), None if drawn is None else Check(drawn, tokenizer))
-        if drawn is None:
-            return Part(frames, tokenizer)
-        return Part(frames, tokenizer, Check(drawn, None if _remembers(tokenizer) else FullTokenizer()))
+            return Part(frames, full, None if drawn is None else Check(drawn, tokenizer))
+        other = None if isinstance(tokenizer, StatefulTokenizer) else full
+        if self._guard is not None:
+            # All of them are seen, so that the next batch knows what is usual.
+            rung = [row for row, frame in enumerate(frames) if self._alarm.rings(frame.image)]
+            if drawn is None and rung:
+                return Part(frames, tokenizer, Check(rung[0], other, drawn=False))
+        return Part(frames, tokenizer, None if drawn is None else Check(drawn, other))
 
     def hear(self, part: Part, outputs: Sequence[FrameOutput]) -> Sequence[FrameOutput]:
         """Takes in what came of a part; gives the outputs with what results say of audits."""
@@ -89,10 +96,14 @@ class Guarded:
         output = outputs[index]
         found = output.compared
         if found is None:
-            self._draw.owe()
+            if part.check.drawn:
+                self._draw.owe()
             return outputs
         if isinstance(part.tokenizer, FullTokenizer):
             self._audits.probed(found)
+        elif not part.check.drawn:
+            # Bounds are of frames drawn at random alone.
+            self._audits.looked(found)
         else:
             audit = self._audits.add(found, output.flops)
             outputs = [*outputs[:index], replace(output, audit=audit), *outputs[index + 1 :]]
@@ -108,7 +119,3 @@ class Guarded:
         if self._options.get(self._knob.name) != self._guard.value:
             self._options[self._knob.name] = self._guard.value
             self._tokenizer.tune(self._options)
-
-
-def _remembers(tokenizer: object) -> bool:
-    return isinstance(tokenizer, StatefulTokenizer)

@@ -137,6 +137,23 @@ def test_what_cannot_be_held_runs_in_full_and_is_probed(engine: Engine, frames: 
     assert part.check.other is not None
 
 
+def test_another_scene_is_looked_at_at_once_and_does_not_count_as_drawn(
+    engine: Engine, frames: list[Frame]
+) -> None:
+    stream = guarded("merge", Watch(audit=1e-9, promise=Promise(0.999)), r=20)
+    run(engine, stream, frames)
+    before = stream.guard
+    (output,) = run(engine, stream, clip(count=1, clip="sample:bikes"))
+    assert output.compared is not None
+    assert output.audit is None
+    assert stream.fidelity.audits == 0
+    assert stream.fidelity.share is not None
+    assert stream.fidelity.share > 0
+    assert before is not None
+    assert stream.guard is not None
+    assert stream.guard.value < before.value
+
+
 def test_a_part_that_failed_is_not_heard_and_breaks_nothing(engine: Engine, frames: list[Frame]) -> None:
     stream = guarded("merge", Watch(audit=1.0))
     stream.part(frames[:1])
