@@ -100,9 +100,10 @@ def replay(knob: Knob, promise: Promise, clips: Sequence[Measured], frames: int,
         fulls[number] = guard.full
         errors[number], shares[number] = (0.0, 1.0) if guard.full else (error, share)
         rings = alarm.rings(clip.images[number % len(clip.images)]) and not guard.full
-        if draw.of(1) is not None or rings:
+        drawn = draw.of(1) is not None
+        if drawn or rings:
             audited.append(number)
-            guard.hear(error)
+            guard.hear(error, drawn)
     windows = [_p5(errors[frame : frame + _WINDOW]) for frame in audited if frame + _WINDOW <= frames]
     until = next((count for count, p5 in enumerate(windows) if p5 >= promise.target - _NEAR), None)
     if until is None:

@@ -13,7 +13,7 @@ _EVERY = 8
 # of 255 grey levels nothing of the sort happened.
 _TIMES, _LEAST = 3.0, 4.0
 # How fast the usual follows, and the least frames between two alarms.
-_FOLLOWS, _QUIET = 0.1, 10
+_FOLLOWS, _QUIET = 0.1, 25
 
 
 class Alarm:

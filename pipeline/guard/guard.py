@@ -45,13 +45,17 @@ class Guard:
         """Of the knob's option from now on; while frames run in full, that of the probes."""
         return self._knob.value(_PROBE if self.full else self._position)
 
-    def hear(self, error: float) -> None:
+    def hear(self, error: float, drawn: bool = True) -> None:
         """Acts on an audit.
 
         Args:
             error: of the answer; while frames run in full, of what would have been answered at `value`.
+            drawn: whether the frame was drawn at random. Else it can only warn: that it misses nothing says
+                nothing of the others.
         """
         missed = self._promise.missed(error)
+        if not drawn and missed <= self._promise.may_miss:
+            return
         if self.full:
             self._probed(missed)
             return

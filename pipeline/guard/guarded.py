@@ -108,7 +108,8 @@ class Guarded:
             audit = self._audits.add(found, output.flops)
             outputs = [*outputs[:index], replace(output, audit=audit), *outputs[index + 1 :]]
         if self._guard is not None and self._promise is not None:
-            self._guard.hear(self._promise.error(found.cosine, found.agreement))
+            error = self._promise.error(found.cosine, found.agreement)
+            self._guard.hear(error, part.check.drawn)
             self._tune()
         self.fidelity = self._audits.fidelity()
         return outputs

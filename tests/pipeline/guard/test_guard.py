@@ -75,6 +75,15 @@ def test_in_the_long_run_no_more_frames_miss_than_may() -> None:
     assert np.mean(stream.positions[200:]) > 1
 
 
+def test_what_was_not_drawn_can_only_warn() -> None:
+    stream = Stream(Promise(0.98))
+    before = stream.guard.value
+    stream.guard.hear(1e-6, drawn=False)
+    assert stream.guard.value == before
+    stream.guard.hear(0.03, drawn=False)
+    assert stream.guard.value < before
+
+
 def test_a_still_stream_is_let_on_to_the_end_of_the_scale() -> None:
     stream = Stream(Promise(0.98))
     stream.run(600, 1e-7)
