@@ -12,8 +12,9 @@ _EVERY = 8
 # A frame that moves by so many times what is usual is another scene, or another kind of motion; below so many
 # of 255 grey levels nothing of the sort happened.
 _TIMES, _LEAST = 3.0, 4.0
-# How fast the usual follows, and the least frames between two alarms.
-_FOLLOWS, _QUIET = 0.1, 25
+# How fast the usual follows, and the least frames between two alarms: with the draws they stay below a
+# twenty-fifth of all frames.
+_FOLLOWS, _QUIET = 0.1, 50
 
 
 class Alarm:

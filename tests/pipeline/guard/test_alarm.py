@@ -22,7 +22,7 @@ def test_motion_as_usual_is_no_alarm(name: str) -> None:
 
 def test_a_cut_is_one_and_what_follows_it_is_none() -> None:
     alarm = Alarm()
-    for image in images("sample:carphone", 16) * 2:
+    for image in images("sample:carphone", 16) * 4:
         alarm.rings(image)
     # As large as those before: what differs is the scene.
     other = [np.ascontiguousarray(image[:, ::-1]) for image in images("sample:carphone", 12)]
@@ -37,5 +37,5 @@ def test_another_size_is_another_scene() -> None:
 
 def test_noise_of_a_dark_camera_is_none() -> None:
     alarm, noise = Alarm(), np.random.default_rng(1)
-    frames = [noise.integers(0, 3 + 3 * (number == 50), (64, 64, 3), dtype=np.uint8) for number in range(60)]
+    frames = [noise.integers(0, 3 + 3 * (number == 100), (64, 64, 3), dtype=np.uint8) for number in range(120)]
     assert not any(alarm.rings(frame) for frame in frames)

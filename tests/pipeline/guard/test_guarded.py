@@ -141,7 +141,7 @@ def test_another_scene_is_looked_at_at_once_and_does_not_count_as_drawn(
     engine: Engine, frames: list[Frame]
 ) -> None:
     stream = guarded("merge", Watch(audit=1e-9, promise=Promise(0.999)), r=20)
-    run(engine, stream, frames + frames[::-1] + frames[:2])
+    run(engine, stream, (frames + frames[::-1]) * 2 + frames[:4])
     before = stream.guard
     (output,) = run(engine, stream, clip(count=1, clip="sample:bikes"))
     assert output.compared is not None
