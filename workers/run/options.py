@@ -21,7 +21,7 @@ from pipeline.defaults import (
 from pipeline.fit import Fit
 from pipeline.runtimes import AUTO
 from pipeline.sources import SourceOptions
-from pipeline.tokenizers.registry import all_options
+from pipeline.tokenizers.registry import Value, all_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class TokenizerOptions:
     """
 
     name: str | None = None
-    options: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, Value] = field(default_factory=dict)
     vocab: Path | None = None
     words: int = DEFAULT_WORDS
     warmup_frames: int = DEFAULT_WARMUP_FRAMES
