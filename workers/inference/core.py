@@ -171,6 +171,7 @@ class InferenceCore:
             tokenizer=tokenizer.next,
             settings=batch.settings,
             deliver=self._writer.write,
+            recall_bytes=lambda: tokenizer.bytes,
             batch=batch,
         )
 

@@ -42,6 +42,7 @@ class Request:
         tokenizer: gives what plans some of them; asked in the device thread, just before a pass.
         settings: what was asked for; results name its tokenizer, also while frames run in full.
         deliver: takes the request once all its frames ran, in the device thread; sees to `future`.
+        recall_bytes: what the stream keeps of its frames for the next ones.
         batch: the message that the frames came in; None for a single image.
         future: fails when the frames cannot run. Cancelling it takes the request back while it waits.
         arrived_at: `time.monotonic()`.
@@ -55,6 +56,7 @@ class Request:
     tokenizer: Callable[[Sequence[Frame]], Tokenizer | StatefulTokenizer]
     settings: TokenSettings
     deliver: Callable[[Request], None]
+    recall_bytes: Callable[[], int] = lambda: 0
     batch: FrameBatch | None = None
     future: Future[Any] = field(default_factory=Future)
     arrived_at: float = field(default_factory=time.monotonic)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.results import Energy, FrameResult
+from pipeline.stats.phases import ran_in_full
 from vocab.connection import RedisClient
 from workers.contract.messages import FrameBatch
 from workers.contract.result_log import ResultLog
@@ -76,12 +77,18 @@ class StreamRecord:
         self._pace = Pace()
         self._where = dict(where)
         self._later = later
-        self._awaited: dict[int, None] = {}
+        # Frames whose energy is still to come, and whether they ran in full.
+        self._awaited: dict[int, bool] = {}
         self._early: dict[int, Energy] = {}
         self._unsent: deque[str] = deque(maxlen=_MOST_OPEN)
 
-    def append(self, batch: FrameBatch, results: Sequence[FrameResult]) -> int:
+    def append(self, batch: FrameBatch, results: Sequence[FrameResult], recall_bytes: int = 0) -> int:
         """Makes the results of a batch durable.
+
+        Args:
+            batch: as it came.
+            results: of its frames.
+            recall_bytes: what the stream keeps of them for its next ones.
 
         Returns:
             The number of the frame after the last durable result.
@@ -104,6 +111,7 @@ class StreamRecord:
             "vocab_version": last.vocab_version,
             "pts_s": last.times.pts_s,
             "results_at": time.time(),
+            "recall_bytes": recall_bytes,
             **sums.fields(),
             **self._pace.fields(),
             **batch.position,
@@ -112,7 +120,7 @@ class StreamRecord:
         next_frame = self._log.append(batch.fence, batch.first, lines, status)
         self._sums = sums
         if self._later:
-            self._awaited.update((r.frame, None) for r in fresh if r.energy.joules is None)
+            self._awaited.update((r.frame, ran_in_full(r)) for r in fresh if r.energy.joules is None)
             _trim(self._awaited)
         return next_frame
 
@@ -124,8 +132,7 @@ class StreamRecord:
         """
         for frame, energy in figures:
             if frame in self._awaited:
-                del self._awaited[frame]
-                self._sums.add(energy)
+                self._sums.add(energy, self._awaited.pop(frame))
                 self._unsent.append(
                     json.dumps({"frame": frame, "energy": energy.to_dict()}, separators=(",", ":"))
                 )

@@ -90,7 +90,7 @@ class ResultWriter:
         results: list[FrameResult] = []
         try:
             results = results_of(request, batch.stream, batch.first)
-            next_frame = self._record(batch).append(batch, results)
+            next_frame = self._record(batch).append(batch, results, request.recall_bytes())
         except Exception as error:
             # What is remembered may no longer be what Redis holds: read it anew.
             self._records.pop(batch.stream, None)
