@@ -64,7 +64,8 @@ class Actor(Writer):
             "state": "running", "reason": None, "results_at": time.time(), "joules": self._total,
             "energy_method": self._method, "fps": 10.0, "latency_ms": 63.0, "vocab_version": self.version,
             "live": True, "tokenizer": self._tokenizer, "recall_bytes": 4_600_000 if self._recalls else 0,
-            "full_joules": self._full, "saved_joules": self._saved, "ingest": {"replica": "a", "node": "10.0.0.7", "pid": 4100},
+            "full_joules": self._full, "saved_joules": self._saved,
+            "ingest": {"replica": "a", "node": "10.0.0.7", "pid": 4100},
             "inference": {"replica": "b", "node": "10.0.0.7", "pid": 4200}, **self._sums, **status,
         }  # fmt: skip
         self.log.append(self.fence, self._next, [json.dumps(result) for result in results], fields)

@@ -17,10 +17,12 @@ from pipeline.models.heads import LabelHead
 from pipeline.models.packed import PackedModel
 from pipeline.models.positions import Place
 from pipeline.tokenizers import INTACT, RECALLED, FullTokenizer, RecallTokenizer
+from pipeline.tokenizers.merge import MergeStep
 from pipeline.tokenizers.registry import TOKENIZERS
 from pipeline.tokenizers.stateful import Ran
 from pipeline.tokenizers.stream import StreamNeeds
 from tests.pipeline.models.families import build
+from tests.pipeline.models.test_recalling import EVERYTHING, SOME, Scripted
 
 SIDE, PATCHES = 112, 64
 
@@ -363,6 +365,24 @@ def test_the_operations_of_a_recalled_frame_are_those_torch_counts(engine, token
         (output,) = outputs(engine, tokenizer, frames[1:])
 
     # What compares pixels and pays out attention is no product of matrices, or one of a single row.
+    assert output.flops == pytest.approx(counter.get_total_flops(), rel=0.02)
+
+
+REST = torch.arange(PATCHES)[~torch.isin(torch.arange(PATCHES), SOME)]
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [(EVERYTHING,), (MergeStep(6),), (SOME, REST), (SOME, MergeStep(6)), (SOME, EVERYTHING)],
+    ids=["full", "merged", "escalated to the rest", "escalated to a merged run", "audited"],
+)
+def test_operations_count_every_run_there_was_for_a_frame(engine, wishes):
+    scripted = Scripted(EVERYTHING)
+    outputs(engine, scripted, clip(still()))
+    scripted.wishes = wishes
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        (output,) = outputs(engine, scripted, clip(changed(still(), 3)))
+
     assert output.flops == pytest.approx(counter.get_total_flops(), rel=0.02)
 
 

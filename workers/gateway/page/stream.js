@@ -52,7 +52,7 @@ export function streamView(id, streams) {
     el("div", { class: "columns" },
       el("div", { class: "stack" },
         el("section", { class: "panel", "aria-label": "Picture" }, preview.box,
-          el("label", { class: "check" }, map, "token map: hatched patches were merged or dropped, dark ones recalled")),
+          el("label", { class: "check" }, map, "token map: hatched patches were merged or dropped, dark ones recalled, the others computed")),
         sheet.element),
       lines.element,
       el("div", { class: "stack" },
@@ -125,10 +125,11 @@ export function streamView(id, streams) {
   };
 }
 
-/** The share of its tokens that a frame kept; of a stream that recalls also how it was answered, and how old that is. */
+/** The share of its tokens that a frame kept; of a stream that recalls also how it was answered, or how old a held answer is. */
 function tokens(result) {
-  const age = typeof result.held_ms === "number" ? `, ${milliseconds(result.held_ms)} old` : "";
-  return result.decision ? `${percent(share(result))}, ${result.decision}${age}` : percent(share(result));
+  const { decision, held_ms: age } = result;
+  if (typeof age === "number") return `${decision}, ${milliseconds(age)} old`;
+  return decision ? `${percent(share(result))}, ${decision}` : percent(share(result));
 }
 
 function row(result) {

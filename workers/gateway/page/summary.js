@@ -20,7 +20,8 @@ export function predicted(results) {
   if (kind === "regions") {
     const regions = same.reduce((sum, one) => sum + one.regions.length, 0);
     const some = same.filter((one) => one.regions.length).length;
-    return `${over}: ${number(regions / same.length)} regions per frame, some in ${percent(some / same.length)} of them.`;
+    const each = number(regions / same.length);
+    return `${over}: ${each} region${each === "1" ? "" : "s"} per frame, some in ${percent(some / same.length)} of them.`;
   }
   return "";
 }
