@@ -7,7 +7,8 @@ where not said otherwise), native 224 px, 5 frames/s, one frame at a time. Per c
 
 - mb: what a stream keeps, all of it.
 - to_fp32: mean and 5th percentile of the cosine of its answers to those with a cache in float32; to_full the
-  same to answers of the plain model. A stream decides by what it sees, so single frames may be decided otherwise.
+  same to answers of the plain model. A stream decides by what it sees, so that single frames may be decided
+  otherwise.
 - runs: CPU time of a pass of so many patches, as a ratio to the same pass with a cache in bfloat16: median
   over frames of ratios that lie side by side, with quartiles. One thread, if OMP_NUM_THREADS=1 says so.
 """

@@ -9,8 +9,8 @@ from pipeline.quantiles import LogHistogram
 from pipeline.results import FrameResult
 from pipeline.tokenizers.registry import TOKENIZERS
 
-# What an audit may add to a full frame that is still one to measure against.
-_MOST_SHARE = 1.05
+# How far from the operations of `full` a frame may be that is still one to measure against.
+_ABOUT = 0.05
 
 
 def lacked_words(result: FrameResult) -> bool:
@@ -20,11 +20,15 @@ def lacked_words(result: FrameResult) -> bool:
 
 
 def ran_in_full(result: FrameResult) -> bool:
-    """Whether a frame cost what it would in `full`, though its tokenizer is another: for lack of words, or
-    because a tokenizer that recalls decided so. The first frame of a stream pays for what is cold as well: of
-    one that recalls, which has few, it does not count."""
-    decided = result.decision == "full" and result.frame > 0
-    return lacked_words(result) or (decided and result.share is not None and result.share <= _MOST_SHARE)
+    """Whether a frame cost what it would in `full`, though its tokenizer is another.
+
+    It lacked words; or its stream recalls, and all of it was computed, once. The first frame of a stream pays
+    for what is cold as well: of one that recalls, which has few in full, it does not count.
+    """
+    if result.decision is None or result.share is None:
+        return lacked_words(result)
+    whole = result.tokens_kept == result.tokens_full and abs(result.share - 1) <= _ABOUT
+    return whole and result.frame > 0
 
 
 class Phase:

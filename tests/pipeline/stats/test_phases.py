@@ -63,7 +63,9 @@ def recalled(*frames: tuple[str, float, float], settled: bool = True) -> RunStat
     stats = RunStats()
     for number, (decision, share, joules) in enumerate(frames):
         energy = Energy(joules, method="rapl", settled=settled)
-        stats.add(a_result(number, tokenizer="recall", decision=decision, share=share, energy=energy))
+        kept = 256 if decision in ("full", "merged") else round(256 * share)
+        facts = {"decision": decision, "share": share, "tokens_kept": kept, "energy": energy}
+        stats.add(a_result(number, tokenizer="recall", **facts))
     return stats
 
 
@@ -73,7 +75,7 @@ AUDITED = (
     ("full", 1.0, 2.0),
     ("hold", 0.0, 0.1),
     ("full", 1.4, 2.8),  # recalled, then audited
-    ("recall", 0.3, 0.8),
+    ("merged", 0.7, 0.8),
 )
 
 

@@ -63,7 +63,7 @@ def test_sums_go_on_where_another_replica_left_off():
     first = Sums().plus(
         [
             a_result(0, energy=HALF, dropped={"late": 2}),
-            a_result(1, tokenizer="recall", decision="full", share=1.0, energy=HALF),
+            a_result(1, tokenizer="recall", decision="full", tokens_kept=256, share=1.0, energy=HALF),
         ]
     )
     status = StreamStatus.from_hash(
@@ -75,7 +75,7 @@ def test_sums_go_on_where_another_replica_left_off():
     assert second == first
     assert second.plus([a_result(2, energy=HALF, tokenizer="recall", decision="hold")]).fields() == {
         "tokens_full": 3 * 256,
-        "tokens_kept": 3 * 128,
+        "tokens_kept": 128 + 256 + 128,
         "warm_up_frames": 1,
         "warm_up_tokens": 256,
         "decisions": {"full": 1, "hold": 1},
@@ -112,7 +112,14 @@ def test_a_stream_that_recalls_counts_decisions_and_is_measured_against_its_full
 
     sums = Sums().plus(
         [
-            a_result(number, tokenizer="recall", decision=decision, share=1.0, energy=in_joules(joules))
+            a_result(
+                number,
+                tokenizer="recall",
+                decision=decision,
+                tokens_kept=256 if decision == "full" else 64,
+                share=1.0 if decision == "full" else 0.4,
+                energy=in_joules(joules),
+            )
             for number, (decision, joules) in enumerate(answers)
         ]
     )
