@@ -28,7 +28,7 @@ from pipeline.runtimes import AUTO
 from pipeline.settling import Settling
 from pipeline.sources import Notice, OnNotice, Source, SourceOptions, open_source, parse_source
 from pipeline.stream import StreamState
-from pipeline.tokenizers.registry import TOKENIZERS, kind_of
+from pipeline.tokenizers.registry import TOKENIZERS, Value, kind_of
 from pipeline.tokenizers.stream import GivenWords, StreamNeeds, WordSource
 from pipeline.tokenizing import check_fits, first_words, kind_for
 from vocab.words import Vocabulary
@@ -57,7 +57,7 @@ def run(
     meter: str = "auto",
     images: bool = False,
     on_notice: OnNotice = lambda _notice: None,
-    **options: float,
+    **options: Value,
 ) -> Iterator[FrameResult]:
     """Runs a source through a model; gives one result per sampled frame, in order.
 

@@ -74,6 +74,18 @@ def longer(path: Path, clip: Path, times: int) -> Path:
     return path
 
 
+def slower(path: Path, clip: Path, times: int) -> Path:
+    """`clip` with every picture shown so many times as long, packets copied."""
+    with av.open(str(path), "w") as out, av.open(str(clip)) as first:
+        stream = out.add_stream_from_template(first.streams.video[0])
+        for packet in _packets(clip):
+            packet.pts *= times
+            packet.dts *= times
+            packet.stream = stream
+            out.mux(packet)
+    return path
+
+
 def _packets(clip: Path) -> Iterator[av.Packet]:
     with av.open(str(clip)) as container:
         yield from (p for p in container.demux(video=0) if p.size)

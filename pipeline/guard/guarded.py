@@ -61,6 +61,11 @@ class Guarded:
             self._tune()
 
     @property
+    def bytes(self) -> int:
+        """See `StreamTokenizer.bytes`."""
+        return self._tokenizer.bytes
+
+    @property
     def guard(self) -> GuardStatus | None:
         """What the guard does; None without one."""
         if self._guard is None or self._knob is None or self._promise is None:

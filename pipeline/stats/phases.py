@@ -7,6 +7,28 @@ from typing import Any
 
 from pipeline.quantiles import LogHistogram
 from pipeline.results import FrameResult
+from pipeline.tokenizers.registry import TOKENIZERS
+
+# How far from the operations of `full` a frame may be that is still one to measure against.
+_ABOUT = 0.05
+
+
+def lacked_words(result: FrameResult) -> bool:
+    """Whether a frame ran in full because its tokenizer had no words yet."""
+    kind = TOKENIZERS.get(result.tokenizer)
+    return kind is not None and kind.wants == "words" and result.vocab_version is None
+
+
+def ran_in_full(result: FrameResult) -> bool:
+    """Whether a frame cost what it would in `full`, though its tokenizer is another.
+
+    It lacked words; or its stream recalls, and all of it was computed, once. The first frame of a stream pays
+    for what is cold as well: of one that recalls, which has few in full, it does not count.
+    """
+    if result.decision is None or result.share is None:
+        return lacked_words(result)
+    whole = result.tokens_kept == result.tokens_full and abs(result.share - 1) <= _ABOUT
+    return whole and result.frame > 0
 
 
 class Phase:
@@ -25,6 +47,8 @@ class Phase:
         self._with_share = 0
         # In millijoules: the histogram begins at a thousandth.
         self._joules = LogHistogram()
+        self._sum = 0.0
+        self._metered = 0
 
     def add(self, result: FrameResult) -> None:
         """Counts a result, its energy aside."""
@@ -39,11 +63,18 @@ class Phase:
     def add_joules(self, joules: float) -> None:
         """Counts what a frame took."""
         self._joules.add(1000 * joules)
+        self._sum += joules
+        self._metered += 1
 
     def joules(self, q: float) -> float | None:
         """Quantile `q` (0..1) of the joules of a frame; None where none is known."""
         millijoules = self._joules.quantile(q)
         return None if millijoules is None else millijoules / 1000
+
+    @property
+    def mean_joules(self) -> float | None:
+        """Of a frame; None where none is known."""
+        return self._sum / self._metered if self._metered else None
 
     @property
     def kept_share(self) -> float | None:
@@ -65,6 +96,7 @@ class Phase:
                 "p25": _rounded(self.joules(0.25)),
                 "p50": _rounded(self.joules(0.5)),
                 "p75": _rounded(self.joules(0.75)),
+                "mean": _rounded(self.mean_joules),
             },
         }
 
@@ -74,12 +106,15 @@ class Saving:
     """Energy of a steady frame against one of the same stream that ran in full.
 
     Attributes:
-        median: 1 - median of the steady frames / median of the full ones; negative where it costs more. None
+        mean: 1 - mean of the steady frames / median of the full ones; negative where it costs more. None
             where it was not measured, then `reason` says why.
-        least, most: the same for the upper and the lower quartile of the steady frames.
+        median: the same for the median of the steady frames, which says little where some are held and some
+            are not.
+        least, most: the same for their upper and their lower quartile.
         reason: why it is None.
     """
 
+    mean: float | None = None
     median: float | None = None
     least: float | None = None
     most: float | None = None
@@ -87,22 +122,22 @@ class Saving:
 
     def to_dict(self) -> dict[str, Any]:
         """What a JSON summary says of it."""
-        figures = {name: _rounded(getattr(self, name)) for name in ("median", "least", "most")}
+        figures = {name: _rounded(getattr(self, name)) for name in ("mean", "median", "least", "most")}
         return figures if self.reason is None else {**figures, "reason": self.reason}
 
 
 def saving(full: Phase, steady: Phase) -> Saving:
-    """What the steady state saves, by the frames of a warm-up that ran in full."""
+    """What the steady state saves, by the frames of the same stream that ran in full."""
     if not steady.frames:
         return Saving(reason="no frame ran after the warm-up")
     if not full.frames:
         return Saving(reason="no frame of this run ran in full to measure against; see `vwt bench`")
     whole = full.joules(0.5)
-    quartiles = [steady.joules(q) for q in (0.25, 0.5, 0.75)]
-    if not whole or None in quartiles:
+    found = [steady.mean_joules, *(steady.joules(q) for q in (0.25, 0.5, 0.75))]
+    if not whole or None in found:
         return Saving(reason="the energy of a frame is not known")
-    most, median, least = (1 - (joules or 0.0) / whole for joules in quartiles)
-    return Saving(median, least, most)
+    mean, most, median, least = (1 - (joules or 0.0) / whole for joules in found)
+    return Saving(mean, median, least, most)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -10,9 +10,8 @@ from typing import Any
 from pipeline.quantiles import LogHistogram
 from pipeline.results import Energy, FrameResult
 from pipeline.stats.energy import EnergyStats, EnergySummary
-from pipeline.stats.phases import Phase, Saving, saving
+from pipeline.stats.phases import Phase, Saving, lacked_words, ran_in_full, saving
 from pipeline.stats.predictions import PredictionStats
-from pipeline.tokenizers.registry import TOKENIZERS
 
 
 class RunStats:
@@ -22,6 +21,7 @@ class RunStats:
         frames: results so far.
         warm_up: frames that ran in full because the tokenizer had no words yet.
         steady: all others.
+        in_full: frames of either that cost what they would in `full`.
         predictions: what was predicted.
         decisions: frames by the decision of a tokenizer that recalls; empty for others.
         dropped: frames that were dropped, by reason.
@@ -39,6 +39,8 @@ class RunStats:
         self.frames = 0
         self.warm_up = Phase()
         self.steady = Phase()
+        self.in_full = Phase()
+        self._in_full_open: set[int] = set()
         self.predictions = PredictionStats()
         self.decisions: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
@@ -55,11 +57,12 @@ class RunStats:
         self._last_at = self._clock()
         self._count_version(result.vocab_version)
         self.frames += 1
-        kind = TOKENIZERS.get(result.tokenizer)
-        learns = kind is not None and kind.wants == "words"
-        if self._steady_from is None and not (learns and result.vocab_version is None):
+        if self._steady_from is None and not lacked_words(result):
             self._steady_from = result.frame
         self._phase(result.frame).add(result)
+        if ran_in_full(result):
+            self.in_full.add(result)
+            self._in_full_open.add(result.frame)
         self.predictions.add(result.prediction)
         if result.decision is not None:
             self.decisions[result.decision] += 1
@@ -111,7 +114,7 @@ class RunStats:
 
     def saving(self) -> Saving:
         """What a steady frame saves against one of this run that ran in full."""
-        return saving(self.warm_up, self.steady)
+        return saving(self.in_full, self.steady)
 
     def to_dict(self) -> dict[str, Any]:
         """The object of `--json-summary`: what is unknown is null beside a `reason`."""
@@ -129,6 +132,7 @@ class RunStats:
             "tokens": self._tokens_dict(),
             "warm_up": self.warm_up.to_dict(),
             "steady": self.steady.to_dict(),
+            "in_full": self.in_full.to_dict(),
             "saving": self.saving().to_dict(),
             "predicted": self.predictions.to_dict(),
             "decisions": dict(self.decisions),
@@ -173,11 +177,16 @@ class RunStats:
 
     def _final(self, figures: Iterable[tuple[int, Energy]]) -> None:
         for frame, energy in figures:
-            audit = self._audits.pop(frame, 0.0)
-            if energy.joules is not None:
-                self._phase(frame).add_joules((1 - audit) * energy.joules)
-                if audit:
-                    self.audit_joules = (self.audit_joules or 0.0) + audit * energy.joules
+            audit, in_full = self._audits.pop(frame, 0.0), frame in self._in_full_open
+            self._in_full_open.discard(frame)
+            if energy.joules is None:
+                continue
+            own = (1 - audit) * energy.joules
+            self._phase(frame).add_joules(own)
+            if in_full:
+                self.in_full.add_joules(own)
+            if audit:
+                self.audit_joules = (self.audit_joules or 0.0) + audit * energy.joules
 
     def _count_version(self, version: int | None) -> None:
         if version is None:

@@ -17,20 +17,26 @@ if TYPE_CHECKING:
 Part = Literal["plain patches", "a class token"]
 
 
+# What an option may be set to.
+Value = float | str
+
+
 class Option(NamedTuple):
-    """A number or switch that a tokenizer is set with.
+    """A number, switch or choice that a tokenizer is set with.
 
     Attributes:
-        type: int, float, or bool for a switch, which has no bounds and is off by default.
+        type: int, float, bool for a switch, which has no bounds and is off by default, or str for one of
+            `choices`.
         default: what holds where none is given.
         says: what it means, as help shows it.
         ge, gt, le, lt: bounds; None for none.
         unit: what the number is, in words: "a share of patches".
         tries: of a `Kind.knob`: values that `vwt bench` holds against each other.
+        choices: of a str: all that it may be.
     """
 
-    type: type[int] | type[float] | type[bool]
-    default: float
+    type: type[int] | type[float] | type[bool] | type[str]
+    default: Value
     says: str
     ge: float | None = None
     gt: float | None = None
@@ -38,6 +44,7 @@ class Option(NamedTuple):
     lt: float | None = None
     unit: str | None = None
     tries: tuple[float, ...] = ()
+    choices: tuple[str, ...] = ()
 
     @property
     def limits(self) -> dict[str, float]:
@@ -47,7 +54,9 @@ class Option(NamedTuple):
 
     @property
     def bounds(self) -> str:
-        """The bounds in words; empty where there are none."""
+        """The bounds, or the choices, in words; empty where there are none."""
+        if self.choices:
+            return f"{', '.join(self.choices[:-1])} or {self.choices[-1]}"
         above = next((bound for bound in (self.ge, self.gt) if bound is not None), None)
         below = next((bound for bound in (self.le, self.lt) if bound is not None), None)
         words = [f"from {above:g}"] if above is not None else []
@@ -56,8 +65,10 @@ class Option(NamedTuple):
         open_ends = [f"{bound:g}" for bound in (self.gt, self.lt) if bound is not None]
         return " ".join(words) + (f", {' and '.join(open_ends)} excluded" if open_ends else "")
 
-    def holds(self, value: float) -> bool:
-        """Whether a value is of the type and within the bounds."""
+    def holds(self, value: Value) -> bool:
+        """Whether a value is of the type, and within the bounds or one of the choices."""
+        if self.type is str or isinstance(value, str):
+            return value in self.choices
         if self.type is bool:
             return value in (False, True)
         if isinstance(value, bool) or (self.type is int and not float(value).is_integer()):
@@ -70,7 +81,7 @@ class Option(NamedTuple):
         )
 
 
-_WHAT = {int: "a whole number", float: "a number", bool: "true or false"}
+_WHAT = {int: "a whole number", float: "a number", bool: "true or false", str: ""}
 
 
 class Kind(NamedTuple):
@@ -110,28 +121,35 @@ class Kind(NamedTuple):
         return f"it needs a Vision Transformer with {' and '.join(self.needs)}"
 
     def value(self, option: str, given: float | None = None) -> float:
-        """The value of an option: its default where none is given.
+        """The value of an option that is a number or switch: its default where none is given.
 
         Raises:
             UsageError: it is out of range.
         """
-        declared = self.options[option]
-        if given is None:
-            return declared.type(declared.default)
-        if not declared.holds(given):
-            what = declared.unit or _WHAT[declared.type]
-            raise UsageError(
-                f"--{flag(option)} {given} is out of range: give {what} {declared.bounds}".rstrip()
-            )
-        return declared.type(given)
+        value = self._checked(option, given)
+        assert not isinstance(value, str), f"{option} is a choice"
+        return value
 
-    def check(self, given: Mapping[str, Any]) -> dict[str, float]:
+    def choice(self, option: str, given: str | None = None) -> str:
+        """The value of an option that is a choice: its default where none is given.
+
+        Raises:
+            UsageError: there is no such choice.
+        """
+        return str(self._checked(option, given))
+
+    def near_of(self, given: Mapping[str, Any]) -> float:
+        """The value of `near` among options by name, for one that wants words; see `value`."""
+        assert self.near is not None, f"{self.name} wants no words"
+        return self.value(self.near, given.get(self.near))
+
+    def check(self, given: Mapping[str, Any]) -> dict[str, Value]:
         """All options of this tokenizer, with defaults for what is None or not given; others are left out.
 
         Raises:
             UsageError: one is out of range.
         """
-        return {name: self.value(name, given.get(name)) for name in self.options}
+        return {name: self._checked(name, given.get(name)) for name in self.options}
 
     def load(self) -> Any:
         """The tokenizer's class."""
@@ -151,6 +169,16 @@ class Kind(NamedTuple):
         from pipeline.tokenizers.stream import open_stream
 
         return open_stream(self, self.check(options), stream)
+
+    def _checked(self, option: str, given: Value | None) -> Value:
+        declared = self.options[option]
+        if given is None:
+            return declared.type(declared.default)
+        if not declared.holds(given):
+            what = f"{declared.unit or _WHAT[declared.type]} {declared.bounds}".strip()
+            wrong = "is not known" if declared.choices else "is out of range"
+            raise UsageError(f"--{flag(option)} {given} {wrong}: give {what}")
+        return declared.type(given)
 
 
 def flag(option: str) -> str:

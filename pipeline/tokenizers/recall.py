@@ -39,6 +39,7 @@ _GAIN_BOUNDS = (0.1, 4.0)
 # Frames after which one is answered in full, too, to see how good its answer was; and how eps follows, so
 # that `_MISSED` of the answers miss the target, within `_EPS_RANGE` times what it was at first.
 _AUDIT_EVERY, _EPS_STEP, _MISSED, _EPS_RANGE = 48, 0.35, 0.05, 4.0
+_CACHES = {"fp32": torch.float32, "bf16": torch.bfloat16, "int8": torch.int8}
 # A pause of so many seconds is a new beginning.
 _GAP_S = 30.0
 
@@ -49,21 +50,23 @@ class RecallTokenizer(StatefulTokenizer):
     Args:
         target: 5th percentile of the cosine of answers to those of the full model, 0.5 to 1 excluded; None
             for the default.
-        cache: type in which keys and values are kept.
-        bucket: tokens of a run are rounded up to a multiple of this, with what matters most of the rest.
+        cache: type that keys and values are kept in, "fp32", "bf16" or "int8"; None for the default.
+        bucket: tokens of a run are rounded up to a multiple of this, with what matters most of the rest; None
+            for the default.
 
     Raises:
-        UsageError: when `target` is out of range.
+        UsageError: when one is out of range.
     """
 
     name = "recall"
 
     def __init__(
-        self, target: float | None = None, cache: torch.dtype = torch.bfloat16, bucket: int = 1
+        self, target: float | None = None, cache: str | None = None, bucket: int | None = None
     ) -> None:
-        self.target = TOKENIZERS[self.name].value("target", target)
-        self._cache = cache
-        self._bucket = bucket
+        kind = TOKENIZERS[self.name]
+        self.target = kind.value("target", target)
+        self._cache = _CACHES[kind.choice("cache", cache)]
+        self._bucket = int(kind.value("bucket", bucket))
         self._state: _State | None = None
 
     @property

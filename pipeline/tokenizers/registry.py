@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from pipeline.errors import UsageError
-from pipeline.tokenizers.kind import Kind, Option, Part, by_name, flag
+from pipeline.tokenizers.kind import Kind, Option, Part, Value, by_name, flag
 
 __all__ = [
     "TOKENIZERS",
     "Kind",
     "Option",
     "Part",
+    "Value",
     "all_options",
     "by_name",
     "flag",
@@ -153,7 +154,15 @@ TOKENIZERS = by_name(
                 lt=1,
                 unit="a cosine",
                 tries=(0.95, 0.97, 0.98, 0.99, 0.995),
-            )
+            ),
+            "cache": Option(
+                str,
+                "bf16",
+                "type that a stream's keys and values are kept in",
+                choices=("fp32", "bf16", "int8"),
+            ),
+            # One by one: on the CPU rounding up costs what it adds. For runtimes that want few lengths.
+            "bucket": Option(int, 1, "tokens that run are rounded up to a multiple of it", ge=1, le=256),
         },
         knob=("target", -1),
         stateful=True,

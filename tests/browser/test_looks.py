@@ -21,7 +21,10 @@ _SIZES = [(390, 844), (1280, 900), (2560, 1440)]
 @pytest.fixture
 def street(redis: Server, act: Callable[..., Actor]) -> list[Actor]:
     """Streams in all states that an operator may see."""
-    actors = [act("gate", busy=0.4), act("yard", busy=0.6), act("dock", joules=None, method="none")]
+    actors = [
+        act("gate", busy=0.4), act("yard", {"tokenizer": "recall"}, busy=0.2, recalls=True),
+        act("dock", joules=None, method="none"),
+    ]  # fmt: skip
     actors[0].version = publish(redis.url, "gate/dinov2_vits14_saliency", covered=0.75)
     actors[0].lose = {"late": 1}
     for actor in actors:
@@ -76,6 +79,14 @@ def test_it_fits_from_phone_to_wall(
     assert fits(page)
     assert faint(page) == []
     page.screenshot(path=OUT / f"stream-{width}-{scheme}.png", full_page=True)
+
+    page.get_by_role("link", name="All streams").click()
+    page.get_by_role("link", name="yard").click()
+    expect(page.locator("tbody")).to_contain_text("hold")
+    expect(page.locator(".saving")).to_contain_text("less than one in full")
+    assert fits(page)
+    assert faint(page) == []
+    page.screenshot(path=OUT / f"recall-{width}-{scheme}.png", full_page=True)
 
     page.get_by_role("button", name="Add a stream").click()
     expect(page.get_by_label("Source")).to_be_focused()

@@ -28,8 +28,9 @@ class EveryTokenizer:
     name = "every"
     vocab_version = None
 
-    def __init__(self, nth: int = 2) -> None:
+    def __init__(self, nth: int = 2, end: str = "first") -> None:
         self.nth = nth
+        self.end = end
 
     def plan(self, images, patch_size, prefix=1):
         position = identity_groups(images, patch_size)
@@ -42,7 +43,11 @@ class EveryTokenizer:
 '''
 LINE = """    Kind(
         "every", "every nth patch is kept", "every:EveryTokenizer",
-        {"nth": Option(int, 2, "keeps every nth patch", ge=1, le=16)}, knob=("nth", 1),
+        {
+            "nth": Option(int, 2, "keeps every nth patch", ge=1, le=16),
+            "end": Option(str, "first", "where it begins", choices=("first", "last")),
+        },
+        knob=("nth", 1),
     ),
 """
 # Of the 13 rows of 16 patches of carphone, the first patch and every third after it.
@@ -81,6 +86,7 @@ def test_help_has_its_option_with_bounds_and_default(tree: Path, command: tuple[
     said = " ".join(succeeds(*command, "--help", tree=tree).stdout.split())
 
     assert "--nth INTEGER every: keeps every nth patch (from 1 to 16). [default: 2]" in said
+    assert "--end TEXT every: where it begins (first or last). [default: first]" in said
     assert "every: every nth patch is kept" in said
 
 
@@ -101,15 +107,25 @@ def test_a_run_refuses_an_option_out_of_range(tree: Path) -> None:
     assert "--nth 99 is out of range: give a whole number from 1 to 16" in done.stderr
 
 
+def test_a_run_refuses_what_is_not_among_its_choices(tree: Path) -> None:
+    done = vwt("run", "sample:carphone", "--tokenizer", "every", "--end", "middle", tree=tree)
+
+    assert done.returncode == 2
+    assert "--end middle is not known: give first or last" in done.stderr
+
+
 @pytest.mark.timeout(600)
 def test_the_service_describes_it_runs_it_and_refuses_what_is_out_of_range(service: Service) -> None:
     schemas = httpx.get(f"{service.url}/openapi.json").json()["components"]["schemas"]
     field = schemas["NewStream"]["properties"]["nth"]
     assert (field["minimum"], field["maximum"], field["default"]) == (1, 16, 2)
+    choice = schemas["NewStream"]["properties"]["end"]
+    assert (choice["enum"], choice["default"]) == (["first", "last"], "first")
 
-    wanted = {"source": "sample:carphone", "loop": True, "tokenizer": "every", "nth": 3}
+    wanted = {"source": "sample:carphone", "loop": True, "tokenizer": "every", "nth": 3, "end": "last"}
     added = httpx.post(f"{service.url}/v1/streams", json=wanted)
     assert (added.status_code, added.json()["settings"]["nth"]) == (201, 3)
+    assert added.json()["settings"]["end"] == "last"
     results = [result for _, result in service.results("carphone", 2)]
     assert [(result["tokenizer"], result["tokens"]["kept"]) for result in results] == [("every", KEPT)] * 2
 
@@ -136,3 +152,6 @@ def test_the_form_of_the_page_has_it(service: Service, open_page: Callable[..., 
         "16",
         "2",
     )
+    choice = page.get_by_label("where it begins")
+    expect(choice).to_have_value("first")
+    choice.select_option("last")

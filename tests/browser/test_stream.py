@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.actor import MAP_SIZE, PLAIN_SIZE, Actor
+from tests.browser.actor import MAP_SIZE, PLAIN_SIZE, WARM_UP, Actor
 from tests.browser.conftest import Screen
 from tests.browser.test_wall import figure
 from tests.vocab.servers import Server
@@ -157,11 +157,58 @@ def test_figures_name_workers_words_and_drops(url: str, act: Act, open_page: Ope
     expect(page.locator(".drops li")).to_have_text(["late: 12", "reconnect: 3"])
 
 
+def test_what_a_stream_with_words_saved_is_measured_against_its_warm_up(
+    url: str, act: Act, open_page: Open
+) -> None:
+    actor = act("yard", {"tokenizer": "inter"}, joules=1.0, busy=0.5)
+    actor.version = 1
+    actor.give(WARM_UP + 80)
+    screen = open_page(f"{url}#/streams/yard")
+    # These words are in no store.
+    page, screen.refusals = screen.page, {404}
+    facts = page.get_by_role("region", name="Figures")
+    expect(figure(facts, "Warm-up")).to_have_text("64 frames in full until there were words")
+    expect(figure(facts, "Tokens kept since")).to_have_text("50 %")
+    expect(figure(facts, "Decided")).to_have_text("–")
+    saved = page.locator(".saving")
+    expect(saved.locator(".big")).to_have_text(re.compile(r"^about 3[56]"))
+    # Kept tokens go from .35 to .65 of all, what they cost from .41 to .69 of a frame in full.
+    expect(saved).to_contain_text("A frame of the last 80 took 0.548 J, 45 % less than one in full")
+    expect(saved).to_contain_text(
+        re.compile(r"quartiles 3\d to 5\d % saved\), 1 J: the median of the latest 32")
+    )
+    expect(saved).to_contain_text("measured against its own frames that ran in full")
+
+
+def test_a_stream_that_recalls_shows_what_was_decided_how_old_answers_are_and_what_it_keeps(
+    url: str, act: Act, open_page: Open
+) -> None:
+    act("yard", {"tokenizer": "recall"}, joules=1.0, busy=0.2, recalls=True).give(96)
+    page = open_page(f"{url}#/streams/yard").page
+    facts = page.get_by_role("region", name="Figures")
+    expect(figure(facts, "Decided")).to_have_text("67 % hold, 31 % recall, 2.1 % full")
+    expect(figure(facts, "Recalls from")).to_have_text("4.6 MB")
+    expect(figure(facts, "Warm-up")).to_have_text("none")
+    newest = page.locator("tbody tr")
+    expect(newest.nth(0)).to_contain_text("hold, 200 ms old")
+    expect(newest.nth(2)).to_contain_text(re.compile(r"\d %, recall"))
+    expect(page.locator(".saving")).to_contain_text("less than one in full")
+    page.get_by_role("link", name="All streams").click()
+    expect(page.get_by_role("region", name="All streams")).to_contain_text("4.6 MB")
+
+
+def test_what_was_predicted_is_told_over_all_that_is_shown(url: str, act: Act, open_page: Open) -> None:
+    act("yard").give(100)
+    page = open_page(f"{url}#/streams/yard").page
+    panel = page.get_by_role("region", name="Predictions", exact=True)
+    expect(panel).to_contain_text("Of the last 100 frames: 1 region per frame, some in 100 % of them.")
+
+
 def test_what_was_saved_is_stated_with_its_basis_and_worth_what_a_kwh_costs(
     url: str, act: Act, open_page: Open
 ) -> None:
     actor = act("yard")
-    actor.give(10, tokens_full=1000, tokens_kept=400, joules=7.2e6)
+    actor.give(10, tokens_full=1000, tokens_kept=400, joules=7.2e6, full_joules=[], saved_joules=None)
     screen = open_page(f"{url}#/streams/yard")
     saved = screen.page.locator(".saving")
     # 7.2 MJ for 40 % of the tokens: all of them take 18 MJ.
@@ -176,7 +223,10 @@ def test_what_was_saved_is_stated_with_its_basis_and_worth_what_a_kwh_costs(
 
 @pytest.mark.parametrize(
     "unknown",
-    [{"joules": None, "energy_method": "none"}, {"tokens_full": 0, "tokens_kept": 0}],
+    [
+        {"joules": None, "energy_method": "none", "saved_joules": None},
+        {"tokens_full": 0, "tokens_kept": 0, "saved_joules": None},
+    ],
     ids=["no-meter", "no-patches"],
 )
 def test_nothing_is_said_to_be_saved_where_it_is_not_known(

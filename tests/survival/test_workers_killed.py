@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipeline.sources import parse_source
+from tests.make_clips import slower
 from tests.survival.conftest import NULL, PLAYED
 from tests.survival.outcomes import record
 from tests.survival.service import Service, until
@@ -36,6 +38,55 @@ def _killed(service: Service, clip: Path, role: str, fault: str) -> None:
 
 def test_no_frame_is_missing_after_an_inference_replica_was_killed(service: Service, clip: Path) -> None:
     _killed(service, clip, "inference", "kill -9 of an Inference replica")
+
+
+def test_streams_that_recall_pay_one_full_frame_after_their_replica_was_killed(
+    tmp_path: Path, redis: Server
+) -> None:
+    # In what recalls and what runs in full alike, so that their answers can be compared.
+    config = {"inference": {"precision": "fp32", "runtime": "torch"}}
+    service = Service(tmp_path, config, "--redis", f"redis://127.0.0.1:{redis.port}")
+    clip = slower(tmp_path / "slow.mp4", Path(parse_source("sample:carphone").location), times=6)
+    try:
+        names = [service.add(clip, name=name, tokenizer="recall", realtime=True) for name in ("one", "two")]
+        tails = [service.tail(name) for name in names]
+        for tail in tails:
+            tail.more(10)
+        assert all(service.status(name)["recall_bytes"] > 0 for name in names)
+        killed_at = time.monotonic()
+        seen = [len(tail.frames) for tail in tails]
+        service.kill_worker(names[0], "inference")
+        # Before the first audit, the 48th frame after one in full.
+        for tail, count in zip(tails, seen, strict=True):
+            tail.until_frames(count + 30)
+        whole = service.add(clip, name="whole", tokenizer="full")
+        expected = service.tail(whole)
+        expected.until_frames(max(seen) + 30)
+        for tail in (*tails, expected):
+            tail.stop()
+    finally:
+        service.stop()
+    for tail, count in zip(tails, seen, strict=True):
+        tail.check_once_each()
+        decisions = [result["decision"] for result in tail.results[: count + 30]]
+        begun = [frame for frame, decision in enumerate(decisions) if decision == "full"]
+        assert len(begun) == 2, decisions
+        assert begun[0] == 0
+        # What ran before the fault may not have been seen by then.
+        assert count <= begun[1] < count + 10
+        assert set(decisions[begun[1] + 1 :]) <= {"hold", "recall", "escalated", "merged"}
+        assert "recall" in decisions[begun[1] + 1 :]
+        for frame in begun:
+            found, right = (one.results[frame]["prediction"]["regions"] for one in (tail, expected))
+            assert len(found) == len(right) > 0
+            for region, same in zip(found, right, strict=True):
+                assert region == pytest.approx(same, abs=1e-3)
+    record(
+        "kill -9 of the Inference replica that two streams with `recall` have their caches in",
+        "nothing is missing, none comes twice; the next frame of each runs in full, then they recall again",
+        max(tail.longest_pause_s(killed_at) for tail in tails),
+        f"0 of {sum(len(tail.frames) for tail in tails)} frames; {len(tails)} frames in full more",
+    )
 
 
 def test_no_frame_is_missing_after_an_ingest_replica_was_killed(service: Service, clip: Path) -> None:

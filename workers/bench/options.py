@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.defaults import DEFAULT_MODEL, DEFAULT_WARMUP_FRAMES, DEFAULT_WORDS
 from pipeline.errors import UsageError
 from pipeline.runtimes import AUTO, FP32
-from pipeline.tokenizers.registry import Kind, flag, kind_of
+from pipeline.tokenizers.registry import Kind, Option, Value, flag, kind_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class Asked:
     """
 
     kind: Kind
-    options: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, Value] = field(default_factory=dict)
 
-    def settings(self) -> list[dict[str, float]]:
+    def settings(self) -> list[dict[str, Value]]:
         """The options of every setting that is to be tried."""
         if self.kind.knob is None or self.kind.knob[0] in self.options:
             return [dict(self.options)]
@@ -75,9 +75,14 @@ def _asked(text: str) -> Asked:
                 f"'{text}' sets {option!r}: give NAME:OPTION=VALUE; "
                 f"options of {name}: {', '.join(known) or 'none'}"
             )
-        try:
-            number = float(value)
-        except ValueError as error:
-            raise UsageError(f"'{text}' sets {option} to {value!r}: give a number") from error
-        options[known[option]] = kind.value(known[option], number)
-    return Asked(kind, options)
+        options[known[option]] = _value(kind.options[known[option]], value, f"'{text}' sets {option}")
+    return Asked(kind, {name: value for name, value in kind.check(options).items() if name in options})
+
+
+def _value(option: Option, value: str, where: str) -> Value:
+    if option.choices:
+        return value
+    try:
+        return float(value)
+    except ValueError as error:
+        raise UsageError(f"{where} to {value!r}: give a number") from error

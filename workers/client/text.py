@@ -63,6 +63,16 @@ def stream_rows(stream: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("read by", _worker(status["ingest"])),
         ("predicted by", _worker(status["inference"])),
     ]
+    # A service of an earlier version says less.
+    if status.get("warm_up_frames"):
+        rows.append(("warm-up", f"{status['warm_up_frames']} frames in full until there were words"))
+    if status.get("decisions"):
+        counted = sorted(status["decisions"].items(), key=lambda pair: -pair[1])
+        rows.append(("decided", ", ".join(f"{count} {name}" for name, count in counted)))
+    if status.get("recall_bytes"):
+        rows.append(("recalls from", f"{status['recall_bytes'] / 1e6:.1f} MB"))
+    if status.get("saved_joules") is not None:
+        rows.append(("saved", f"{status['saved_joules']:.4g} J against its own frames in full"))
     if status.get("retry_at") is not None:
         rows.append(("next try", f"in {max(status['retry_at'] - time.time(), 0):.0f} s"))
     if status.get("fidelity") is not None:

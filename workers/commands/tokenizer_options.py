@@ -25,6 +25,7 @@ def tokenizer_options(command: _Command) -> _Command:
             )
             continue
         says += f" ({option.bounds}).  [default: {option.type(option.default)}]"
+        # What is not a choice is refused by `Kind.check`, in the words of the others.
         command = click.option(f"--{flag(name)}", name, type=option.type, help=says)(command)
     what = "; ".join(f"{kind.name}: {kind.says}" for kind in TOKENIZERS.values())
     says = f"{what}.  [default: the first of them that the model takes]"

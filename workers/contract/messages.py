@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pipeline.fit import Inputs
 from pipeline.frame import FrameTimes, Geometry
 from pipeline.guard.promise import By, Promise, Watch
+from pipeline.tokenizers.registry import Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class TokenSettings:
 
     model: str
     tokenizer: str
-    options: Mapping[str, float]
+    options: Mapping[str, Value]
     scope: str
     fit: str | None = None
     size: str | None = None

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, StringConstraints, field_validator
 
 from pipeline.defaults import DEFAULT_MODEL, DEFAULT_WORDS
 from pipeline.redact import redact
+from pipeline.tokenizers.registry import Value
 from workers.contract.tokenizer_fields import TokenizerFields, options_of
 from workers.settings.input_fields import InputFields
 from workers.settings.watch_fields import WatchFields
@@ -53,7 +54,7 @@ class StreamSettings(TokenizerFields, InputFields, WatchFields):
     sinks: Sinks = Field(default_factory=list)
 
     @property
-    def options(self) -> dict[str, float]:
+    def options(self) -> dict[str, Value]:
         """The options of all tokenizers by name."""
         return options_of(self)
 

@@ -37,12 +37,20 @@ class StreamStatus:
         restarts: how often somebody else had to take the stream over.
         vocab_version: of the last durable result.
         tokens_full, tokens_kept: sums over all durable results of models with patches.
+        warm_up_frames, warm_up_tokens: durable results that ran in full for lack of words, and their tokens.
+        decisions: durable results by how a tokenizer that recalls decided.
+        recall_bytes: what the stream keeps of earlier frames in the replica that predicted last.
         joules, above_idle_joules: sums over the durable results whose energy is known; None before the first.
         metered_frames: how many results `joules` is of.
-        energy_method: how `joules` was found. Where it changes, the three fields before begin anew: joules of
+        energy_method: how `joules` was found. Where it changes, the fields about joules begin anew: those of
             different methods are never added up.
         fidelity: what audits found, see `pipeline.guard.stream_fidelity.StreamFidelity`; None before.
         guard: what the guard does, see `GuardStatus` there; None without one.
+        full_joules: of the latest durable results that cost what they would in `full`: what the others are
+            measured against.
+        full_of: model and input that those are of; with another they begin anew.
+        saved_joules: what the metered results would have cost more in full, measured so; None where it is not
+            known.
         fps, latency_ms: of late: results per second, and median of the total latency.
         lost: share of the frames of late that were dropped because inference was slower than the source; None
             where they are too few to speak of.
@@ -69,12 +77,19 @@ class StreamStatus:
     vocab_version: int | None = None
     tokens_full: int = 0
     tokens_kept: int = 0
+    warm_up_frames: int = 0
+    warm_up_tokens: int = 0
+    decisions: dict[str, int] = field(default_factory=dict)
+    recall_bytes: int = 0
     joules: float | None = None
     above_idle_joules: float | None = None
     metered_frames: int = 0
     energy_method: str | None = None
     fidelity: dict[str, Any] | None = None
     guard: dict[str, Any] | None = None
+    full_joules: list[float] = field(default_factory=list)
+    full_of: str | None = None
+    saved_joules: float | None = None
     fps: float | None = None
     latency_ms: float | None = None
     lost: float | None = None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field, create_model
 
-from pipeline.tokenizers.registry import TOKENIZERS, Option, all_options
+from pipeline.tokenizers.registry import TOKENIZERS, Option, Value, all_options
 
 
 def _field(option: Option, names: list[str]) -> Any:
@@ -17,6 +17,10 @@ def _field(option: Option, names: list[str]) -> Any:
         json_schema_extra={"x-tokenizers": [*names]},
         **limits,
     )
+
+
+def _type(option: Option) -> Any:
+    return Literal[option.choices] if option.choices else option.type
 
 
 def tokenizer_choice(null: str) -> Any:
@@ -48,10 +52,10 @@ else:
     TokenizerFields = create_model(
         "TokenizerFields",
         tokenizer=(TokenizerName | None, tokenizer_choice("the first of them that the model takes")),
-        **{name: (option.type, _field(option, names)) for name, (option, names) in all_options().items()},
+        **{name: (_type(option), _field(option, names)) for name, (option, names) in all_options().items()},
     )
 
 
-def options_of(fields: TokenizerFields) -> dict[str, float]:
+def options_of(fields: TokenizerFields) -> dict[str, Value]:
     """The options of all tokenizers by name, as they were given or with their defaults."""
     return {name: getattr(fields, name) for name in all_options()}

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pipeline.results import Energy, FrameResult
+from pipeline.stats.phases import ran_in_full
 from vocab.connection import RedisClient
 from workers.contract.messages import FrameBatch
 from workers.contract.result_log import ResultLog
@@ -90,7 +91,8 @@ class StreamRecord:
         self._pace = Pace()
         self._where = dict(where)
         self._later = later
-        self._awaited: dict[int, None] = {}
+        # Frames whose energy is still to come, and whether they ran in full.
+        self._awaited: dict[int, bool] = {}
         self._early: dict[int, Energy] = {}
         self._unsent: deque[str] = deque(maxlen=_MOST_OPEN)
 
@@ -101,7 +103,7 @@ class StreamRecord:
 
         Args:
             batch, results: of the stream.
-            watched: fields of its status that say what its answers are worth.
+            watched: further fields of its status: what its answers are worth, and what is kept of its frames.
 
         Returns:
             The number of the frame after the last durable result.
@@ -133,7 +135,7 @@ class StreamRecord:
         next_frame = self._log.append(batch.fence, batch.first, lines, status)
         self._sums = sums
         if self._later:
-            self._awaited.update((r.frame, None) for r in fresh if r.energy.joules is None)
+            self._awaited.update((r.frame, ran_in_full(r)) for r in fresh if r.energy.joules is None)
             _trim(self._awaited)
         return next_frame
 
@@ -145,8 +147,7 @@ class StreamRecord:
         """
         for frame, energy in figures:
             if frame in self._awaited:
-                del self._awaited[frame]
-                self._sums.add(energy)
+                self._sums.add(energy, self._awaited.pop(frame))
                 self._unsent.append(
                     json.dumps({"frame": frame, "energy": energy.to_dict()}, separators=(",", ":"))
                 )

@@ -124,7 +124,8 @@ class Streams:
         connect: gives the client of Redis; may raise StoreUnavailable.
         options: what goes to a window.
         unused_s: seconds without a frame after which a state goes.
-        recall_bytes: what all streams together may keep of earlier frames.
+        recall_bytes: what all streams together may keep of earlier frames. It is looked after when frames
+            come and every second, so that streams that all began since may keep more for so long.
     """
 
     def __init__(
@@ -233,6 +234,7 @@ class Streams:
             unused = [key for key, stream in self._streams.items() if stream.used_at <= oldest]
             for key in unused:
                 self._streams.pop(key).tokenizer.close()
+            self._make_room()
             self._scopes = {key: s for key, s in self._scopes.items() if s.used_at > oldest}
             scopes = list(self._scopes.values())
         for scope in scopes:

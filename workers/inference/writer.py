@@ -171,6 +171,7 @@ def _watched(request: Request) -> dict[str, Any]:
     return {
         "fidelity": fidelity.to_dict() if fidelity.audits else None,
         "guard": None if guard is None else guard.to_dict(),
+        "recall_bytes": request.guarded.bytes,
     }
 
 

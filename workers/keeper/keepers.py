@@ -213,8 +213,7 @@ def wanted_scopes(store: StreamStore) -> set[Wanted]:
     ]
     oldest: dict[str, Wanted] = {}
     for spec, kind in sorted(used, key=lambda pair: (pair[0].created_at, pair[0].id)):
-        assert kind.near is not None
-        wanted = Wanted(spec.word_scope, spec.model, spec.words, kind.check(spec.options)[kind.near])
+        wanted = Wanted(spec.word_scope, spec.model, spec.words, kind.near_of(spec.options))
         oldest.setdefault(spec.word_scope, wanted)
     return set(oldest.values())
 

@@ -24,7 +24,7 @@ from pipeline.fit import Fit
 from pipeline.guard.promise import By, Promise, Watch
 from pipeline.runtimes import AUTO
 from pipeline.sources import SourceOptions
-from pipeline.tokenizers.registry import all_options
+from pipeline.tokenizers.registry import Value, all_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class TokenizerOptions:
     """
 
     name: str | None = None
-    options: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, Value] = field(default_factory=dict)
     vocab: Path | None = None
     words: int = DEFAULT_WORDS
     warmup_frames: int = DEFAULT_WARMUP_FRAMES

@@ -106,11 +106,10 @@ def _steady(stats: RunStats) -> Iterator[str]:
         yield f"{100 * steady.kept_share:.1f} % of tokens kept"
     if steady.share is not None:
         yield f"{100 * steady.share:.0f} % of the operations of full"
-    joules = steady.joules(0.5)
-    if joules is not None:
-        yield f"{joules:.3g} J each (median)"
-    if saving.median is not None and saving.least is not None and saving.most is not None:
-        less, least, most = (100 * saved for saved in (saving.median, saving.least, saving.most))
+    if steady.mean_joules is not None:
+        yield f"{steady.mean_joules:.3g} J each (mean)"
+    if saving.mean is not None and saving.least is not None and saving.most is not None:
+        less, least, most = (100 * saved for saved in (saving.mean, saving.least, saving.most))
         word = "less" if less >= 0 else "more"
         yield f"{abs(less):.0f} % {word} than in full (quartiles {least:.0f} to {most:.0f} % saved)"
 

@@ -92,6 +92,5 @@ def _words(
     # Imports the client of Redis, which few runs need.
     from workers.run.words import living_words
 
-    assert kind.near is not None
-    near = kind.value(kind.near, options.tokenizer.options.get(kind.near))
+    near = kind.near_of(options.tokenizer.options)
     return stack.enter_context(living_words(options.tokenizer, near, rolling, model, name, live, say))

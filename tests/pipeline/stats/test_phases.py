@@ -42,9 +42,10 @@ def test_frames_without_words_are_kept_apart_from_the_others() -> None:
     assert stats.kept_share == pytest.approx((4 * 256 + 6 * 64) / (10 * 256))
 
 
-def test_the_saving_is_that_of_the_median_steady_frame_against_the_median_full_one() -> None:
+def test_the_saving_is_that_of_steady_frames_against_the_median_full_one() -> None:
     saving = run([2.0, 2.0, 40.0], [0.5, 0.8, 1.0, 1.2, 9.0]).saving()
 
+    assert saving.mean == pytest.approx(1 - 2.5 / 2, abs=0.01)
     assert saving.median == pytest.approx(0.5, abs=0.01)
     assert saving.least == pytest.approx(0.4, abs=0.02)
     assert saving.most == pytest.approx(0.6, abs=0.02)
@@ -55,6 +56,50 @@ def test_what_costs_more_is_no_saving() -> None:
     median = run([1.0] * 3, [1.5] * 3).saving().median
 
     assert median == pytest.approx(-0.5, abs=0.02)
+
+
+def recalled(*frames: tuple[str, float, float], settled: bool = True) -> RunStats:
+    """A run of a stream that recalls: decision, share and joules of each frame."""
+    stats = RunStats()
+    for number, (decision, share, joules) in enumerate(frames):
+        energy = Energy(joules, method="rapl", settled=settled)
+        kept = 256 if decision in ("full", "merged") else round(256 * share)
+        facts = {"decision": decision, "share": share, "tokens_kept": kept, "energy": energy}
+        stats.add(a_result(number, tokenizer="recall", **facts))
+    return stats
+
+
+AUDITED = (
+    ("full", 1.0, 9.0),  # the first, which pays for what is cold
+    ("hold", 0.0, 0.1),
+    ("full", 1.0, 2.0),
+    ("hold", 0.0, 0.1),
+    ("full", 1.4, 2.8),  # recalled, then audited
+    ("merged", 0.7, 0.8),
+)
+
+
+def test_a_stream_that_recalls_is_measured_against_the_frames_it_ran_in_full() -> None:
+    stats = recalled(*AUDITED)
+
+    assert stats.warm_up.frames == 0
+    assert (stats.in_full.frames, stats.in_full.joules(0.5)) == (1, pytest.approx(2.0, rel=0.01))
+    # Audits are part of what it costs.
+    assert stats.steady.frames == 6
+    assert stats.saving().mean == pytest.approx(1 - 14.8 / 6 / 2, abs=0.01)
+
+
+def test_what_ran_in_full_and_settles_late_is_measured_against_as_well() -> None:
+    stats = recalled(*AUDITED, settled=False)
+    for number in range(6):
+        stats.energy(number, Energy(4.0, method="rapl", settled=True))
+
+    assert stats.in_full.joules(0.5) == pytest.approx(4.0, rel=0.01)
+    assert stats.saving().mean == pytest.approx(0, abs=0.01)
+
+
+def test_a_short_run_that_recalls_has_nothing_to_be_measured_against() -> None:
+    assert "no frame of this run ran in full" in str(recalled(*AUDITED[:2]).saving().reason)
 
 
 def test_figures_that_settle_late_count_in_the_phase_of_their_frame() -> None:

@@ -17,8 +17,12 @@ from pipeline.models.packed import PackedModel
 from pipeline.models.positions import Place
 from pipeline.stacking import Part
 from pipeline.tokenizers import INTACT, RECALLED, FullTokenizer, RecallTokenizer
+from pipeline.tokenizers.merge import MergeStep
+from pipeline.tokenizers.registry import TOKENIZERS
 from pipeline.tokenizers.stateful import Ran
+from pipeline.tokenizers.stream import StreamNeeds
 from tests.pipeline.models.families import build
+from tests.pipeline.models.test_recalling import EVERYTHING, SOME, Scripted
 
 SIDE, PATCHES = 112, 64
 
@@ -31,7 +35,7 @@ def engine():
 
 @pytest.fixture
 def tokenizer():
-    return RecallTokenizer(0.98, cache=torch.float32)
+    return RecallTokenizer(0.98, cache="fp32")
 
 
 def still(seed: int = 0, height: int = SIDE, width: int = SIDE) -> np.ndarray:
@@ -55,6 +59,11 @@ def frame_at(pts_s: float | None, image: np.ndarray, ready_at: float = 0.0) -> F
 
 def clip(*images: np.ndarray, start: float = 0.0, step: float = 0.2) -> list[Frame]:
     return [frame_at(start + step * number, image) for number, image in enumerate(images)]
+
+
+def open_recall(**options):
+    """As a stream gets it, by the options of the registry."""
+    return TOKENIZERS["recall"].open(options, StreamNeeds()).next([])
 
 
 def outputs(engine, tokenizer, frames):
@@ -131,6 +140,38 @@ def test_tokens_of_a_run_are_rounded_up_to_whole_buckets(engine):
 
     assert second.tokens_kept == 32 - engine.model.prefix
     assert (second.states.flatten()[[3, 20, 21]] == INTACT).all()
+
+
+def test_lengths_of_runs_are_few_where_they_are_rounded_up_to_buckets(engine):
+    scene = [changed(still(), *range(count)) for count in (0, 1, 7, 20, 33, 50, 64)]
+    tokenizer = open_recall(bucket=16)
+
+    found = outputs(engine, tokenizer, clip(*scene))
+
+    lengths = {output.tokens_kept + engine.model.prefix for output in found if output.decision == "recall"}
+    assert len(lengths) > 1
+    assert {length % 16 for length in lengths if length < PATCHES} == {0}
+
+
+@pytest.mark.parametrize(("cache", "bytes_each"), [("fp32", 4), ("bf16", 2), ("int8", 1)])
+def test_keys_and_values_may_be_kept_in_fewer_bits_at_nearly_the_same_answers(
+    engine, tokenizer, cache, bytes_each
+):
+    scene = clip(*[changed(still(), *range(count)) for count in (0, 3, 9, 17)])
+    narrow, model = open_recall(cache=cache), engine.model.encoder
+    expected = outputs(engine, tokenizer, scene)
+
+    found = outputs(engine, narrow, scene)
+
+    heads, width = model.model.blocks[0].attn.inner.num_heads, model.model.embed_dim
+    tokens = PATCHES + model.prefix
+    smaller = 2 * model.depth * tokens * width * (4 - bytes_each)
+    scales = 2 * model.depth * tokens * heads * 4 if cache == "int8" else 0
+    assert tokenizer.bytes - narrow.bytes == smaller - scales
+    for output, other in zip(found, expected, strict=True):
+        assert (output.decision, output.tokens_kept) == (other.decision, other.tokens_kept)
+        one, two = output.prediction.embedding, other.prediction.embedding
+        assert np.dot(one, two) / np.linalg.norm(one) / np.linalg.norm(two) > 0.9999
 
 
 def test_a_picture_that_changed_everywhere_runs_in_full(engine, tokenizer):
@@ -328,6 +369,32 @@ def test_the_operations_of_a_recalled_frame_are_those_torch_counts(engine, token
     assert output.flops == pytest.approx(counter.get_total_flops(), rel=0.02)
 
 
-def test_a_target_that_no_answer_could_meet_is_refused():
-    with pytest.raises(UsageError, match="--target 1"):
-        RecallTokenizer(1)
+REST = torch.arange(PATCHES)[~torch.isin(torch.arange(PATCHES), SOME)]
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [(EVERYTHING,), (MergeStep(6),), (SOME, REST), (SOME, MergeStep(6)), (SOME, EVERYTHING)],
+    ids=["full", "merged", "escalated to the rest", "escalated to a merged run", "audited"],
+)
+def test_operations_count_every_run_there_was_for_a_frame(engine, wishes):
+    scripted = Scripted(EVERYTHING)
+    outputs(engine, scripted, clip(still()))
+    scripted.wishes = wishes
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        (output,) = outputs(engine, scripted, clip(changed(still(), 3)))
+
+    assert output.flops == pytest.approx(counter.get_total_flops(), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"target": 1}, "--target 1"),
+        ({"cache": "fp16"}, "--cache fp16 is not known: give fp32, bf16 or int8"),
+        ({"bucket": 0}, "--bucket 0"),
+    ],
+)
+def test_what_cannot_be_is_refused(options, says):
+    with pytest.raises(UsageError, match=says):
+        RecallTokenizer(**options)

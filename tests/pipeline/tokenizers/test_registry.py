@@ -60,6 +60,13 @@ def test_checking_fills_in_defaults_and_leaves_options_of_others_out() -> None:
         (Option(int, 2, "", ge=1), 1.5, "--my-share 1.5 is out of range: give a whole number from 1"),
         (Option(float, 2, "", gt=0), 0, "--my-share 0 is out of range: give a number from 0, 0 excluded"),
         (Option(int, 2, ""), True, "--my-share True is out of range: give a whole number"),
+        (
+            Option(str, "a", "", choices=("a", "b", "c")),
+            "d",
+            "--my-share d is not known: give a, b or c",
+        ),
+        (Option(str, "a", "", choices=("a", "b")), 1, "--my-share 1 is not known: give a or b"),
+        (SHARE, "a", "--my-share a is out of range"),
     ],
 )
 def test_what_is_out_of_range_is_refused_with_the_bounds(option: Option, value: float, says: str) -> None:
@@ -104,8 +111,8 @@ def named_in(path: Path) -> Iterator[str]:
 
 
 def test_no_file_but_the_tokenizers_own_names_an_option() -> None:
-    # Threads and events have a target as well.
-    options = set(all_options()) - {"target"} | {f"--{name}" for name in all_options()}
+    # Threads have a target as well, and functions a cache.
+    options = set(all_options()) - {"target", "cache"} | {f"--{name}" for name in all_options()}
     own = ROOT / "pipeline" / "tokenizers"
     files = [
         path

@@ -380,6 +380,72 @@ def test_a_result_does_not_depend_on_the_streams_that_recall_beside_it(replica: 
             assert found["prediction"] == alone["prediction"]
 
 
+def at(pts_s: float, picture: Frame) -> Frame:
+    return replace(picture, times=FrameTimes(pts_s=pts_s))
+
+
+WIDER = clip(count=1, clip="sample:bunny")[0]
+
+
+@pytest.mark.parametrize(
+    ("pts_s", "picture"),
+    [(7.0, None), (500.0, None), (10.4, WIDER)],
+    ids=["a seek or loop back", "a jump or a long pause", "a source of another size"],
+)
+def test_a_stream_that_does_not_go_on_pays_one_full_frame_and_is_never_answered_wrong(
+    server: Server, redis: Any, pts_s: float, picture: Frame | None
+) -> None:
+    # Where plans and recall compute the same.
+    replica = Replica(server.url, precision="fp32", runtime="torch")
+    (before,) = clip(count=1)
+    # Another picture, or what was kept would do as well.
+    picture = picture or clip(count=16)[15]
+    goes_on = [at(pts_s + 0.2 * number, picture) for number in range(2)]
+    replica.infer(batch("yard", 0, 2, RECALL, frames=[at(10, before), at(10.2, before)]))
+
+    replica.infer(batch("yard", 2, 2, RECALL, frames=goes_on))
+
+    replica.infer(batch("plain", 0, 2, replace(RECALL, tokenizer="full"), frames=goes_on))
+    replica.close()
+    assert decisions(redis, "yard") == ["full", "hold", "full", "hold"]
+    found, plain = results(redis, "yard")[2:], results(redis, "plain")
+    for one, other in zip(found, plain, strict=True):
+        assert one["tokens"]["full"] == other["tokens"]["full"]
+        regions, expected = one["prediction"]["regions"], other["prediction"]["regions"]
+        assert len(regions) == len(expected) > 0
+        for region, same in zip(regions, expected, strict=True):
+            assert region == pytest.approx(same, abs=2e-4)
+
+
+def test_frames_of_a_stream_that_recalls_sent_again_have_one_result_and_a_right_one(
+    replica: Replica, redis: Any
+) -> None:
+    replica.infer(still("yard"), still("yard", 2))
+    before = results(redis, "yard")
+
+    replica.infer(still("yard", 2), still("yard", 4))
+
+    assert results(redis, "yard")[:4] == before
+    assert decisions(redis, "yard")[4:] == ["hold", "hold"]
+
+
+def test_the_status_of_a_stream_that_recalls_says_what_was_decided_kept_and_saved(
+    replica: Replica, redis: Any
+) -> None:
+    for first in range(0, 50, 2):
+        replica.infer(still("yard", first))
+
+    now, found = status(redis, "yard"), results(redis, "yard")
+    assert now.decisions == {"full": 2, "hold": 48}
+    # Keys and values in bfloat16, and about as much again for pixels, contexts and outputs.
+    assert 2 * 2 * 12 * PATCHES * 384 < now.recall_bytes < 6e6
+    audited = found[48]
+    assert now.full_joules == pytest.approx([audited["energy"]["joules"]], rel=1e-3)
+    assert now.saved_joules == pytest.approx(
+        audited["energy"]["joules"] - found[49]["energy"]["joules"], rel=1e-3
+    )
+
+
 def test_a_replica_that_takes_over_pays_one_full_frame(replica: Replica, server: Server, redis: Any) -> None:
     replica.infer(still("yard"))
     another = Replica(server.url)

@@ -94,7 +94,7 @@ def test_warm_up_and_vocabulary_versions_are_told() -> None:
         stats.add(a_result(frame, vocab_version=frame - 63, energy=energy))
     text = printed(stats)
     assert "64 frames in full until there were words, 2 J each (median)" in text
-    assert "50 % less than in full (quartiles 40 to 50 % saved)" in text
+    assert "1.1 J each (mean), 45 % less than in full (quartiles 40 to 50 % saved)" in text
     assert "versions 1 to 2" in text
 
 

@@ -24,6 +24,13 @@ export function joules(value) {
   return size > 0 && size < 0.1 ? unit(value * 1000, "mJ") : unit(value, "J");
 }
 
+/** Memory in the unit that keeps it short. */
+export function bytes(value) {
+  if (!known(value)) return UNKNOWN;
+  if (value >= 1e9) return unit(value / 1e9, "GB");
+  return value >= 1e6 ? unit(value / 1e6, "MB") : unit(value / 1e3, "kB");
+}
+
 /** How long, in words. */
 export function duration(seconds) {
   if (seconds < 90) return `${Math.max(0, Math.round(seconds))} s`;

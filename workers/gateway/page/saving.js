@@ -1,8 +1,9 @@
-// What was saved against running every patch: an estimate, with what it rests on beside it.
+// What was saved against running every patch, with what it rests on beside it.
 
 import { el, write } from "./dom.js";
 import { joules, number, percent } from "./format.js";
 import { saved } from "./streams.js";
+import { againstFull } from "./summary.js";
 
 const PRICE = "vwt-price-per-kwh";
 export const JOULES_PER_KWH = 3.6e6;
@@ -17,18 +18,20 @@ export const methodOf = ({ energy_method: name }) => METHODS[name] ?? (name ? `b
 /** What the operator pays for a kWh; 0 while not told. */
 export const priceOfKwh = () => Number(localStorage.getItem(PRICE));
 
-/** The panel; returns the element and `update(view)`. It hides where nothing can be said. */
+/** The panel; returns the element, `update(view)` and `lately(results)`. It hides where nothing can be said. */
 export function saving() {
   const figure = el("p", { class: "big" });
   const money = el("p");
+  const late = el("p");
   const basis = el("p", { class: "basis" });
   const price = el("input", {
     type: "number", min: "0", step: "any", inputMode: "decimal", placeholder: "none", value: localStorage.getItem(PRICE) ?? "",
   });
   const panel = el("section", { class: "panel saving", hidden: true, "aria-label": "Saved" },
-    el("h3", {}, "Saved against running in full"), figure, money,
+    el("h3", {}, "Saved against running in full"), figure, money, late,
     el("label", { class: "inline" }, "Price of a kWh ", price), basis);
   let last = null;
+  let results = [];
   const update = (view) => {
     last = view;
     const { status } = view;
@@ -38,13 +41,23 @@ export function saving() {
     write(figure, `about ${joules(found.joules)}`);
     write(money, Number(price.value) > 0
       ? `worth ${number((found.joules / JOULES_PER_KWH) * Number(price.value))} at ${price.value} per kWh` : "");
-    write(basis, `An estimate since the stream was added: ${percent(found.share)} of the tokens were kept at a cost of `
-      + `${joules(status.joules)} (${methodOf(status)}), and all of them are taken to cost in proportion. `
-      + "What a frame costs whatever its tokens makes this too high.");
+    write(late, againstFull(results, status.full_joules));
+    const cost = `${joules(status.joules)} (${methodOf(status)})`;
+    write(basis, found.measured
+      ? `Since the stream was added, at a cost of ${cost}: measured against its own frames that ran in full.`
+      : `An estimate since the stream was added: ${percent(status.tokens_kept / status.tokens_full)} of the tokens were kept at a `
+        + `cost of ${cost}, and all of them are taken to cost in proportion. What a frame costs whatever its tokens makes this too high.`);
   };
   price.addEventListener("input", () => {
     localStorage.setItem(PRICE, price.value);
     if (last) update(last);
   });
-  return { element: panel, update };
+  return {
+    element: panel,
+    update,
+    lately(some) {
+      results = some;
+      if (last) update(last);
+    },
+  };
 }

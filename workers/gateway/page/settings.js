@@ -2,14 +2,14 @@
 
 import { catalog } from "./tokenizers.js";
 
-const options = (checks) => catalog.options.filter(({ check }) => check === checks).map(({ name }) => name);
-const numbers = () => ["fps", ...options(false)];
-const checks = () => ["loop", "realtime", ...options(true)];
-const TEXTS = ["tokenizer", "model", "policy", "fit", "size"];
+const options = (kind) => catalog.options.filter(kind).map(({ name }) => name);
+const numbers = () => ["fps", ...options(({ check, choices }) => !check && !choices)];
+const checks = () => ["loop", "realtime", ...options(({ check }) => check)];
+const texts = () => ["tokenizer", "model", "policy", "fit", "size", ...options(({ choices }) => choices)];
 
 /** Fills the form with what a stream has. */
 export function fill(form, { settings, labels }) {
-  for (const name of [...numbers(), ...TEXTS]) form.elements[name].value = settings[name] ?? "";
+  for (const name of [...numbers(), ...texts()]) form.elements[name].value = settings[name] ?? "";
   for (const name of checks()) form.elements[name].checked = settings[name];
   form.elements.labels.value = written(labels);
 }
@@ -21,7 +21,7 @@ export function given(form, view = null) {
   const take = (name, value, before) => {
     if (view ? value !== (before ?? null) : value !== null && value !== false) found[name] = value;
   };
-  for (const name of [...numbers(), ...TEXTS]) {
+  for (const name of [...numbers(), ...texts()]) {
     if (form.elements[name].closest("[hidden]")) continue;
     const value = numbers().includes(name) && text(name) ? Number(text(name)) : text(name) || null;
     take(name, value, view?.settings[name]);

@@ -3,10 +3,12 @@
 import { actions } from "./actions.js";
 import { askToChange } from "./dialogs.js";
 import { badge, el, figures, write } from "./dom.js";
-import { joules, milliseconds, number, percent, prediction, UNKNOWN } from "./format.js";
+import { bytes, joules, milliseconds, number, percent, prediction, UNKNOWN } from "./format.js";
 import { lately, share } from "./lately.js";
 import { Preview } from "./preview.js";
 import { saving } from "./saving.js";
+import { steadyShare } from "./streams.js";
+import { decided, predicted } from "./summary.js";
 import { Tail } from "./tail.js";
 import { described, wantsWords } from "./tokenizers.js";
 import { reason } from "./wall.js";
@@ -17,7 +19,10 @@ const DRAW_MS = 1000;
 const GATHER_MS = 100;
 const SHOWN = 15;
 const COLUMNS = ["Frame", "Time", "Prediction", "Tokens", "Energy", "Latency"];
-const FACTS = ["Model", "Frames/s", "Vocabulary", "Tokenizer", "Results", "Energy so far", "Reads", "Predicts", "Taken over", "Labels"];
+const FACTS = [
+  "Model", "Frames/s", "Vocabulary", "Tokenizer", "Results", "Warm-up", "Tokens kept since", "Decided", "Recalls from", "Energy so far",
+  "Reads", "Predicts", "Taken over", "Labels",
+];
 
 /** The view of a stream; returns the element, `update()` and `close()`. */
 export function streamView(id, streams) {
@@ -35,6 +40,7 @@ export function streamView(id, streams) {
   const savings = saving();
   const sheet = words(id);
   const rows = el("tbody");
+  const seen = el("p", { class: "basis" });
   const buttons = actions(id, streams);
   const change = el("button", { type: "button", onclick: () => askToChange(streams.all.get(id), streams) }, "Change");
   change.setAttribute("aria-label", `Change ${id}`);
@@ -46,7 +52,7 @@ export function streamView(id, streams) {
     el("div", { class: "columns" },
       el("div", { class: "stack" },
         el("section", { class: "panel", "aria-label": "Picture" }, preview.box,
-          el("label", { class: "check" }, map, "token map: hatched patches were merged or dropped, dark ones recalled")),
+          el("label", { class: "check" }, map, "token map: hatched patches were merged or dropped, dark ones recalled, the others computed")),
         sheet.element),
       lines.element,
       el("div", { class: "stack" },
@@ -54,7 +60,7 @@ export function streamView(id, streams) {
           el("h3", {}, "Delivers to"), sinks),
         savings.element),
       el("section", { class: "panel wide", "aria-label": "Predictions" },
-        el("div", { class: "head" }, el("h3", {}, "Latest predictions"), link),
+        el("div", { class: "head" }, el("h3", {}, "Latest predictions"), link), seen,
         el("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Latest predictions" },
           el("table", {}, el("thead", {}, el("tr", {}, ...COLUMNS.map((name) => el("th", { scope: "col" }, name)))), rows)))));
   let tail = null;
@@ -67,6 +73,8 @@ export function streamView(id, streams) {
     drawnAt = performance.now();
     const results = [...tail.results.values()];
     lines.set(results, streams.all.get(id)?.status.fps);
+    savings.lately(results);
+    write(seen, predicted(results));
     rows.replaceChildren(...results.slice(-SHOWN).reverse().map(row));
     element.dataset.newest = results.at(-1)?.frame ?? "";
     const words = { live: "live", connecting: "connecting …", gone: "the stream was removed" }[tail.state];
@@ -75,8 +83,8 @@ export function streamView(id, streams) {
   const later = () => {
     if (!document.hidden) timer ||= setTimeout(draw, Math.max(GATHER_MS, drawnAt + DRAW_MS - performance.now()));
   };
-  const seen = () => { if (tail) later(); };
-  document.addEventListener("visibilitychange", seen);
+  const back = () => { if (tail) later(); };
+  document.addEventListener("visibilitychange", back);
 
   return {
     element,
@@ -108,7 +116,7 @@ export function streamView(id, streams) {
     },
     close() {
       clearTimeout(timer);
-      document.removeEventListener("visibilitychange", seen);
+      document.removeEventListener("visibilitychange", back);
       lines.close();
       sheet.close();
       tail?.close();
@@ -117,9 +125,11 @@ export function streamView(id, streams) {
   };
 }
 
-/** The share of its tokens that a frame kept; of a stream that recalls also how it was answered. */
+/** The share of its tokens that a frame kept; of a stream that recalls also how it was answered, or how old a held answer is. */
 function tokens(result) {
-  return result.decision ? `${percent(share(result))}, ${result.decision}` : percent(share(result));
+  const { decision, held_ms: age } = result;
+  if (typeof age === "number") return `${decision}, ${milliseconds(age)} old`;
+  return decision ? `${percent(share(result))}, ${decision}` : percent(share(result));
 }
 
 function row(result) {
@@ -137,10 +147,19 @@ function factsOf({ settings, status, labels }) {
   const vocabulary = learning ? "being learned" : `version ${status.vocab_version}`;
   return [
     modelOf(settings), status.state === "running" ? number(status.fps) : UNKNOWN,
-    wantsWords(settings.tokenizer) ? vocabulary : UNKNOWN, settings.tokenizer ? described(settings) : UNKNOWN, number(status.next_frame), energy,
+    wantsWords(settings.tokenizer) ? vocabulary : UNKNOWN, settings.tokenizer ? described(settings) : UNKNOWN,
+    number(status.next_frame), warmUp(status), percent(steadyShare(status)), decided(status.decisions) || UNKNOWN, recallsFrom(status), energy,
     worker(status.ingest), worker(status.inference), ["never", "once"][status.restarts] ?? `${status.restarts} times`,
     Object.entries(labels).map((pair) => pair.join("=")).join(", ") || UNKNOWN,
   ];
+}
+
+function warmUp({ warm_up_frames: frames }) {
+  return frames ? `${number(frames)} frames in full until there were words` : "none";
+}
+
+function recallsFrom({ recall_bytes: kept }) {
+  return kept ? bytes(kept) : UNKNOWN;
 }
 
 function modelOf({ model, fit, size }) {

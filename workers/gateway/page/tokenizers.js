@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { el } from "./dom.js";
 
-/** Tokenizers ({name, says, wants}) in order of preference, and options ({name, title, says, of, minimum, maximum}); empty until loaded. */
+/** Tokenizers ({name, says, wants}) in order of preference, and options ({name, title, says, of, choices, minimum, maximum}); empty until loaded. */
 export const catalog = { kinds: [], options: [] };
 
 /** Asks the service once; may be called again after a failure. */
@@ -14,7 +14,7 @@ export async function load() {
   catalog.options = Object.entries(properties)
     .filter(([name, field]) => field["x-tokenizers"] && name !== "tokenizer")
     .map(([name, field]) => ({
-      name, title: field.title, says: field.description, of: field["x-tokenizers"], whole: field.type === "integer", check: field.type === "boolean",
+      name, title: field.title, says: field.description, of: field["x-tokenizers"], whole: field.type === "integer", check: field.type === "boolean", choices: field.enum,
       minimum: field.minimum ?? field.exclusiveMinimum, maximum: field.maximum ?? field.exclusiveMaximum, value: field.default,
     }));
 }
@@ -33,8 +33,12 @@ export function addFields(form) {
   const choice = form.elements.tokenizer;
   if (choice.options.length > 1) return;
   for (const { name, says } of catalog.kinds) choice.append(el("option", { value: name }, `${name}: ${says}`));
-  const fields = catalog.options.map(({ name, title, says, of, whole, check, minimum, maximum, value }) => {
+  const fields = catalog.options.map(({ name, title, says, of, whole, check, choices, minimum, maximum, value }) => {
     if (check) return el("label", { class: "check", "data-option": of.join(" ") }, el("input", { name, type: "checkbox" }), title, el("small", {}, says));
+    if (choices) {
+      const among = choices.map((one) => el("option", { value: one, defaultSelected: one === value }, one));
+      return el("label", { "data-option": of.join(" ") }, title, el("select", { name }, ...among), el("small", {}, says));
+    }
     const input = el("input", { name, type: "number", step: whole ? "1" : "any", inputMode: whole ? "numeric" : "decimal", placeholder: value });
     if (minimum !== undefined) input.min = minimum;
     if (maximum !== undefined) input.max = maximum;

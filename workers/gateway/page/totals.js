@@ -1,11 +1,11 @@
 // All streams in a few figures: what they do now, and what was saved so far.
 
 import { el, figures, write } from "./dom.js";
-import { joules, number, percent, UNKNOWN } from "./format.js";
+import { bytes, joules, number, percent, UNKNOWN } from "./format.js";
 import { JOULES_PER_KWH, methodOf, priceOfKwh } from "./saving.js";
 import { saved } from "./streams.js";
 
-const NAMES = ["Streams", "Frames/s", "Tokens kept", "Energy per frame", "Saved so far"];
+const NAMES = ["Streams", "Frames/s", "Tokens kept", "Energy per frame", "Recalls from", "Saved so far"];
 
 /** The strip above the wall; returns the element and `update(streams)`. */
 export function totals() {
@@ -18,16 +18,21 @@ export function totals() {
       const all = [...streams.all.values()];
       element.hidden = all.length === 0;
       const running = all.filter(({ status }) => status.state === "running");
+      const recalled = running.reduce((total, { status }) => total + status.recall_bytes, 0);
       const worthSaying = all.filter(({ status }) => methodOf(status) && saved(status));
       shown.set([
         states(all), number(running.reduce((total, { status }) => total + (status.fps ?? 0), 0)),
         percent(ratio(all, "kept", "full")),
         byMethod(all, (some) => ratio(some, "joules", "metered"), joules),
+        recalled ? bytes(recalled) : UNKNOWN,
         byMethod(worthSaying, (some) => some.reduce((total, { status }) => total + saved(status).joules, 0), about),
       ]);
       const methods = [...new Set(worthSaying.map(({ status }) => methodOf(status)))].sort().join("; ");
-      write(basis, worthSaying.length ? `Tokens and energy: of the last minute. Saved: an estimate over ${worthSaying.length} of ${all.length} `
-        + `streams since each was added, as if tokens alone cost energy (${methods}).` : "Tokens and energy: of the last minute.");
+      const guessed = worthSaying.filter(({ status }) => !saved(status).measured).length;
+      const told = [`Saved: over ${worthSaying.length} of ${all.length} streams since each was added`,
+        guessed < worthSaying.length && "measured against their own frames in full", guessed && `for ${guessed} as if tokens alone cost energy`];
+      write(basis, ["Tokens and energy: of the last minute.", worthSaying.length && `${told.filter(Boolean).join(", ")} (${methods}).`]
+        .filter(Boolean).join(" "));
     },
   };
 }
