@@ -61,6 +61,8 @@ class Memory:
     Attributes:
         tokens: (prefix+N, C) normalised output tokens; empty before the first run.
         answer: what was made of the newest tokens, for whoever wants to give it again.
+        answers: how many frames got fresh ones.
+        decoded: what a dense head keeps, with its `bytes`; None without such a head.
     """
 
     def __init__(self, dtype: torch.dtype) -> None:
@@ -68,6 +70,8 @@ class Memory:
         self._blocks: list[BlockMemory] = []
         self.tokens = torch.empty(0)
         self.answer: Any = None
+        self.answers = 0
+        self.decoded: Any = None
 
     def block(self, layer: int) -> BlockMemory:
         """Of one block, counted from 0; blocks come in order."""
@@ -79,7 +83,8 @@ class Memory:
     def bytes(self) -> int:
         """What it takes."""
         kept = [self.tokens, *(part for block in self._blocks for part in (block.keys, block.values))]
-        return sum(part.numel() * part.element_size() for part in kept)
+        own = sum(part.numel() * part.element_size() for part in kept)
+        return own if self.decoded is None else own + int(self.decoded.bytes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
