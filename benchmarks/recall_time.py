@@ -1,6 +1,6 @@
 """Whether what recall does not compute is time saved, and what a fixed camera then costs.
 
-    python -m benchmarks.recall_time [shares] [cameras] [--precision bf16] [--clip FILE] [--quick]
+    python -m benchmarks.recall_time --clip FILE [shares] [cameras] [--precision bf16] [--quick]
 
 All of it is CPU time of one process with one thread, which other processes hardly change, in turn: every
 ratio is of two times taken next to each other. Given are the median and the range over rounds. Decoding and
@@ -8,7 +8,7 @@ resizing are not counted, and stated.
 
 - shares: frames of which a share of the positions runs (a thing that moves is a disc somewhere), alone and as
   eight streams in one pass, over frames that the same model runs in full the same way. The share of
-  operations is what `FrameResult.share` says. At most 1.25 times that share + .15 alone, 1.15 times + .03 for
+  operations is what `FrameResult.share` says; frames do not change, so there is nothing to decode anew. At most 1.25 times that share + .15 alone, 1.15 times + .03 for
   eight; a held frame, decided by the rule itself, at most .02.
 - cameras: a fixed camera through `recall` at its default target, alone and as eight copies at different
   offsets in one pass, against timm's own forward pass and the decoder in float32 on the same frames: at most
@@ -46,7 +46,6 @@ from pipeline.tokenizers.plan import INTACT
 from pipeline.tokenizers.recall import RecallTokenizer
 from pipeline.tokenizers.stateful import Decided, Memory, Ran, Run, StatefulTokenizer
 
-CLIP = "/work/shared/clips/cctv.avi"
 FPS = 5
 SHARES = (1.0, 0.7, 0.4, 0.25, 0.15, 0.1, 0.05, 0.0)
 STREAMS = 8
@@ -239,7 +238,7 @@ def show(console: Console, title: str, rows: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help="shares, cameras; both by default")
-    parser.add_argument("--clip", default=CLIP, help="of a fixed camera (default %(default)s)")
+    parser.add_argument("--clip", required=True, help="of a fixed camera, 20 seconds or more")
     parser.add_argument("--precision", action="append", help="may be repeated (default fp32, bf16)")
     parser.add_argument("--runtime", default="torch", help="default %(default)s")
     parser.add_argument("--rounds", type=int, default=15, help="of shares (default %(default)s)")

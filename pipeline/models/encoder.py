@@ -40,7 +40,7 @@ class Features:
         context: their segments, and the sizes that attention to them counts by.
         trail: how they came to be.
         places: of the patches, one per image.
-        answers: how the frames of stateful tokenizers were answered, one per image; None for frames with plans.
+        answers: how frames of stateful tokenizers were answered, one per image; None for frames with plans.
     """
 
     tokens: torch.Tensor
@@ -123,7 +123,7 @@ class PackedEncoder:
         """(sum(prefix+n), C): what the first block sees of some patches of some images.
 
         Args:
-            parts: of each image: pixels (N, 3*P*P) of all its patches, their place, and which (n,) are wanted.
+            parts: of each image: pixels (N, 3*P*P) of its patches, their place, and which (n,) are wanted.
         """
         embed = self.model.patch_embed
         counts = [len(rows) for _, _, rows in parts]

@@ -22,8 +22,8 @@ from torch import nn
 from pipeline.models.shapes import rounded
 from vocab.linear import linear_map
 
-# How far a token may be from the one that was decoded, relative to its length. At .2 and .4 the clips above spare
-# .15 and .42, at errors of .2775 and .2846, .0289 and .0338.
+# How far a token may be from the one that was decoded, relative to its length. At .2 the clips above spare
+# .15, at .4 about .42; the errors are .2775 and .2846, .0289 and .0338.
 _MOVED = 0.3
 _PHASES = tuple(product((0, 1), (0, 1)))
 

@@ -1,4 +1,4 @@
-"""Few different shapes: oneDNN makes code for each, .7 ms a matrix product, and keeps that of the latest 1024."""
+"""Few different shapes: oneDNN makes code for each, .7 ms a matrix product, and keeps the latest 1024."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def test_a_stream_pays_for_what_is_decoded_and_keeps_it_in_its_memory():
     assert part.decision == "recall"
     assert 0 < part.tokens_kept < 40
     assert part.flops < whole.flops - decoder_flops((8, 10)) / 4
-    # Keys and values of 81 tokens in bfloat16 and their outputs, pixels and context, and the maps of the decoder.
+    # Keys and values of 81 tokens in bfloat16 and the maps of the decoder, beside outputs and pixels.
     maps = 4 * (10 * 12 * 384 + 18 * 22 * 256 + 34 * 42 * 128 + 64 * 80)
     assert kept == tokenizer.bytes
     assert kept > maps + 81 * 12 * 2 * 384 * 2
