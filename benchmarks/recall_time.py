@@ -8,8 +8,9 @@ resizing are not counted, and stated.
 
 - shares: frames of which a share of the positions runs (a thing that moves is a disc somewhere), alone and as
   eight streams in one pass, over frames that the same model runs in full the same way. The share of
-  operations is what `FrameResult.share` says; frames do not change, so there is nothing to decode anew. At most 1.25 times that share + .15 alone, 1.15 times + .03 for
-  eight; a held frame, decided by the rule itself, at most .02.
+  operations is what `FrameResult.share` says; the pictures stand still, so that nothing is decoded anew. At
+  most 1.25 times that share + .15 alone, 1.15 times + .03 for eight; a held frame, decided by the rule
+  itself, at most .02.
 - cameras: a fixed camera through `recall` at its default target, alone and as eight copies at different
   offsets in one pass, against timm's own forward pass and the decoder in float32 on the same frames: at most
   .10 alone and .05 of eight, at a 5th percentile of the cosine of .98. First frames, which run in full, are
