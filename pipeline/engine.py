@@ -79,7 +79,9 @@ class Engine:
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """(B, H, W, 3) uint8 -> (B, 3, H, W) float32, normalised as the model wants it."""
-        return images.permute(0, 3, 1, 2).to(torch.float32).div_(255).sub_(self._mean).div_(self._std)
+        # Channels first in memory, too, or the last two take thrice the time.
+        planes = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+        return planes.div_(255).sub_(self._mean).div_(self._std)
 
     def run(
         self, images: npt.NDArray[np.uint8], tokenizer: Tokenizer | None = None

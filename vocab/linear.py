@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 
-Activation = Literal["none", "gelu"]
+Activation = Literal["none", "gelu", "relu"]
 
 
 def linear_map(
@@ -35,7 +35,10 @@ def linear_map(
         packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous())
         return partial(_onednn, packed, bias, activation)
     plain = partial(F.linear, weight=weight, bias=bias)
-    return plain if activation == "none" else lambda x: F.gelu(plain(x))
+    if activation == "none":
+        return plain
+    follows = F.gelu if activation == "gelu" else F.relu
+    return lambda x: follows(plain(x))
 
 
 def _packs(dtype: torch.dtype) -> bool:

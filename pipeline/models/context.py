@@ -42,15 +42,22 @@ class Recalled:
     def attend(
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, segments: Segments
     ) -> torch.Tensor:
-        """Writes keys and values (T, H, D) to the memories and attends to all that is in them: (T, H, D)."""
+        """Writes keys and values (T, H, D) to the memories and attends to all that is in them: (T, H, D).
+
+        Tokens behind the last segment stay what they were asked with.
+        """
+        surplus = len(query) - sum(segments.lengths)
         parts = zip(
-            *(values.split(list(segments.lengths)) for values in (query, key, value)),
-            self.memories,
-            self.rows,
+            *(values.split([*segments.lengths, surplus]) for values in (query, key, value)),
+            (*self.memories, None),
+            (*self.rows, None),
             strict=True,
         )
         mixed = []
         for asks, keys, values, memory, rows in parts:
+            if memory is None:
+                mixed.append(asks)
+                break
             memory.write(keys, values, rows)
             if rows is not None:
                 # Views, where the memory is of the type that is computed in.

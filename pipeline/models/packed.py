@@ -118,7 +118,7 @@ class PackedModel(Model):
         for ran in answer.runs:
             flops += self._encoder_flops.tokens(ran.kept, ran.kept[0], ran.keys) + ran.step_flops
         if answer.tokens is not None:
-            flops += self._encoder_flops.head + self._head_flops(answer.place.grid)
+            flops += self._encoder_flops.head + round(answer.decoded * self._head_flops(answer.place.grid))
         return flops
 
     def read(self, features: Features) -> Outputs:

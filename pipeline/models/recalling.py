@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 import torch
+from torch.nn.functional import pad
 
 from pipeline.frame import Frame
 from pipeline.models.attention import Segments
 from pipeline.models.context import AttentionContext, Capture, Recalled
 from pipeline.models.encoder import Features, PackedEncoder
 from pipeline.models.positions import Place, Placed, still
+from pipeline.models.shapes import rounded
 from pipeline.models.stepping import Trail
 from pipeline.tokenizers.plan import TokenPlan
 from pipeline.tokenizers.stateful import Decided, Ran, Run, StatefulTokenizer
@@ -45,11 +47,16 @@ class Answered:
         place: of its patches.
         runs: in order; none for a held frame.
         tokens: (prefix+N, C) normalised output tokens; None for a held frame.
+        number: of the fresh answers of its stream, from 1; 0 for a held frame.
+        decoded: share of its patches that a dense head looked at.
     """
 
     place: Place
     runs: list[Ran] = field(default_factory=list)
     tokens: torch.Tensor | None = None
+    number: int = 0
+    decoded: float = 1.0
+    _rows: list[torch.Tensor | None] = field(default_factory=list)
     _decided: Decided | None = None
 
     @property
@@ -57,10 +64,23 @@ class Answered:
         assert self._decided is not None, "the frame is not answered yet"
         return self._decided
 
+    @property
+    def rows(self) -> torch.Tensor | None:
+        """Patches whose tokens are others than in the answer before; None for all."""
+        some = [rows for rows in self._rows if rows is not None]
+        return torch.cat(some) if some and len(some) == len(self._rows) else None
+
+    def take(self, run: Run, ran: Ran) -> None:
+        """Notes what became of a wish."""
+        self.runs.append(ran)
+        self._rows.append(run.rows)
+
     def end(self, decided: Decided) -> None:
         """Takes the last word of the tokenizer; copies tokens, since the next frame writes to the memory."""
         self._decided = decided
         if decided.held_ms is None:
+            decided.memory.answers += 1
+            self.number = decided.memory.answers
             self.tokens = decided.memory.tokens.clone()
 
 
@@ -100,10 +120,11 @@ class Recaller:
 
     def features(self, answers: Sequence[Answered]) -> Features | None:
         """The output tokens of all frames that are not held, in their order; None where all are."""
-        fresh = [(answer.place, answer.tokens) for answer in answers if answer.tokens is not None]
+        fresh = [answer for answer in answers if answer.tokens is not None]
         if not fresh:
             return None
-        return self._whole([tokens for _, tokens in fresh], [place for place, _ in fresh])
+        tokens = [answer.tokens for answer in fresh if answer.tokens is not None]
+        return replace(self._whole(tokens, [answer.place for answer in fresh]), answers=fresh)
 
     def _turn(self, frames: Mapping[int, Watched], answers: Sequence[Answered]) -> None:
         """One frame of each stream: all wishes there are at a time are carried out together."""
@@ -121,7 +142,7 @@ class Recaller:
         while wishes:
             wished, wishes = wishes, {}
             for index, ran in self._run(wished, frames, patches).items():
-                answers[index].runs.append(ran)
+                answers[index].take(wished[index], ran)
                 self._hear(index, ran, talks, wishes, answers)
 
     def _hear(
@@ -158,11 +179,8 @@ class Recaller:
         places = [frames[index].place for index in wishes]
         picks = [self._rows(run, place) for run, place in zip(wishes.values(), places, strict=True)]
         memories = [run.memory for run in wishes.values()]
-        tokens = torch.cat(
-            [
-                encoder.embed(patches[index], place, rows)
-                for index, place, rows in zip(wishes, places, picks, strict=True)
-            ]
+        embedded = encoder.embed(
+            [(patches[index], place, rows) for index, place, rows in zip(wishes, places, picks, strict=True)]
         )
         # In a memory the prefix comes first.
         whole = [
@@ -170,8 +188,12 @@ class Recaller:
             for run, rows in zip(wishes.values(), picks, strict=True)
         ]
         lengths = [prefix + len(rows) for rows in picks]
+        total = sum(lengths)
+        surplus = rounded(total) - total
+        # Behind the last image lie tokens of none.
+        tokens = pad(embedded, (0, 0, 0, surplus))
         segments = Segments.of(lengths, tokens.device)
-        rotation = self._rotation(places, picks)
+        rotation = self._rotation(places, picks, surplus)
         stepwise = encoder.runtime.stepwise
         capture = Capture(wants_attention=True)
         for layer in range(encoder.depth):
@@ -179,7 +201,7 @@ class Recaller:
             recalled = Recalled([memory.block(layer) for memory in memories], whole)
             context = AttentionContext(segments, None, capture if last else None, recalled)
             tokens = stepwise.block(layer, tokens, context, rotation)
-        outputs = stepwise.norm(tokens).split(lengths)
+        outputs = stepwise.norm(tokens[:total]).split(lengths)
         asks = self._class_queries(context.attended, lengths)
         ran = {}
         for number, (index, run) in enumerate(wishes.items()):
@@ -233,14 +255,17 @@ class Recaller:
             return run.rows
         return torch.arange(place.patches, device=self._encoder.positions.prefix().device)
 
-    def _rotation(self, places: Sequence[Place], picks: Sequence[torch.Tensor]) -> torch.Tensor | None:
+    def _rotation(
+        self, places: Sequence[Place], picks: Sequence[torch.Tensor], surplus: int
+    ) -> torch.Tensor | None:
+        """What each token turns by, and so many behind them."""
         parts = []
         for place, rows in zip(places, picks, strict=True):
             table = self._encoder.positions.rotation(place)
             if table is None:
                 return None
             parts += [still(table, self._encoder.prefix), table[rows]]
-        return torch.cat(parts)
+        return torch.cat([*parts, still(parts[0], surplus)])
 
     def _class_queries(self, attended: Attended, lengths: Sequence[int]) -> list[torch.Tensor | None]:
         """(H, D) of the class token of each image; None for those of a model without."""

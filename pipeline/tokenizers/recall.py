@@ -173,7 +173,6 @@ class _State:
         eps: allowed error per frame.
         age: frames since one ran in full.
         blocks, prefix: of the model.
-        bytes: that all of it takes.
     """
 
     def __init__(
@@ -196,7 +195,12 @@ class _State:
         self._answered = frame
         own = (self.pixels, self.attention, self.gain, self.context, self.summary)
         # It never changes.
-        self.bytes = memory.bytes + sum(part.numel() * part.element_size() for part in own)
+        self._own_bytes = sum(part.numel() * part.element_size() for part in own)
+
+    @property
+    def bytes(self) -> int:
+        """That all of it takes."""
+        return self._own_bytes + self.memory.bytes
 
     def goes_on(self, frame: Frame, place: Place) -> bool:
         """Whether a frame follows the last one: of the same place, soon after it."""

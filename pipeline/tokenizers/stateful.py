@@ -126,6 +126,8 @@ class Memory:
     Attributes:
         tokens: (prefix+N, C) normalised output tokens; empty before the first run.
         answer: what was made of the newest tokens, for whoever wants to give it again.
+        answers: how many frames got fresh ones.
+        decoded: what a dense head keeps, with its `bytes`; None without such a head.
     """
 
     def __init__(self, dtype: torch.dtype) -> None:
@@ -133,6 +135,8 @@ class Memory:
         self._blocks: list[BlockMemory] = []
         self.tokens = torch.empty(0)
         self.answer: Any = None
+        self.answers = 0
+        self.decoded: Any = None
 
     def block(self, layer: int) -> BlockMemory:
         """Of one block, counted from 0; blocks come in order."""
@@ -143,7 +147,8 @@ class Memory:
     @property
     def bytes(self) -> int:
         """What it takes."""
-        return _bytes(self.tokens) + sum(block.bytes for block in self._blocks)
+        decoded = 0 if self.decoded is None else int(self.decoded.bytes)
+        return _bytes(self.tokens) + sum(block.bytes for block in self._blocks) + decoded
 
 
 def _put(kept: torch.Tensor, fresh: torch.Tensor, rows: torch.Tensor | None) -> None:

@@ -359,10 +359,17 @@ def test_streams_that_recall_share_a_batch_with_others_that_do_not(engine):
             np.testing.assert_allclose(output.prediction.embedding, expected.prediction.embedding, atol=1e-5)
 
 
+def packed_linear_flops(x, weight, *rest, out_shape, **options):  # noqa: ARG001
+    return 2 * x[0] * x[1] * out_shape[1]
+
+
 def test_the_operations_of_a_recalled_frame_are_those_torch_counts(engine, tokenizer):
-    frames = clip(still(), changed(still(), 3, 20, 21))
+    # With the prefix as many tokens as run without surplus.
+    frames = clip(still(), changed(still(), 3, 4, 5, 6, 20, 21, 22, 40, 41, 42, 43))
     outputs(engine, tokenizer, frames[:1])
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+    packed = {torch.ops.mkldnn._linear_pointwise: packed_linear_flops}
+    counted = FlopCounterMode(display=False, custom_mapping=packed)
+    with counted as counter, sdpa_kernel(SDPBackend.MATH):
         (output,) = outputs(engine, tokenizer, frames[1:])
 
     # What compares pixels and pays out attention is no product of matrices, or one of a single row.
