@@ -1,20 +1,30 @@
 """Inter-image tokenizer: patches that match the same visual word become one token.
 
-The method is the inter-image Visual Word Tokenizer of Gee et al. (arXiv 2411.15397).
+By default a stream recalls what kept its word (`inter_recall.py`); the paper's form is here. The method is the inter-image Visual Word Tokenizer of Gee et al. (arXiv 2411.15397).
 """
 
 from __future__ import annotations
 
 import torch
 
+from pipeline.tokenizers.inter_recall import RecallingInterTokenizer
 from pipeline.tokenizers.plan import TokenPlan
 from pipeline.tokenizers.registry import TOKENIZERS
 from vocab.patches import patchify
 from vocab.words import Vocabulary
 
 
+def inter(
+    vocabulary: Vocabulary, threshold: float | None = None, exact: bool = False, count_sizes: bool = False
+) -> InterTokenizer | RecallingInterTokenizer:
+    """The form that was asked for; counting sizes asks for that which merges."""
+    if exact or count_sizes:
+        return InterTokenizer(vocabulary, threshold, count_sizes)
+    return RecallingInterTokenizer(vocabulary, threshold)
+
+
 class InterTokenizer:
-    """Merges all patches of a frame whose nearest word is the same and near enough.
+    """The paper's form. Merges all patches of a frame whose nearest word is the same and near enough.
 
     Output order: words by ascending index, then unmatched patches in raster order.
 

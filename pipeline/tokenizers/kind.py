@@ -79,14 +79,15 @@ class Kind(NamedTuple):
     Attributes:
         name: what `--tokenizer`, the API and results call it.
         says: what becomes of a frame, in a few words.
-        where: "module:Class" in this package, loaded on first use. The class takes the options by name, after
-            the vocabulary where it wants words.
+        where: "module:name" in this package of a class, or of a function that makes it, loaded on first use.
+            It takes the options by name, after the vocabulary where it wants words.
         options: what it is set with, by name. Options of several tokenizers share a name only where they mean
             the same: then all but `says` must be equal.
         needs: what a model must have to take it.
         wants: "words" for a vocabulary, learned from the stream where none is given; else "nothing".
         near: of those that want words: the option that is the cosine distance up to which a patch has a word.
-        stateful: whether it keeps what its stream has paid for, see `stateful.StatefulTokenizer`.
+        stateful: whether it keeps what its stream has paid for unless an option says otherwise, see
+            `stateful.StatefulTokenizer`.
         control: whether it is there to be beaten by the others.
         knob: the option that trades fidelity for tokens, and which way saves more (1 up, -1 down), if any.
     """
@@ -132,7 +133,7 @@ class Kind(NamedTuple):
         return {name: self.value(name, given.get(name)) for name in self.options}
 
     def load(self) -> Any:
-        """The tokenizer's class."""
+        """The tokenizer's class, or what makes it."""
         module, name = self.where.split(":")
         return getattr(import_module(f"{__package__}.{module}"), name)
 

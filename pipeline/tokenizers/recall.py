@@ -19,7 +19,7 @@ from pipeline.frame import Frame
 from pipeline.tokenizers.merge import MergeStep
 from pipeline.tokenizers.plan import INTACT, MERGED, RECALLED
 from pipeline.tokenizers.registry import TOKENIZERS
-from pipeline.tokenizers.stateful import Decided, Decision, Memory, Ran, Run, StatefulTokenizer
+from pipeline.tokenizers.stateful import Decided, Decision, Memory, Ran, Run, StatefulTokenizer, after_s, goes_on
 
 if TYPE_CHECKING:
     from pipeline.models.positions import Place
@@ -39,8 +39,6 @@ _GAIN_BOUNDS = (0.1, 4.0)
 # Frames after which one is answered in full, too, to see how good its answer was; and how eps follows, so
 # that `_MISSED` of the answers miss the target, within `_EPS_RANGE` times what it was at first.
 _AUDIT_EVERY, _EPS_STEP, _MISSED, _EPS_RANGE = 48, 0.35, 0.05, 4.0
-# A pause of so many seconds is a new beginning.
-_GAP_S = 30.0
 
 
 class RecallTokenizer(StatefulTokenizer):
@@ -79,7 +77,7 @@ class RecallTokenizer(StatefulTokenizer):
     def answer(self, frame: Frame, place: Place, patches: torch.Tensor) -> Generator[Run, Ran, Decided]:
         """See `StatefulTokenizer.answer`."""
         state = self._state
-        if state is not None and state.goes_on(frame, place):
+        if state is not None and goes_on(state.newest, state.place, frame, place):
             return (yield from self._go_on(state, frame, patches))
         memory = Memory(self._cache)
         ran = yield Run(memory)
@@ -195,13 +193,9 @@ class _State:
         # It never changes.
         self.bytes = memory.bytes + sum(part.numel() * part.element_size() for part in own)
 
-    def goes_on(self, frame: Frame, place: Place) -> bool:
-        """Whether a frame follows the last one: of the same place, soon after it."""
-        return place == self.place and 0 <= _after_s(self.newest, frame) <= _GAP_S
-
     def held_ms(self, frame: Frame) -> float:
         """Age of the last answer when a frame is shown."""
-        return 1000 * _after_s(self._answered, frame)
+        return 1000 * after_s(self._answered, frame)
 
     def matters(self, moved: torch.Tensor) -> torch.Tensor:
         """(N,) what recalling each position would cost the answer, by the squared change of its pixels."""
@@ -257,10 +251,3 @@ def _states(patches: torch.Tensor, state: int) -> torch.Tensor:
 def _apart(one: torch.Tensor, other: torch.Tensor) -> float:
     """Cosine distance."""
     return 1 - float(F.cosine_similarity(one, other, dim=0))
-
-
-def _after_s(earlier: Frame, later: Frame) -> float:
-    """Seconds from one frame to another: of presentation, or as they came where they have no times."""
-    if earlier.times.pts_s is not None and later.times.pts_s is not None:
-        return later.times.pts_s - earlier.times.pts_s
-    return later.ready_at - earlier.ready_at

@@ -40,28 +40,34 @@ _DROP = Option(
 TOKENIZERS = by_name(
     Kind(
         "inter",
-        "patches near the same visual word become one token",
-        "inter:InterTokenizer",
+        "what kept its visual word since the stream's last frame is recalled, the rest computed anew",
+        "inter:inter",
         {
-            # The default keeps a cosine p5 of .98 on every sample clip (`vwt bench`, BENCHMARKS.md); the
-            # paper's .1 does not.
+            # The default keeps a cosine p5 of .98 on every sample clip in both forms (`vwt bench`,
+            # BENCHMARKS.md); the paper's .1 does not.
             "threshold": Option(
                 float,
                 0.02,
-                "cosine distance up to which a patch counts as a visual word",
+                "cosine distance up to which a patch counts as a visual word, or as unchanged",
                 ge=0,
                 le=2,
                 unit="a cosine distance",
                 tries=(0.005, 0.02, 0.05, 0.1, 0.2),
             ),
+            "exact": Option(
+                bool,
+                False,
+                "the paper's form: nothing is recalled, and patches of a frame near the same word become one token",
+            ),
             # Off: over native frames of the sample clips it gained on some and lost on others (vwt bench).
             "count_sizes": Option(
-                bool, False, "attention counts a merged token per patch, as token merging does"
+                bool, False, "as exact, but attention counts a merged token per patch, as token merging does"
             ),
         },
         wants="words",
         near="threshold",
         knob=("threshold", 1),
+        stateful=True,
     ),
     Kind(
         "intra",

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 Decision = Literal["hold", "recall", "merged", "full", "escalated"]
 
+# A pause of so many seconds is a new beginning.
+_GAP_S = 30.0
+
 
 class BlockMemory:
     """Keys and values of one block for every position of a frame, prefix tokens first; written in place.
@@ -172,3 +175,15 @@ class StatefulTokenizer(ABC):
     @abstractmethod
     def forget(self) -> None:
         """Lets go of everything, at any time and from any thread: the next frame runs in full."""
+
+
+def after_s(earlier: Frame, later: Frame) -> float:
+    """Seconds from one frame to another: of presentation, or as they came where they have no times."""
+    if earlier.times.pts_s is not None and later.times.pts_s is not None:
+        return later.times.pts_s - earlier.times.pts_s
+    return later.ready_at - earlier.ready_at
+
+
+def goes_on(newest: Frame, place: Place, frame: Frame, its_place: Place) -> bool:
+    """Whether a frame follows the newest one of its stream: of the same place, soon after it."""
+    return place == its_place and 0 <= after_s(newest, frame) <= _GAP_S

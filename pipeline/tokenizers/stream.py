@@ -112,36 +112,44 @@ class WordsTokenizer:
         make: makes the tokenizer for a vocabulary.
     """
 
-    bytes = 0
-
-    def __init__(self, words: WordSource, make: Callable[[Vocabulary], Tokenizer]) -> None:
+    def __init__(
+        self, words: WordSource, make: Callable[[Vocabulary], Tokenizer | StatefulTokenizer]
+    ) -> None:
         self.vocabulary: Vocabulary | None = None
         self._words = words
         self._make = make
-        self._tokenizer: Tokenizer = FullTokenizer()
+        self._now = SameTokenizer(FullTokenizer())
         self._change()
+
+    @property
+    def bytes(self) -> int:
+        """See `StreamTokenizer.bytes`."""
+        return self._now.bytes
 
     @property
     def missing(self) -> int:
         """See `StreamTokenizer.missing`."""
         return self._words.missing if self.vocabulary is None else 0
 
-    def next(self, frames: Sequence[Frame]) -> Tokenizer:
+    def next(self, frames: Sequence[Frame]) -> Tokenizer | StatefulTokenizer:
         """See `StreamTokenizer.next`."""
         self._change()
         self._words.observe(frames)
-        return self._tokenizer
+        return self._now.next(frames)
 
     def forget(self) -> None:
         """See `StreamTokenizer.forget`."""
+        self._now.forget()
 
     def close(self) -> None:
         """See `StreamTokenizer.close`; whoever made the source of the words closes it."""
+        self._now.close()
 
     def _change(self) -> None:
         newest = self._words.vocabulary()
         if newest is not None and newest is not self.vocabulary:
-            self.vocabulary, self._tokenizer = newest, self._make(newest)
+            # What was kept goes with the words it was kept by, at the price of one full frame.
+            self.vocabulary, self._now = newest, SameTokenizer(self._make(newest))
 
 
 class GivenWords:

@@ -144,17 +144,13 @@ class Streams:
         self._follows = Repeating(self._follow, _FOLLOW_EVERY_S, "vwt-words")
         self._follows.start()
 
-    def get(
-        self, stream: str, settings: TokenSettings, model: Model, sampled: bool = True
-    ) -> StreamTokenizer:
+    def get(self, stream: str | None, settings: TokenSettings, model: Model) -> StreamTokenizer:
         """The tokenizer of a stream; a new one when its settings or its model are others than before.
 
         Args:
-            stream: its id.
+            stream: its id; None for an image of no stream, which goes to no window and recalls nothing.
             settings: how it is tokenized.
             model: that runs it.
-            sampled: whether its frames go to the window of its scope; where not, they are strangers to each
-                other, and nothing is recalled from one to the next.
 
         Raises:
             UsageError: the model does not take the tokenizer, or the scope's words are another model's.
@@ -166,15 +162,15 @@ class Streams:
                 f"model '{model.name}' does not take the tokenizer {kind.name}: {kind.says_needs}; "
                 f"use {' or '.join(model.tokenizers)}"
             )
-        if kind.stateful and not sampled:
-            return kind.open(settings.options, StreamNeeds())
         scope = self._scope(settings.scope, model) if kind.wants == "words" else None
+        if stream is None:
+            return kind.open(settings.options, StreamNeeds(self._words(scope, model, sampled=False)))
         with self._lock:
             state = self._streams.get(stream)
             if state is None or (state.settings, state.model, state.scope) != (settings, model, scope):
                 if state is not None:
                     state.tokenizer.close()
-                tokenizer = kind.open(settings.options, StreamNeeds(self._words(scope, model, sampled)))
+                tokenizer = kind.open(settings.options, StreamNeeds(self._words(scope, model)))
                 state = self._streams[stream] = _Stream(settings, model, scope, tokenizer, 0.0)
             state.used_at = time.monotonic()
             self._make_room()
@@ -198,7 +194,7 @@ class Streams:
         self._follows.stop()
         self._feeder.close()
 
-    def _words(self, scope: Scope | None, model: Model, sampled: bool) -> ScopeWords | None:
+    def _words(self, scope: Scope | None, model: Model, sampled: bool = True) -> ScopeWords | None:
         if scope is None:
             return None
         assert model.patch_size is not None
