@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,9 +18,21 @@ from torch.nn import functional as F
 
 from pipeline.frame import Frame
 from pipeline.tokenizers.merge import MergeStep
+from pipeline.tokenizers.merge_words import WordStep
 from pipeline.tokenizers.plan import INTACT, MERGED, RECALLED
 from pipeline.tokenizers.registry import TOKENIZERS
-from pipeline.tokenizers.stateful import Decided, Decision, Memory, Ran, Run, StatefulTokenizer, after_s, goes_on
+from pipeline.tokenizers.stateful import (
+    Decided,
+    Decision,
+    Memory,
+    Ran,
+    Run,
+    StatefulTokenizer,
+    after_s,
+    goes_on,
+)
+from pipeline.tokenizers.steps import BlockStep
+from vocab.words import Vocabulary
 
 if TYPE_CHECKING:
     from pipeline.models.positions import Place
@@ -49,17 +62,28 @@ class RecallTokenizer(StatefulTokenizer):
             for the default.
         cache: type in which keys and values are kept.
         bucket: tokens of a run are rounded up to a multiple of this, with what matters most of the rest.
+        merge_words: cosine distance up to which patches of one word merge where a whole frame runs merged; 0,
+            the default, to merge by keys.
+        vocabulary: the visual words for that.
 
     Raises:
-        UsageError: when `target` is out of range.
+        UsageError: when `target` or `merge_words` is out of range.
     """
 
     name = "recall"
 
     def __init__(
-        self, target: float | None = None, cache: torch.dtype = torch.bfloat16, bucket: int = 1
+        self,
+        target: float | None = None,
+        cache: torch.dtype = torch.bfloat16,
+        bucket: int = 1,
+        merge_words: float | None = None,
+        vocabulary: Vocabulary | None = None,
     ) -> None:
         self.target = TOKENIZERS[self.name].value("target", target)
+        near = TOKENIZERS[self.name].value("merge_words", merge_words)
+        self._merging = _by_keys if vocabulary is None else partial(_by_words, vocabulary, near)
+        self.vocab_version = None if vocabulary is None else vocabulary.version
         self._cache = cache
         self._bucket = bucket
         self._state: _State | None = None
@@ -142,8 +166,7 @@ class RecallTokenizer(StatefulTokenizer):
         self, state: _State, patches: torch.Tensor, moved: torch.Tensor, gains: torch.Tensor | None = None
     ) -> Generator[Run, Ran, torch.Tensor]:
         """Runs all positions and merges them on the way; gives their states."""
-        blocks = state.blocks
-        ran = yield Run(state.memory, step=MergeStep(round(_MERGED_AWAY * len(patches) / blocks)))
+        ran = yield Run(state.memory, step=self._merging(patches, state.blocks))
         state.take(patches, moved, None, ran, gains)
         assert ran.group is not None
         sizes = torch.zeros(len(patches), dtype=torch.int64, device=patches.device)
@@ -242,6 +265,14 @@ class _State:
         """Notes a fresh answer, and how far it is from the last one."""
         self.moving = 0.5 * self.moving + 0.5 * moved
         self._answered = frame
+
+
+def _by_keys(patches: torch.Tensor, blocks: int) -> BlockStep:
+    return MergeStep(round(_MERGED_AWAY * len(patches) / blocks))
+
+
+def _by_words(vocabulary: Vocabulary, near: float, patches: torch.Tensor, blocks: int) -> BlockStep:  # noqa: ARG001
+    return WordStep.of(patches, vocabulary, near)
 
 
 def _states(patches: torch.Tensor, state: int) -> torch.Tensor:

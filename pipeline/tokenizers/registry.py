@@ -159,8 +159,20 @@ TOKENIZERS = by_name(
                 lt=1,
                 unit="a cosine",
                 tries=(0.95, 0.97, 0.98, 0.99, 0.995),
-            )
+            ),
+            # Off: at the same share keys won on every sample clip (docs/tokenizers.md).
+            "merge_words": Option(
+                float,
+                0.0,
+                "where a whole frame runs merged, cosine distance up to which patches of one visual word merge; "
+                "0 to merge by keys, without words",
+                ge=0,
+                le=2,
+                unit="a cosine distance",
+            ),
         },
+        wants="words if near",
+        near="merge_words",
         knob=("target", -1),
         stateful=True,
     ),

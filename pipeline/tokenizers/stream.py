@@ -51,6 +51,11 @@ class StreamTokenizer(Protocol):
         ...
 
     @property
+    def learning(self) -> bool:
+        """Whether frames run in full because there are no words yet."""
+        ...
+
+    @property
     def vocabulary(self) -> Vocabulary | None:
         """The words in use; None while there are none, and for tokenizers that want none."""
         ...
@@ -80,6 +85,7 @@ class SameTokenizer:
     """The same tokenizer for all frames; a stateful one is the stream's own."""
 
     missing = 0
+    learning = False
     vocabulary = None
 
     def __init__(self, tokenizer: Tokenizer | StatefulTokenizer) -> None:
@@ -129,7 +135,12 @@ class WordsTokenizer:
     @property
     def missing(self) -> int:
         """See `StreamTokenizer.missing`."""
-        return self._words.missing if self.vocabulary is None else 0
+        return self._words.missing if self.learning else 0
+
+    @property
+    def learning(self) -> bool:
+        """See `StreamTokenizer.learning`."""
+        return self.vocabulary is None
 
     def next(self, frames: Sequence[Frame]) -> Tokenizer | StatefulTokenizer:
         """See `StreamTokenizer.next`."""
@@ -171,7 +182,7 @@ class GivenWords:
 def open_stream(kind: Kind, options: Mapping[str, Any], stream: StreamNeeds) -> StreamTokenizer:
     """See `Kind.open`; `options` are checked."""
     tokenizer = kind.load()
-    if kind.wants == "nothing":
+    if not kind.wants_words(options):
         return SameTokenizer(tokenizer(**options))
     assert stream.words is not None, f"{kind.name} wants words"
-    return WordsTokenizer(stream.words, lambda vocabulary: tokenizer(vocabulary, **options))
+    return WordsTokenizer(stream.words, lambda vocabulary: tokenizer(vocabulary=vocabulary, **options))

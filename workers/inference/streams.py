@@ -162,7 +162,7 @@ class Streams:
                 f"model '{model.name}' does not take the tokenizer {kind.name}: {kind.says_needs}; "
                 f"use {' or '.join(model.tokenizers)}"
             )
-        scope = self._scope(settings.scope, model) if kind.wants == "words" else None
+        scope = self._scope(settings.scope, model) if kind.wants_words(settings.options) else None
         if stream is None:
             return kind.open(settings.options, StreamNeeds(self._words(scope, model, sampled=False)))
         with self._lock:

@@ -25,7 +25,7 @@ def check_tokenizer(options: TokenizerOptions) -> None:
 
 def load_vocabulary(options: TokenizerOptions) -> Vocabulary | None:
     """The words of `--vocab`, read before anything slow; None where there is no file or no need of one."""
-    if options.vocab is None or _asked_for(options).wants != "words":
+    if options.vocab is None or not _asked_for(options).wants_words(options.options):
         return None
     return Vocabulary.load(options.vocab)
 
@@ -58,7 +58,7 @@ def stream_state(
     kind = kind_for(own.name if own.vocab is None else _asked_for(own).name, model)
     with ExitStack() as stack:
         words: WordSource | None = None
-        if kind.wants == "words":
+        if kind.wants_words(own.options):
             words = _words(kind, name, options, model, vocabulary, live, say, stack)
         tokenizer = stack.enter_context(closing(kind.open(options.tokenizer.options, StreamNeeds(words))))
         yield StreamState(name, kind, tokenizer)
