@@ -15,7 +15,7 @@ from vocab.patches import patchify
 from vocab.words import Match, Vocabulary
 
 
-def inter(
+def inter_tokenizer(
     vocabulary: Vocabulary, threshold: float | None = None, exact: bool = False, count_sizes: bool = False
 ) -> InterTokenizer | RecallingInterTokenizer:
     """The form that was asked for; counting sizes asks for that which merges."""

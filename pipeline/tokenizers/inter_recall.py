@@ -15,7 +15,16 @@ from torch.nn import functional as F
 from pipeline.frame import Frame
 from pipeline.tokenizers.plan import INTACT, RECALLED
 from pipeline.tokenizers.registry import TOKENIZERS
-from pipeline.tokenizers.stateful import Decided, Decision, Memory, Ran, Run, StatefulTokenizer, after_s, goes_on
+from pipeline.tokenizers.stateful import (
+    Decided,
+    Decision,
+    Memory,
+    Ran,
+    Run,
+    StatefulTokenizer,
+    after_s,
+    goes_on,
+)
 from vocab.words import Vocabulary
 
 if TYPE_CHECKING:
@@ -151,4 +160,5 @@ def _moved(patches: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
     to a word a wall is the same in the dark, to the model it is not.
     """
     lengths = patches.norm(dim=1) * pixels.norm(dim=1)
-    return (patches - pixels).square().sum(dim=1) / (2 * lengths).clamp_min(torch.finfo(torch.float32).tiny)
+    moved: torch.Tensor = (patches - pixels).square().sum(dim=1) / (2 * lengths).clamp_min(1e-12)
+    return moved

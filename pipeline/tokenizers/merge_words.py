@@ -44,7 +44,7 @@ class WordStep:
 
     def __call__(self, layer: int, layers: int, packed: PackedTokens) -> TokenPlan | None:  # noqa: ARG002
         """See `BlockStep`."""
-        # Groups are in the order of their words, so the plan must not be taken for one that keeps all in place.
+        # Groups are in the order of their words: the plan must not pass for one that keeps all in place.
         return TokenPlan(self.group, self.kept, packed.prefix) if layer == 0 else None
 
     def flops(self, kept: int, heads: int, width: int) -> int:  # noqa: ARG002

@@ -41,7 +41,7 @@ TOKENIZERS = by_name(
     Kind(
         "inter",
         "what kept its visual word since the stream's last frame is recalled, the rest computed anew",
-        "inter:inter",
+        "inter:inter_tokenizer",
         {
             # The default keeps a cosine p5 of .98 on every sample clip in both forms (`vwt bench`,
             # BENCHMARKS.md); the paper's .1 does not.
@@ -57,7 +57,7 @@ TOKENIZERS = by_name(
             "exact": Option(
                 bool,
                 False,
-                "the paper's form: nothing is recalled, and patches of a frame near the same word become one token",
+                "the paper's form: nothing is recalled, patches of a frame near the same word become one",
             ),
             # Off: over native frames of the sample clips it gained on some and lost on others (vwt bench).
             "count_sizes": Option(
@@ -164,8 +164,8 @@ TOKENIZERS = by_name(
             "merge_words": Option(
                 float,
                 0.0,
-                "where a whole frame runs merged, cosine distance up to which patches of one visual word merge; "
-                "0 to merge by keys, without words",
+                "where a whole frame runs merged, cosine distance up to which patches of one visual word "
+                "merge; 0 to merge by keys, without words",
                 ge=0,
                 le=2,
                 unit="a cosine distance",

@@ -44,7 +44,9 @@ def word_routes(settings: ServiceSettings, connections: Connections) -> APIRoute
         version = await connections.call(lambda client: _current(client, spec.word_scope))
         if version is None:
             status = await connections.call(lambda client: StreamStore(client).status(stream))
-            raise Problem(404, _why_none(stream, spec.tokenizer or status.tokenizer, spec.options), "no-words")
+            raise Problem(
+                404, _why_none(stream, spec.tokenizer or status.tokenizer, spec.options), "no-words"
+            )
         return spec.word_scope, version
 
     async def aside(function: Callable[[str, str], T], scope: str) -> T:
