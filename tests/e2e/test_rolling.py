@@ -74,7 +74,7 @@ def test_a_second_process_starts_with_the_words_of_the_scope(
     shared = ("--redis", server.url, "--scope", "yard")
     with Running(rtsp_server.url, *QUICK, *shared, "--fps", "4", "--batch", "1") as first:
         read_until_version(first, 1)
-        with Running(rtsp_server.url, *QUICK, *shared, "--fps", "4", "--batch", "1") as second:
+        with Running(rtsp_server.url, *QUICK, *shared, "--exact", "--fps", "4", "--batch", "1") as second:
             (result,) = second.read(1)
             assert second.finish(signal.SIGINT) == 0
         assert first.finish(signal.SIGINT) == 0
@@ -88,7 +88,8 @@ def test_predictions_go_on_while_redis_is_dead_and_have_new_words_within_two_per
 ) -> None:
     # Long enough that the keeper's look every five seconds fits in twice over, on a busy machine too.
     period_s = 8
-    with Running(rtsp_server.url, *RELEARN, "--relearn-after", str(period_s), "--redis", server.url) as run:
+    relearn = (*RELEARN, "--exact", "--relearn-after", str(period_s), "--redis", server.url)
+    with Running(rtsp_server.url, *relearn) as run:
         read_until_version(run, 1)
         server.kill()
         run.hear("the words at hand go on")

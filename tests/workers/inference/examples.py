@@ -20,7 +20,7 @@ from pipeline.sources import SourceOptions, open_source, parse_source
 from workers.contract.messages import FrameBatch, FrameFacts, TokenSettings
 
 FULL = TokenSettings("null", "full", {}, "gate/null")
-INTER = TokenSettings(DEFAULT_MODEL, "inter", {"threshold": 0.05}, f"gate/{DEFAULT_MODEL}")
+INTER = TokenSettings(DEFAULT_MODEL, "inter", {"threshold": 0.05, "exact": True}, f"gate/{DEFAULT_MODEL}")
 
 
 @cache
