@@ -45,8 +45,8 @@ def test_a_sample_clip_gives_one_valid_result_per_sampled_frame(
         assert [result["vocab_version"] for result in results] == [None] * 4 + [1] * (len(results) - 4)
         assert {result["decision"] is not None for result in results[4:]} == {not options}
         # No frame has padding to merge: one behind a cut may show nothing that the first four showed. What
-        # recalls runs all of the first behind the warm-up, and of every one in which all has changed.
-        assert sum(reduced[4:]) >= (0.8 if options else 0.5) * len(results[4:])
+        # recalls runs all of the first behind the warm-up, and at two frames a second of most of bikes.
+        assert sum(reduced[4:]) >= (0.8 if options else 0.25) * len(results[4:])
     else:
         assert all(reduced) is (tokenizer == "intra")
 
