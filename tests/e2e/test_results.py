@@ -64,7 +64,8 @@ def test_the_size_of_a_batch_changes_no_result() -> None:
     runs = [
         results_of(
             succeeds(
-                *("run", "sample:carphone", "--max-frames", "20", "--warmup-frames", "6", "--words", "100"),
+                *("run", "sample:carphone", "--tokenizer", "inter", "--exact", "--max-frames", "20"),
+                *("--warmup-frames", "6", "--words", "100"),
                 *("--embedding", "--out", "-", "--batch", batch, "--precision", "fp32"),
             ).stdout
         )

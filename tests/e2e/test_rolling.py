@@ -15,7 +15,18 @@ from tests.e2e.command import Running, refused, succeeds
 from vocab.embedded import server_binary
 
 # A small window that fills in a second, and words that are old after two.
-QUICK = ("--words", "50", "--warmup-frames", "4", "--window-fps", "10", "--window-patches", "64")
+QUICK = (
+    "--tokenizer",
+    "inter",
+    "--words",
+    "50",
+    "--warmup-frames",
+    "4",
+    "--window-fps",
+    "10",
+    "--window-patches",
+    "64",
+)
 RELEARN = (*QUICK, "--relearn-after", "2", "--fps", "4", "--batch", "1")
 
 
@@ -111,7 +122,9 @@ def test_predictions_go_on_while_redis_is_dead_and_have_new_words_within_two_per
 
 
 def test_redis_away_at_the_start_is_one_line_and_exit_5() -> None:
-    line = refused("run", "sample:carphone", "--redis", "redis://me:s3cret@127.0.0.1:1/0", code=5)
+    line = refused(
+        "run", "sample:carphone", "--tokenizer", "inter", "--redis", "redis://me:s3cret@127.0.0.1:1/0", code=5
+    )
 
     assert "--window memory" in line
     assert "s3cret" not in line

@@ -65,8 +65,11 @@ def stream_state(
 
 
 def _asked_for(options: TokenizerOptions) -> Kind:
-    """What was asked for; where nothing was, what is preferred of all, which wants words."""
-    return preferred(tuple(TOKENIZERS)) if options.name is None else kind_of(options.name)
+    """What was asked for; where nothing was, what is preferred, given words of those that want them."""
+    if options.name is not None:
+        return kind_of(options.name)
+    taken = [name for name, kind in TOKENIZERS.items() if options.vocab is None or kind.wants == "words"]
+    return preferred(taken)
 
 
 def _words(

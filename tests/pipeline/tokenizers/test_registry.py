@@ -100,7 +100,8 @@ def test_an_unknown_tokenizer_is_refused_with_those_there_are() -> None:
 
 
 def test_the_first_that_a_model_takes_is_preferred() -> None:
-    assert preferred(tuple(TOKENIZERS)).name == "inter"
+    assert preferred(tuple(TOKENIZERS)).name == "recall"
+    assert preferred(("full", "inter")).name == "inter"
     assert preferred(("full",)).name == "full"
 
 
