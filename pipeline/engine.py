@@ -221,7 +221,8 @@ class Engine:
             for _, tokenizer in parts:
                 tokenizer.forget()
             raise
-        return partial(stateful_outputs, model, answers, said)
+        versions = [tokenizer.vocab_version for some, tokenizer in parts for _ in some]
+        return partial(stateful_outputs, model, answers, said, versions)
 
     def plan(self, stacked: Sequence[Stack[Tokenizer]]) -> tuple[TokenPlan | None, list[Placed]]:
         """What a model runs on: the plan of a batch, and its frames normalised; see `Model.run`."""

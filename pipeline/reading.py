@@ -171,17 +171,18 @@ def note_answers(
 
 
 def stateful_outputs(
-    model: PackedModel, answers: Sequence[Answered], said: Sequence[Said]
+    model: PackedModel, answers: Sequence[Answered], said: Sequence[Said], versions: Sequence[int | None]
 ) -> list[FrameOutput]:
     """Of frames of stateful tokenizers.
 
     Args:
         model: that ran.
         answers, said: one per frame.
+        versions: of the words that decided each.
     """
     computed = model.encoder.runtime.stepwise.computed
     outputs = []
-    for answer, one in zip(answers, said, strict=True):
+    for answer, one, version in zip(answers, said, versions, strict=True):
         decided, flops = answer.decided, model.recalled_flops(answer)
         rows, columns = answer.place.grid
         outputs.append(
@@ -193,7 +194,7 @@ def stateful_outputs(
                 flops,
                 flops / model.flops(None, (rows, columns)),
                 computed,
-                None,
+                version,
                 decided.decision,
                 decided.held_ms,
             )

@@ -56,7 +56,7 @@ class StreamState:
     @property
     def learning(self) -> bool:
         """Whether frames run in full because there are no words yet."""
-        return self._kind.wants == "words" and self._tokenizer.vocabulary is None
+        return self._tokenizer.learning
 
     @property
     def vocabulary(self) -> Vocabulary | None:

@@ -115,10 +115,11 @@ def run(
                 )
             kind = kind_for(tokenizer, loaded)
             given: WordSource | None = None
-            if kind.wants == "words" and vocabulary is not None:
+            wants_words = kind.wants_words(options)
+            if wants_words and vocabulary is not None:
                 check_fits(vocabulary, loaded)
                 given = GivenWords(vocabulary.to(loaded.device))
-            elif kind.wants == "words":
+            elif wants_words:
                 given = first_words(loaded, words, warmup_frames, live=opened_source.info.live)
             opened = stack.enter_context(closing(kind.open(options, StreamNeeds(given))))
             state = StreamState(opened_source.info.name, kind, opened)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pipeline.tokenizers.cluster import ClusterTokenizer
     from pipeline.tokenizers.full import FullTokenizer
     from pipeline.tokenizers.inter import InterTokenizer
+    from pipeline.tokenizers.inter_recall import RecallingInterTokenizer
     from pipeline.tokenizers.intra import IntraTokenizer
     from pipeline.tokenizers.mctf import MctfTokenizer
     from pipeline.tokenizers.merge import MergeTokenizer
@@ -41,6 +42,7 @@ __all__ = [
     "PitomeTokenizer",
     "PruneTokenizer",
     "RandomTokenizer",
+    "RecallingInterTokenizer",
     "TokenPlan",
     "Tokenizer",
     "ZeroTPruneTokenizer",
@@ -48,12 +50,13 @@ __all__ = [
 ]
 
 _STEPS = ("BlockStep", "PackedTokens")
+_INTER = {"InterTokenizer": "inter", "RecallingInterTokenizer": "inter_recall"}
 _PLAN = ("DROPPED", "INTACT", "MERGED", "RECALLED", "TokenPlan", "patch_states")
 
 
 def __getattr__(name: str) -> Any:
     """Classes of the registry, and what plans are made of."""
-    module = dict.fromkeys(_PLAN, "plan") | dict.fromkeys(_STEPS, "steps") | {"Tokenizer": "base"}
+    module = dict.fromkeys(_PLAN, "plan") | dict.fromkeys(_STEPS, "steps") | {"Tokenizer": "base"} | _INTER
     for kind in TOKENIZERS.values():
         file, _, class_name = kind.where.partition(":")
         module[class_name] = file

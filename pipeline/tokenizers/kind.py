@@ -90,14 +90,16 @@ class Kind(NamedTuple):
     Attributes:
         name: what `--tokenizer`, the API and results call it.
         says: what becomes of a frame, in a few words.
-        where: "module:Class" in this package, loaded on first use. The class takes the options by name, after
-            the vocabulary where it wants words.
+        where: "module:name" in this package of a class, or of a function that makes it, loaded on first use.
+            It takes the options by name, and `vocabulary` where it wants words.
         options: what it is set with, by name. Options of several tokenizers share a name only where they mean
             the same: then all but `says` must be equal.
         needs: what a model must have to take it.
-        wants: "words" for a vocabulary, learned from the stream where none is given; else "nothing".
+        wants: "words" for a vocabulary, learned from the stream where none is given; "words if near" where it
+            wants one only if `near` is not 0; else "nothing".
         near: of those that want words: the option that is the cosine distance up to which a patch has a word.
-        stateful: whether it keeps what its stream has paid for, see `stateful.StatefulTokenizer`.
+        stateful: whether it keeps what its stream has paid for unless an option says otherwise, see
+            `stateful.StatefulTokenizer`.
         control: whether it is there to be beaten by the others.
         holds: the option that is a target of the cosine which it holds by itself, if any.
         knob: the option that trades fidelity for tokens, and which way saves more (1 up, -1 down), if any.
@@ -108,7 +110,7 @@ class Kind(NamedTuple):
     where: str
     options: Mapping[str, Option] = MappingProxyType({})
     needs: tuple[Part, ...] = ("plain patches",)
-    wants: Literal["nothing", "words"] = "nothing"
+    wants: Literal["nothing", "words", "words if near"] = "nothing"
     near: str | None = None
     knob: tuple[str, Literal[1, -1]] | None = None
     control: bool = False
@@ -151,8 +153,15 @@ class Kind(NamedTuple):
         """
         return {name: self._checked(name, given.get(name)) for name in self.options}
 
+    def wants_words(self, options: Mapping[str, Any]) -> bool:
+        """Whether it wants words with these options, by name; see `check`."""
+        if self.wants == "words if near":
+            assert self.near is not None
+            return self.value(self.near, options.get(self.near)) > 0
+        return self.wants == "words"
+
     def load(self) -> Any:
-        """The tokenizer's class."""
+        """The tokenizer's class, or what makes it."""
         module, name = self.where.split(":")
         return getattr(import_module(f"{__package__}.{module}"), name)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,9 +18,22 @@ from torch.nn import functional as F
 
 from pipeline.frame import Frame
 from pipeline.tokenizers.merge import MergeStep
+from pipeline.tokenizers.merge_words import WordStep
 from pipeline.tokenizers.plan import INTACT, MERGED, RECALLED
 from pipeline.tokenizers.registry import TOKENIZERS
-from pipeline.tokenizers.stateful import Decided, Decision, Memory, Ran, Run, StatefulTokenizer
+from pipeline.tokenizers.stateful import (
+    CACHES,
+    Decided,
+    Decision,
+    Memory,
+    Ran,
+    Run,
+    StatefulTokenizer,
+    after_s,
+    goes_on,
+)
+from pipeline.tokenizers.steps import BlockStep
+from vocab.words import Vocabulary
 
 if TYPE_CHECKING:
     from pipeline.models.positions import Place
@@ -39,9 +53,6 @@ _GAIN_BOUNDS = (0.1, 4.0)
 # Frames after which one is answered in full, too, to see how good its answer was; and how eps follows, so
 # that `_MISSED` of the answers miss the target, within `_EPS_RANGE` times what it was at first.
 _AUDIT_EVERY, _EPS_STEP, _MISSED, _EPS_RANGE = 48, 0.35, 0.05, 4.0
-_CACHES = {"fp32": torch.float32, "bf16": torch.bfloat16, "int8": torch.int8}
-# A pause of so many seconds is a new beginning.
-_GAP_S = 30.0
 
 
 class RecallTokenizer(StatefulTokenizer):
@@ -53,6 +64,9 @@ class RecallTokenizer(StatefulTokenizer):
         cache: type that keys and values are kept in, "fp32", "bf16" or "int8"; None for the default.
         bucket: tokens of a run are rounded up to a multiple of this, with what matters most of the rest; None
             for the default.
+        merge_words: cosine distance up to which patches of one word merge where a whole frame runs merged; 0,
+            the default, to merge by keys.
+        vocabulary: the visual words for that.
 
     Raises:
         UsageError: when one is out of range.
@@ -61,11 +75,19 @@ class RecallTokenizer(StatefulTokenizer):
     name = "recall"
 
     def __init__(
-        self, target: float | None = None, cache: str | None = None, bucket: int | None = None
+        self,
+        target: float | None = None,
+        cache: str | None = None,
+        bucket: int | None = None,
+        merge_words: float | None = None,
+        vocabulary: Vocabulary | None = None,
     ) -> None:
         kind = TOKENIZERS[self.name]
         self.target = kind.value("target", target)
-        self._cache = _CACHES[kind.choice("cache", cache)]
+        near = kind.value("merge_words", merge_words)
+        self._merging = _by_keys if vocabulary is None else partial(_by_words, vocabulary, near)
+        self.vocab_version = None if vocabulary is None else vocabulary.version
+        self._cache = CACHES[kind.choice("cache", cache)]
         self._bucket = int(kind.value("bucket", bucket))
         self._state: _State | None = None
 
@@ -82,7 +104,7 @@ class RecallTokenizer(StatefulTokenizer):
     def answer(self, frame: Frame, place: Place, patches: torch.Tensor) -> Generator[Run, Ran, Decided]:
         """See `StatefulTokenizer.answer`."""
         state = self._state
-        if state is not None and state.goes_on(frame, place):
+        if state is not None and goes_on(state.newest, state.place, frame, place):
             return (yield from self._go_on(state, frame, patches))
         memory = Memory(self._cache)
         ran = yield Run(memory)
@@ -147,8 +169,7 @@ class RecallTokenizer(StatefulTokenizer):
         self, state: _State, patches: torch.Tensor, moved: torch.Tensor, gains: torch.Tensor | None = None
     ) -> Generator[Run, Ran, torch.Tensor]:
         """Runs all positions and merges them on the way; gives their states."""
-        blocks = state.blocks
-        ran = yield Run(state.memory, step=MergeStep(round(_MERGED_AWAY * len(patches) / blocks)))
+        ran = yield Run(state.memory, step=self._merging(patches, state.blocks))
         state.take(patches, moved, None, ran, gains)
         assert ran.group is not None
         sizes = torch.zeros(len(patches), dtype=torch.int64, device=patches.device)
@@ -202,13 +223,9 @@ class _State:
         """That all of it takes."""
         return self._own_bytes + self.memory.bytes
 
-    def goes_on(self, frame: Frame, place: Place) -> bool:
-        """Whether a frame follows the last one: of the same place, soon after it."""
-        return place == self.place and 0 <= _after_s(self.newest, frame) <= _GAP_S
-
     def held_ms(self, frame: Frame) -> float:
         """Age of the last answer when a frame is shown."""
-        return 1000 * _after_s(self._answered, frame)
+        return 1000 * after_s(self._answered, frame)
 
     def matters(self, moved: torch.Tensor) -> torch.Tensor:
         """(N,) what recalling each position would cost the answer, by the squared change of its pixels."""
@@ -257,6 +274,14 @@ class _State:
         self._answered = frame
 
 
+def _by_keys(patches: torch.Tensor, blocks: int) -> BlockStep:
+    return MergeStep(round(_MERGED_AWAY * len(patches) / blocks))
+
+
+def _by_words(vocabulary: Vocabulary, near: float, patches: torch.Tensor, blocks: int) -> BlockStep:  # noqa: ARG001
+    return WordStep.of(patches, vocabulary, near)
+
+
 def _states(patches: torch.Tensor, state: int) -> torch.Tensor:
     return torch.full((len(patches),), state, dtype=torch.uint8, device=patches.device)
 
@@ -264,10 +289,3 @@ def _states(patches: torch.Tensor, state: int) -> torch.Tensor:
 def _apart(one: torch.Tensor, other: torch.Tensor) -> float:
     """Cosine distance."""
     return 1 - float(F.cosine_similarity(one, other, dim=0))
-
-
-def _after_s(earlier: Frame, later: Frame) -> float:
-    """Seconds from one frame to another: of presentation, or as they came where they have no times."""
-    if earlier.times.pts_s is not None and later.times.pts_s is not None:
-        return later.times.pts_s - earlier.times.pts_s
-    return later.ready_at - earlier.ready_at

@@ -37,32 +37,81 @@ _DROP = Option(
     tries=(0.1, 0.25, 0.5, 0.7, 0.85),
 )
 
-# In the order of preference where none was asked for.
+_CACHE = Option(
+    str,
+    "bf16",
+    "type that a stream's keys and values are kept in",
+    choices=("fp32", "bf16", "int8"),
+)
+
+# In the order of preference where none was asked for: first what needs least of the operations for a cosine
+# p5 of .98 (`vwt bench`, BENCHMARKS.md).
 TOKENIZERS = by_name(
     Kind(
-        "inter",
-        "patches near the same visual word become one token",
-        "inter:InterTokenizer",
+        "recall",
+        "what did not change since the stream's last frame is recalled, the rest computed anew",
+        "recall:RecallTokenizer",
         {
-            # The default keeps a cosine p5 of .98 on every sample clip (`vwt bench`, BENCHMARKS.md); the
-            # paper's .1 does not.
+            "target": Option(
+                float,
+                0.98,
+                "5th percentile of the cosine to the answers of `full` that is to be kept",
+                ge=0.5,
+                lt=1,
+                unit="a cosine",
+                tries=(0.95, 0.97, 0.98, 0.99, 0.995),
+            ),
+            "cache": _CACHE,
+            # One by one: on the CPU rounding up costs what it adds. For runtimes that want few lengths.
+            "bucket": Option(int, 1, "tokens that run are rounded up to a multiple of it", ge=1, le=256),
+            # Off: at the same share keys won on every sample clip (docs/tokenizers.md).
+            "merge_words": Option(
+                float,
+                0.0,
+                "where a whole frame runs merged, cosine distance up to which patches of one visual word "
+                "merge; 0 to merge by keys, without words",
+                ge=0,
+                le=2,
+                unit="a cosine distance",
+            ),
+        },
+        wants="words if near",
+        near="merge_words",
+        knob=("target", -1),
+        stateful=True,
+        holds="target",
+    ),
+    Kind(
+        "inter",
+        "what kept its visual word since the stream's last frame is recalled, the rest computed anew",
+        "inter:inter_tokenizer",
+        {
+            # The default keeps a cosine p5 of .98 on every sample clip in both forms (`vwt bench`,
+            # BENCHMARKS.md); the paper's .1 does not.
             "threshold": Option(
                 float,
                 0.02,
-                "cosine distance up to which a patch counts as a visual word",
+                "cosine distance up to which a patch counts as a visual word, or as unchanged",
                 ge=0,
                 le=2,
                 unit="a cosine distance",
                 tries=(0.005, 0.02, 0.05, 0.1, 0.2),
             ),
+            "cache": _CACHE,
+            "exact": Option(
+                bool,
+                False,
+                "the paper's form: nothing is recalled, patches of a frame near the same word become one",
+            ),
             # Off: over native frames of the sample clips it gained on some and lost on others (vwt bench).
             "count_sizes": Option(
-                bool, False, "attention counts a merged token per patch, as token merging does"
+                bool, False, "as exact, but attention counts a merged token per patch, as token merging does"
             ),
         },
         wants="words",
         near="threshold",
         knob=("threshold", 1),
+        stateful=True,
     ),
     Kind(
         "intra",
@@ -140,33 +189,6 @@ TOKENIZERS = by_name(
         {"drop": _DROP},
         needs=("plain patches", "a class token"),
         knob=("drop", 1),
-    ),
-    Kind(
-        "recall",
-        "what did not change since the stream's last frame is recalled, the rest computed anew",
-        "recall:RecallTokenizer",
-        {
-            "target": Option(
-                float,
-                0.98,
-                "5th percentile of the cosine to the answers of `full` that is to be kept",
-                ge=0.5,
-                lt=1,
-                unit="a cosine",
-                tries=(0.95, 0.97, 0.98, 0.99, 0.995),
-            ),
-            "cache": Option(
-                str,
-                "bf16",
-                "type that a stream's keys and values are kept in",
-                choices=("fp32", "bf16", "int8"),
-            ),
-            # One by one: on the CPU rounding up costs what it adds. For runtimes that want few lengths.
-            "bucket": Option(int, 1, "tokens that run are rounded up to a multiple of it", ge=1, le=256),
-        },
-        knob=("target", -1),
-        stateful=True,
-        holds="target",
     ),
     Kind(
         "random",

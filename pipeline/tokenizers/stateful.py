@@ -20,7 +20,12 @@ from pipeline.tokenizers.steps import BlockStep
 if TYPE_CHECKING:
     from pipeline.models.positions import Place
 
+# Types that keys and values are kept in, by the name of the option.
+CACHES = {"fp32": torch.float32, "bf16": torch.bfloat16, "int8": torch.int8}
 Decision = Literal["hold", "recall", "merged", "full", "escalated"]
+
+# A pause of so many seconds is a new beginning.
+_GAP_S = 30.0
 
 
 class _Kept:
@@ -250,6 +255,21 @@ class StatefulTokenizer(ABC):
     def bytes(self) -> int:
         """What it keeps."""
 
+    def take_over(self, other: StatefulTokenizer) -> None:  # noqa: B027
+        """Goes on with what another one keeps, of the same class with other options; else begins anew."""
+
     @abstractmethod
     def forget(self) -> None:
         """Lets go of everything, at any time and from any thread: the next frame runs in full."""
+
+
+def after_s(earlier: Frame, later: Frame) -> float:
+    """Seconds from one frame to another: of presentation, or as they came where they have no times."""
+    if earlier.times.pts_s is not None and later.times.pts_s is not None:
+        return later.times.pts_s - earlier.times.pts_s
+    return later.ready_at - earlier.ready_at
+
+
+def goes_on(newest: Frame, place: Place, frame: Frame, its_place: Place) -> bool:
+    """Whether a frame follows the newest one of its stream: of the same place, soon after it."""
+    return place == its_place and 0 <= after_s(newest, frame) <= _GAP_S

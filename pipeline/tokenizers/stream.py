@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -54,6 +55,11 @@ class StreamTokenizer(Protocol):
         ...
 
     @property
+    def learning(self) -> bool:
+        """Whether frames run in full because there are no words yet."""
+        ...
+
+    @property
     def vocabulary(self) -> Vocabulary | None:
         """The words in use; None while there are none, and for tokenizers that want none."""
         ...
@@ -92,6 +98,7 @@ class SameTokenizer:
     """
 
     missing = 0
+    learning = False
     vocabulary = None
 
     def __init__(
@@ -110,8 +117,11 @@ class SameTokenizer:
         return self._tokenizer
 
     def tune(self, options: Mapping[str, Any]) -> None:
-        """See `StreamTokenizer.tune`."""
-        self._tokenizer = self._make(**options)
+        """See `StreamTokenizer.tune`; what is kept of earlier frames stays where it can."""
+        tuned = self._make(**options)
+        if isinstance(tuned, StatefulTokenizer) and isinstance(self._tokenizer, StatefulTokenizer):
+            tuned.take_over(self._tokenizer)
+        self._tokenizer = tuned
 
     def forget(self) -> None:
         """See `StreamTokenizer.forget`."""
@@ -132,45 +142,60 @@ class WordsTokenizer:
         options: at first.
     """
 
-    bytes = 0
-
     def __init__(
-        self, words: WordSource, make: Callable[..., Tokenizer], options: Mapping[str, Any] = NO_OPTIONS
+        self,
+        words: WordSource,
+        make: Callable[..., Tokenizer | StatefulTokenizer],
+        options: Mapping[str, Any] = NO_OPTIONS,
     ) -> None:
         self.vocabulary: Vocabulary | None = None
         self._words = words
         self._make = make
         self._options = options
-        self._tokenizer: Tokenizer = FullTokenizer()
+        self._now = SameTokenizer(FullTokenizer)
         self._change()
+
+    @property
+    def bytes(self) -> int:
+        """See `StreamTokenizer.bytes`."""
+        return self._now.bytes
 
     @property
     def missing(self) -> int:
         """See `StreamTokenizer.missing`."""
-        return self._words.missing if self.vocabulary is None else 0
+        return self._words.missing if self.learning else 0
 
-    def next(self, frames: Sequence[Frame]) -> Tokenizer:
+    @property
+    def learning(self) -> bool:
+        """See `StreamTokenizer.learning`."""
+        return self.vocabulary is None
+
+    def next(self, frames: Sequence[Frame]) -> Tokenizer | StatefulTokenizer:
         """See `StreamTokenizer.next`."""
         self._change()
         self._words.observe(frames)
-        return self._tokenizer
+        return self._now.next(frames)
 
     def tune(self, options: Mapping[str, Any]) -> None:
         """See `StreamTokenizer.tune`."""
         self._options = dict(options)
         if self.vocabulary is not None:
-            self._tokenizer = self._make(self.vocabulary, **self._options)
+            self._now.tune(options)
 
     def forget(self) -> None:
         """See `StreamTokenizer.forget`."""
+        self._now.forget()
 
     def close(self) -> None:
         """See `StreamTokenizer.close`; whoever made the source of the words closes it."""
+        self._now.close()
 
     def _change(self) -> None:
         newest = self._words.vocabulary()
         if newest is not None and newest is not self.vocabulary:
-            self.vocabulary, self._tokenizer = newest, self._make(newest, **self._options)
+            # What was kept goes with the words it was kept by, at the price of one full frame.
+            self.vocabulary = newest
+            self._now = SameTokenizer(partial(self._make, vocabulary=newest), self._options)
 
 
 class GivenWords:
@@ -192,7 +217,7 @@ class GivenWords:
 def open_stream(kind: Kind, options: Mapping[str, Any], stream: StreamNeeds) -> StreamTokenizer:
     """See `Kind.open`; `options` are checked."""
     tokenizer = kind.load()
-    if kind.wants == "nothing":
+    if not kind.wants_words(options):
         return SameTokenizer(tokenizer, options)
     assert stream.words is not None, f"{kind.name} wants words"
     return WordsTokenizer(stream.words, tokenizer, options)

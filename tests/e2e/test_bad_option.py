@@ -24,7 +24,7 @@ TINY = "vit_tiny_patch16_224"
         (["--bogus"], "--bogus"),
         (["--batch", "0"], "--batch"),
         (["--fps", "-1"], "--fps"),
-        (["--threshold", "2.5"], "--threshold 2.5 is out of range"),
+        (["--tokenizer", "inter", "--threshold", "2.5"], "--threshold 2.5 is out of range"),
         (["--size", "big"], "--size big is no size"),
         (["--size", "250"], "--size 250 is not in whole patches of 14 pixels; use 252x252"),
         (["--model", "resnet18", "--weights", "random", "--fit", "native"], "does not take --fit native"),

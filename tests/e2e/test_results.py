@@ -23,27 +23,30 @@ def decoded_times(path: str | Path) -> list[float]:
         return [float(frame.time) for frame in container.decode(video=0)]
 
 
-@pytest.mark.parametrize("tokenizer", ["full", "intra", "inter"])
+@pytest.mark.parametrize("tokenizer", ["full", "intra", "inter", "inter --exact"])
 @pytest.mark.parametrize("sample", SAMPLES)
 def test_a_sample_clip_gives_one_valid_result_per_sampled_frame(
     sample: str, tokenizer: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "results.jsonl"
-    succeeds("run", f"sample:{sample}", "--tokenizer", tokenizer, "--fps", "2", *SHORT, "--out", out)
+    name, *options = tokenizer.split()
+    succeeds("run", f"sample:{sample}", "--tokenizer", name, *options, "--fps", "2", *SHORT, "--out", out)
     results = results_of(out.read_text())
     check_results(results)
     times = decoded_times(parse_source(f"sample:{sample}").location)
     slots = {int((time_s - times[0]) * 2 + 0.02) for time_s in times}
     assert len(results) == len(slots)
     assert {result["stream"] for result in results} == {sample}
-    assert {result["tokenizer"] for result in results} == {tokenizer}
+    assert {result["tokenizer"] for result in results} == {name}
     assert {result["prediction"]["kind"] for result in results} == {"regions"}
     reduced = [result["tokens"]["kept"] < result["tokens"]["full"] for result in results]
-    if tokenizer == "inter":
+    if name == "inter":
         # The warm-up runs in full, and says so by naming no vocabulary.
         assert [result["vocab_version"] for result in results] == [None] * 4 + [1] * (len(results) - 4)
-        # No frame has padding to merge: one behind a cut may show nothing that the first four showed.
-        assert sum(reduced[4:]) >= 0.8 * len(results[4:])
+        assert {result["decision"] is not None for result in results[4:]} == {not options}
+        # No frame has padding to merge: one behind a cut may show nothing that the first four showed. What
+        # recalls runs all of the first behind the warm-up, and at two frames a second of most of bikes.
+        assert sum(reduced[4:]) >= (0.8 if options else 0.25) * len(results[4:])
     else:
         assert all(reduced) is (tokenizer == "intra")
 
@@ -61,7 +64,8 @@ def test_the_size_of_a_batch_changes_no_result() -> None:
     runs = [
         results_of(
             succeeds(
-                *("run", "sample:carphone", "--max-frames", "20", "--warmup-frames", "6", "--words", "100"),
+                *("run", "sample:carphone", "--tokenizer", "inter", "--exact", "--max-frames", "20"),
+                *("--warmup-frames", "6", "--words", "100"),
                 *("--embedding", "--out", "-", "--batch", batch, "--precision", "fp32"),
             ).stdout
         )

@@ -15,7 +15,18 @@ from tests.e2e.command import Running, refused, succeeds
 from vocab.embedded import server_binary
 
 # A small window that fills in a second, and words that are old after two.
-QUICK = ("--words", "50", "--warmup-frames", "4", "--window-fps", "10", "--window-patches", "64")
+QUICK = (
+    "--tokenizer",
+    "inter",
+    "--words",
+    "50",
+    "--warmup-frames",
+    "4",
+    "--window-fps",
+    "10",
+    "--window-patches",
+    "64",
+)
 RELEARN = (*QUICK, "--relearn-after", "2", "--fps", "4", "--batch", "1")
 
 
@@ -74,7 +85,7 @@ def test_a_second_process_starts_with_the_words_of_the_scope(
     shared = ("--redis", server.url, "--scope", "yard")
     with Running(rtsp_server.url, *QUICK, *shared, "--fps", "4", "--batch", "1") as first:
         read_until_version(first, 1)
-        with Running(rtsp_server.url, *QUICK, *shared, "--fps", "4", "--batch", "1") as second:
+        with Running(rtsp_server.url, *QUICK, *shared, "--exact", "--fps", "4", "--batch", "1") as second:
             (result,) = second.read(1)
             assert second.finish(signal.SIGINT) == 0
         assert first.finish(signal.SIGINT) == 0
@@ -88,7 +99,8 @@ def test_predictions_go_on_while_redis_is_dead_and_have_new_words_within_two_per
 ) -> None:
     # Long enough that the keeper's look every five seconds fits in twice over, on a busy machine too.
     period_s = 8
-    with Running(rtsp_server.url, *RELEARN, "--relearn-after", str(period_s), "--redis", server.url) as run:
+    relearn = (*RELEARN, "--exact", "--relearn-after", str(period_s), "--redis", server.url)
+    with Running(rtsp_server.url, *relearn) as run:
         read_until_version(run, 1)
         server.kill()
         run.hear("the words at hand go on")
@@ -110,7 +122,9 @@ def test_predictions_go_on_while_redis_is_dead_and_have_new_words_within_two_per
 
 
 def test_redis_away_at_the_start_is_one_line_and_exit_5() -> None:
-    line = refused("run", "sample:carphone", "--redis", "redis://me:s3cret@127.0.0.1:1/0", code=5)
+    line = refused(
+        "run", "sample:carphone", "--tokenizer", "inter", "--redis", "redis://me:s3cret@127.0.0.1:1/0", code=5
+    )
 
     assert "--window memory" in line
     assert "s3cret" not in line

@@ -51,7 +51,18 @@ def test_a_second_ctrl_c_gives_the_cursor_back_too(long_clip: Path, tmp_path: Pa
 
 
 def test_a_log_gets_lines_without_control_characters() -> None:
-    done = succeeds("run", "sample:carphone", "--max-frames", "12", "--warmup-frames", "4", "--words", "50")
+    done = succeeds(
+        "run",
+        "sample:carphone",
+        "--tokenizer",
+        "inter",
+        "--max-frames",
+        "12",
+        "--warmup-frames",
+        "4",
+        "--words",
+        "50",
+    )
     assert "50 words are there" in done.stderr
     assert "frames       12 in " in done.stderr
     assert all(line.isprintable() for line in done.stderr.splitlines())
@@ -67,5 +78,7 @@ def test_quiet_says_nothing(tmp_path: Path) -> None:
 
 
 def test_a_clip_shorter_than_its_warm_up_says_that_nothing_was_learned() -> None:
-    done = succeeds("run", "sample:carphone", "--max-frames", "4", "--warmup-frames", "8")
+    done = succeeds(
+        "run", "sample:carphone", "--tokenizer", "inter", "--max-frames", "4", "--warmup-frames", "8"
+    )
     assert "no words were learned before the end, so every frame ran in full" in done.stderr

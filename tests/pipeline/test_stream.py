@@ -11,7 +11,14 @@ from pipeline.models.plain import NullModel
 from pipeline.reading import FrameOutput
 from pipeline.results import Energy, FrameResult, Prediction
 from pipeline.stream import StreamState
-from pipeline.tokenizers import FullTokenizer, InterTokenizer, IntraTokenizer, Tokenizer
+from pipeline.tokenizers import (
+    FullTokenizer,
+    InterTokenizer,
+    IntraTokenizer,
+    RecallingInterTokenizer,
+    RecallTokenizer,
+    Tokenizer,
+)
 from pipeline.tokenizers.registry import TOKENIZERS
 from pipeline.tokenizers.stream import GivenWords, StreamNeeds
 from vocab.words import Vocabulary
@@ -62,7 +69,9 @@ def results(state: StreamState, batch: list[Frame]) -> list[FrameResult]:
     [
         (opened("full"), FullTokenizer),
         (opened("intra", drop=0.5), IntraTokenizer),
-        (opened("inter", GivenWords(words()), threshold=0.1), InterTokenizer),
+        (opened("inter", GivenWords(words()), threshold=0.1), RecallingInterTokenizer),
+        (opened("inter", GivenWords(words()), threshold=0.1, exact=True), InterTokenizer),
+        (opened("recall"), RecallTokenizer),
     ],
 )
 def test_without_words_to_come_the_tokenizer_stays(state: StreamState, what: type[Tokenizer]) -> None:
@@ -82,7 +91,7 @@ def test_frames_are_numbered_without_gaps_over_batches() -> None:
 
 def test_frames_run_in_full_until_there_are_words_and_with_them_from_then_on() -> None:
     source = Given()
-    state = opened("inter", source, threshold=0.3)
+    state = opened("inter", source, threshold=0.3, exact=True)
     assert state.learning
     assert state.part(frames(2)).tokenizer.name == "full"
     source.current = words()
@@ -134,7 +143,7 @@ def test_a_result_carries_the_facts_of_its_frame() -> None:
 
 def test_a_warming_up_stream_says_what_was_asked_for_and_that_no_words_were_used() -> None:
     source = Given()
-    state = opened("inter", source)
+    state = opened("inter", source, exact=True)
     (before,) = results(state, frames(1))
     source.current = words(3)
     (after,) = results(state, frames(1))

@@ -25,7 +25,7 @@ def test_what_needs_a_class_token_is_refused_by_name_where_there_is_none(without
 def test_the_other_tokenizers_are_taken_and_the_preferred_one_stays(without_class_token):
     assert len(OF_CLASS_TOKENS) > 0
     assert set(without_class_token.tokenizers) == set(TOKENIZERS) - set(OF_CLASS_TOKENS)
-    assert kind_for(None, without_class_token).name == "inter"
+    assert kind_for(None, without_class_token).name == "recall"
 
 
 def test_a_model_that_pools_registers_has_no_class_token_though_it_has_prefix_tokens():

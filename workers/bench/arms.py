@@ -114,7 +114,7 @@ def tokenizer_arms(engine: Engine, asked: Sequence[Asked], words: Callable[[], V
     """
     arms: list[Arm] = []
     for one in asked:
-        needs = StreamNeeds(GivenWords(words()) if one.kind.wants == "words" else None)
+        needs = StreamNeeds(GivenWords(words()) if one.wants_words else None)
         arms += [
             Arm(one.kind.name, options, one.kind.control, engine, one.kind.open(options, needs))
             for options in one.settings()

@@ -24,6 +24,11 @@ class Asked:
     kind: Kind
     options: Mapping[str, Value] = field(default_factory=dict)
 
+    @property
+    def wants_words(self) -> bool:
+        """Whether it wants visual words with what was fixed."""
+        return self.kind.wants_words(self.options)
+
     def settings(self) -> list[dict[str, Value]]:
         """The options of every setting that is to be tried."""
         if self.kind.knob is None or self.kind.knob[0] in self.options:

@@ -129,7 +129,7 @@ def _one(bench: _Bench, clip: Clip, watcher: Watcher) -> dict[str, Any]:
         learning_s = time.monotonic() - started
         return learned
 
-    if not clip.first and any(one.kind.wants == "words" for one in bench.asked):
+    if not clip.first and any(one.wants_words for one in bench.asked):
         raise UsageError(f"{clip.name} is too short to learn words from; give a longer clip")
     reference, own = Engine(models.reference), Engine(models.own)
     arms = [

@@ -12,7 +12,7 @@ from pipeline.tokenizers.registry import TOKENIZERS, all_options, flag
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 # Who uses the options for visual words, as help says it.
-OF_WORDS = ", ".join(kind.name for kind in TOKENIZERS.values() if kind.wants == "words")
+OF_WORDS = ", ".join(kind.name for kind in TOKENIZERS.values() if kind.wants != "nothing")
 
 
 def tokenizer_options(command: _Command) -> _Command:

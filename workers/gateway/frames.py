@@ -57,7 +57,7 @@ def frame_routes(settings: ServiceSettings, backend: Backend) -> APIRouter:
     async def frame(request: Request, query: Annotated[FrameQuery, Query()]) -> dict[str, Any]:
         """Runs one image: the body, or the file `image` of a form."""
         kind = kind_of(query.tokenizer or _PLAIN)
-        if kind.wants == "words" and query.scope is None:
+        if kind.wants_words(options_of(query)) and query.scope is None:
             raise Problem(422, f"the tokenizer {kind.name} needs words: name whose with ?scope=", "no-scope")
         data = await _image(request)
         _check_image(data, settings.gateway.max_image_pixels)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from anyio import BrokenWorkerProcess, CapacityLimiter, to_process
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from pipeline.tokenizers.registry import kind_of
+from pipeline.tokenizers.registry import Value, kind_of
 from vocab.connection import RedisClient, server_name
 from vocab.keys import ScopeKeys
 from vocab.redis_errors import redis_errors
@@ -44,7 +44,9 @@ def word_routes(settings: ServiceSettings, connections: Connections) -> APIRoute
         version = await connections.call(lambda client: _current(client, spec.word_scope))
         if version is None:
             status = await connections.call(lambda client: StreamStore(client).status(stream))
-            raise Problem(404, _why_none(stream, spec.tokenizer or status.tokenizer), "no-words")
+            raise Problem(
+                404, _why_none(stream, spec.tokenizer or status.tokenizer, spec.options), "no-words"
+            )
         return spec.word_scope, version
 
     async def aside(function: Callable[[str, str], T], scope: str) -> T:
@@ -86,8 +88,8 @@ def _current(client: RedisClient, scope: str) -> int | None:
     return None if value is None else int(value)
 
 
-def _why_none(stream: str, tokenizer: str | None) -> str:
-    if tokenizer is not None and kind_of(tokenizer).wants != "words":
+def _why_none(stream: str, tokenizer: str | None, options: Mapping[str, Value]) -> str:
+    if tokenizer is not None and not kind_of(tokenizer).wants_words(options):
         return f"{stream} has no words: its tokenizer is {tokenizer}; with inter it learns some"
     return f"{stream} has no words yet; they are learned from what it sees, so let it run for a moment"
 

@@ -181,9 +181,7 @@ class InferenceCore:
         ready = time.monotonic()
         times = FrameTimes(pts_s=None, decode_ms=(ready - started) * 1e3)
         frame = Frame(times, pixels, geometry, ready_at=ready)
-        # Its own name per settings, so that those of one caller do not replace another's.
-        name = f"{_SINGLE_KEY}/{settings}"
-        guarded = self._streams.get(name, settings, engine.model, sampled=False)
+        guarded = self._streams.get(None, settings, engine.model)
         return Request(
             stream=_SINGLE_KEY,
             engine=engine,

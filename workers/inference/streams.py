@@ -148,16 +148,14 @@ class Streams:
         self._follows = Repeating(self._follow, _FOLLOW_EVERY_S, "vwt-words")
         self._follows.start()
 
-    def get(self, stream: str, settings: TokenSettings, model: Model, sampled: bool = True) -> Guarded:
+    def get(self, stream: str | None, settings: TokenSettings, model: Model) -> Guarded:
         """The tokenizer of a stream, under watch; a new one when its settings or its model are others than
         before.
 
         Args:
-            stream: its id.
+            stream: its id; None for an image of no stream, which goes to no window and recalls nothing.
             settings: how it is tokenized.
             model: that runs it.
-            sampled: whether its frames go to the window of its scope; where not, they are strangers to each
-                other, and nothing is recalled from one to the next.
 
         Raises:
             UsageError: the model does not take the tokenizer, or the scope's words are another model's.
@@ -169,16 +167,17 @@ class Streams:
                 f"model '{model.name}' does not take the tokenizer {kind.name}: {kind.says_needs}; "
                 f"use {' or '.join(model.tokenizers)}"
             )
-        if kind.stateful and not sampled:
-            return Guarded(kind, {}, kind.open(settings.options, StreamNeeds()), Watch())
-        scope = self._scope(settings.scope, model) if kind.wants == "words" else None
+        scope = self._scope(settings.scope, model) if kind.wants_words(settings.options) else None
+        if stream is None:
+            alone = kind.open(settings.options, StreamNeeds(self._words(scope, model, sampled=False)))
+            return Guarded(kind, kind.check(settings.options), alone, Watch())
         with self._lock:
             state = self._streams.get(stream)
             if state is None or (state.settings, state.model, state.scope) != (settings, model, scope):
                 if state is not None:
                     state.tokenizer.close()
-                tokenizer = kind.open(settings.options, StreamNeeds(self._words(scope, model, sampled)))
-                watch = settings.watch(secrets.randbits(32)) if sampled else Watch()
+                tokenizer = kind.open(settings.options, StreamNeeds(self._words(scope, model)))
+                watch = settings.watch(secrets.randbits(32))
                 guarded = Guarded(kind, kind.check(settings.options), tokenizer, watch)
                 state = self._streams[stream] = _Stream(settings, model, scope, tokenizer, guarded, 0.0)
             state.used_at = time.monotonic()
@@ -203,7 +202,7 @@ class Streams:
         self._follows.stop()
         self._feeder.close()
 
-    def _words(self, scope: Scope | None, model: Model, sampled: bool) -> ScopeWords | None:
+    def _words(self, scope: Scope | None, model: Model, sampled: bool = True) -> ScopeWords | None:
         if scope is None:
             return None
         assert model.patch_size is not None

@@ -209,7 +209,7 @@ def wanted_scopes(store: StreamStore) -> set[Wanted]:
         for spec, status in zip(specs, statuses, strict=True)
         if status.state in _USED_IN
         and (kind := TOKENIZERS.get(spec.tokenizer or status.tokenizer or "")) is not None
-        and kind.wants == "words"
+        and kind.wants_words(spec.options)
     ]
     oldest: dict[str, Wanted] = {}
     for spec, kind in sorted(used, key=lambda pair: (pair[0].created_at, pair[0].id)):

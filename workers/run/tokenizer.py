@@ -29,7 +29,7 @@ def check_tokenizer(options: TokenizerOptions) -> None:
 
 def load_vocabulary(options: TokenizerOptions) -> Vocabulary | None:
     """The words of `--vocab`, read before anything slow; None where there is no file or no need of one."""
-    if options.vocab is None or _asked_for(options).wants != "words":
+    if options.vocab is None or not _asked_for(options).wants_words(options.options):
         return None
     return Vocabulary.load(options.vocab)
 
@@ -62,15 +62,18 @@ def stream_state(
     kind = kind_for(own.name if own.vocab is None else _asked_for(own).name, model)
     with ExitStack() as stack:
         words: WordSource | None = None
-        if kind.wants == "words":
+        if kind.wants_words(own.options):
             words = _words(kind, name, options, model, vocabulary, live, say, stack)
         tokenizer = stack.enter_context(closing(kind.open(own.options, StreamNeeds(words))))
         yield StreamState(name, kind, tokenizer, kind.check(own.options), own.watch)
 
 
 def _asked_for(options: TokenizerOptions) -> Kind:
-    """What was asked for; where nothing was, what is preferred of all, which wants words."""
-    return preferred(tuple(TOKENIZERS)) if options.name is None else kind_of(options.name)
+    """What was asked for; where nothing was, what is preferred, given words of those that want them."""
+    if options.name is not None:
+        return kind_of(options.name)
+    taken = [name for name, kind in TOKENIZERS.items() if options.vocab is None or kind.wants == "words"]
+    return preferred(taken)
 
 
 def _words(

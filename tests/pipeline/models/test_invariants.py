@@ -58,9 +58,8 @@ def tokenizers(encoder: PackedEncoder, images: torch.Tensor) -> list[Tokenizer]:
         RandomTokenizer(0.4),
         InterTokenizer(vocabulary, 0.2),
     ]
-    # Those that remember a stream are in test_recalling.py.
-    stateless = {name for name, kind in TOKENIZERS.items() if not kind.stateful}
-    assert {tokenizer.name for tokenizer in every} == stateless
+    # Those that only remember a stream are in test_recalling.py.
+    assert {tokenizer.name for tokenizer in every} == set(TOKENIZERS) - {"recall"}
     return [tokenizer for tokenizer in every if tokenizer.name in taken_with(parts_of(encoder.model))]
 
 

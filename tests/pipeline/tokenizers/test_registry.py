@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from pipeline.errors import UsageError
 from pipeline.tokenizers.registry import TOKENIZERS, Kind, Option, all_options, by_name, kind_of, preferred
+from pipeline.tokenizers.stream import GivenWords, StreamNeeds
+from vocab.words import Vocabulary
 
 ROOT = Path(__file__).parents[3]
 SHARE = Option(float, 0.5, "share of patches", ge=0, lt=1, unit="a share of patches")
@@ -27,15 +30,17 @@ def test_it_is_imported_without_torch() -> None:
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
-def test_every_line_leads_to_a_class_of_that_name(name: str) -> None:
-    assert TOKENIZERS[name].load().name == name
+def test_every_line_leads_to_a_tokenizer_of_that_name(name: str) -> None:
+    words = GivenWords(Vocabulary(torch.rand(3, 12)))
+
+    assert TOKENIZERS[name].open({}, StreamNeeds(words)).next([]).name == name
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS.values(), ids=lambda kind: kind.name)
 def test_defaults_are_within_their_bounds_and_knobs_are_options(kind: Kind) -> None:
     assert set(kind.check({})) == set(kind.options)
     assert kind.knob is None or kind.knob[0] in kind.options
-    assert (kind.near is not None) == (kind.wants == "words")
+    assert (kind.near is not None) == (kind.wants != "nothing")
     assert kind.near is None or kind.near in kind.options
 
 
@@ -44,6 +49,17 @@ def test_checking_fills_in_defaults_and_leaves_options_of_others_out() -> None:
 
     assert kind.check({"share": None, "colour": 3}) == {"share": 0.5, "seed": 7}
     assert kind.check({"share": 0, "seed": 3.0}) == {"share": 0.0, "seed": 3}
+
+
+def test_some_want_words_always_and_some_only_with_what_needs_them() -> None:
+    near = {"near": Option(float, 0, "a distance", ge=0)}
+    never, always, then = (
+        Kind("some", "", "some:Some", near, wants=wants, near="near")
+        for wants in ("nothing", "words", "words if near")
+    )
+
+    assert [kind.wants_words({}) for kind in (never, always, then)] == [False, True, False]
+    assert [kind.wants_words({"near": 0.2}) for kind in (never, always, then)] == [False, True, True]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +107,8 @@ def test_an_unknown_tokenizer_is_refused_with_those_there_are() -> None:
 
 
 def test_the_first_that_a_model_takes_is_preferred() -> None:
-    assert preferred(tuple(TOKENIZERS)).name == "inter"
+    assert preferred(tuple(TOKENIZERS)).name == "recall"
+    assert preferred(("full", "inter")).name == "inter"
     assert preferred(("full",)).name == "full"
 
 

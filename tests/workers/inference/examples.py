@@ -25,7 +25,7 @@ from pipeline.tokenizers.stream import SameTokenizer
 from workers.contract.messages import FrameBatch, FrameFacts, TokenSettings
 
 FULL = TokenSettings("null", "full", {}, "gate/null")
-INTER = TokenSettings(DEFAULT_MODEL, "inter", {"threshold": 0.05}, f"gate/{DEFAULT_MODEL}")
+INTER = TokenSettings(DEFAULT_MODEL, "inter", {"threshold": 0.05, "exact": True}, f"gate/{DEFAULT_MODEL}")
 
 
 @cache

@@ -42,7 +42,7 @@ def words(patch_size: int = 14, normalisation: Normalisation | None = None) -> V
     [
         TokenizerOptions("half"),
         TokenizerOptions("inter", {"threshold": 2.1}),
-        TokenizerOptions(options={"threshold": 2.1}),
+        TokenizerOptions(options={"target": 2.1}),
         TokenizerOptions("inter", {"threshold": -0.1}),
         TokenizerOptions("inter", {"threshold": float("nan")}),
         TokenizerOptions("intra", {"drop": 1.0}),
