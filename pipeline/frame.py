@@ -86,13 +86,16 @@ class Decoded:
 
     Attributes:
         times: when it is shown, when it came, and how long it took.
-        picture: an `av.VideoFrame`, or an RGB uint8 array (H, W, 3).
+        picture: an `av.VideoFrame`, or an RGB uint8 array (H, W, 3); None where the source knew that the
+            frame is not sampled, and did not decode it.
         rotation: clockwise degrees (0, 90, 180, 270) the picture must be turned to stand upright.
+        sampled: whether the source has found that it is; else that is still to be decided.
     """
 
     times: FrameTimes
     picture: Any
     rotation: int = 0
+    sampled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ class FrameReader:
 
     Attributes:
         passed: sampled frames passed over so far; final once a frame was delivered.
-        end_s: presentation time of the last picture decoded, sampled or not; None before one has a time.
+        end_s: latest presentation time so far, of frames sampled or not; None before one has a time.
 
     Raises:
         UsageError: an argument that cannot be right.
@@ -204,11 +204,15 @@ class FrameReader:
         for decoded in self._source.frames():
             pts_s = decoded.times.pts_s
             if pts_s is not None:
-                self.end_s = pts_s
+                # A frame that was not decoded may come before one that is shown earlier.
+                self.end_s = pts_s if self.end_s is None else max(self.end_s, pts_s)
+            if decoded.picture is None:
+                continue
             resuming = self._is_behind(pts_s)
             if self._realtime and not resuming and pts_s is not None:
                 self._wait_until_due(pts_s)
-            if not self._sampler.wants(pts_s):
+            # Asked of every frame, so that it knows the grid once the source no longer decides.
+            if not (self._sampler.wants(pts_s) or decoded.sampled):
                 if pts_s is None:
                     self._missed["no_pts"] += 1
                 continue

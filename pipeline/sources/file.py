@@ -33,7 +33,7 @@ class FileSource(Source):
             # A pipe nobody writes to or a dead network drive would block the open for ever.
             self._reader = within(
                 options.open_timeout_s,
-                lambda: open_reader(spec, options, hwaccel, on_notice, self._dropped),
+                lambda: open_reader(spec, options, hwaccel, on_notice, self._dropped, self.decoding),
                 Reader.close,
             )
         except TimeoutError as error:

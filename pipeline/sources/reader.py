@@ -17,7 +17,9 @@ from av.video.stream import VideoStream
 from pipeline.errors import SourceError
 from pipeline.frame import Decoded, FrameTimes
 from pipeline.sources.container import explain, open_container, video_stream
-from pipeline.sources.source import Dropped, Notice, OnNotice, SourceInfo, SourceOptions
+from pipeline.sources.needed import Step
+from pipeline.sources.planning import Planning
+from pipeline.sources.source import Decoding, Dropped, Notice, OnNotice, SourceInfo, SourceOptions
 from pipeline.sources.spec import SourceSpec
 
 # FFmpeg's AVFMT_NOTIMESTAMPS.
@@ -30,6 +32,7 @@ def open_reader(
     hwaccel: HWAccel | None,
     on_notice: OnNotice,
     dropped: Dropped,
+    decoding: Decoding,
 ) -> Reader:
     """Opens a container, on the CPU if the GPU is the reason why it does not open (full memory, for one).
 
@@ -37,11 +40,11 @@ def open_reader(
         SourceError: it cannot be opened or holds no picture.
     """
     try:
-        return Reader(spec, options, hwaccel, on_notice, dropped)
+        return Reader(spec, options, hwaccel, on_notice, dropped, decoding)
     except SourceError:
         if hwaccel is None:
             raise
-    reader = Reader(spec, options, None, on_notice, dropped)
+    reader = Reader(spec, options, None, on_notice, dropped, decoding)
     on_notice(Notice("decoder", "decoding on the CPU: the GPU could not start a decoder for this stream"))
     return reader
 
@@ -62,6 +65,7 @@ class Reader:
         hwaccel: HWAccel | None,
         on_notice: OnNotice,
         dropped: Dropped,
+        decoding: Decoding,
     ) -> None:
         """Opens the container and decodes its first picture; may block for as long as the peer likes.
 
@@ -75,6 +79,7 @@ class Reader:
         self._whole_packets = 0
         self._corrupt_seen = 0
         self._end_s = 0.0
+        self._decode_ms = 0.0
         self._container: InputContainer = open_container(spec, options, hwaccel)
         try:
             self._stream = video_stream(self._container, spec)
@@ -85,8 +90,10 @@ class Reader:
             if hwaccel is None and not live:
                 # Faster, but every thread delays the picture by one frame: not for live sources.
                 self._stream.thread_type = "AUTO"
+            self._start_s = _seconds(self._stream.start_time, self._stream.time_base)
+            self._planning = Planning(self._stream, options, live, decoding, self._place)
             self._pictures = self._decode()
-            self._first = next(self._pictures, None)
+            self._passed, self._first = self._read_first()
             if self._first is None:
                 cause = f": {explain(spec, self.error)}" if self.error else ": give a source that plays"
                 raise SourceError(f"no picture of {spec.display} could be decoded{cause}")
@@ -102,6 +109,8 @@ class Reader:
         """Yields every picture the container holds, also when its end is missing; then see `error`."""
         assert self._first is not None
         yield self._first
+        if self._passed is not None:
+            yield self._passed
         yield from self._pictures
 
     def missing(self) -> str | None:
@@ -120,28 +129,70 @@ class Reader:
         """Closes the container; only from the thread that reads it, or when none does."""
         self._container.close()
 
+    def _read_first(self) -> tuple[Decoded | None, Decoded | None]:
+        """The last frame that was passed over before the first picture came, and that picture."""
+        passed = None
+        for decoded in self._pictures:
+            if decoded.picture is not None:
+                return passed, decoded
+            passed = decoded
+        return passed, None
+
     def _decode(self) -> Iterator[Decoded]:
-        time_base = self._stream.time_base
-        start_s = _seconds(self._stream.start_time, time_base)
         for packet in self._packets():
             if packet is not None and not packet.is_corrupt:
-                self._whole_packets += 1
-                end_s = _seconds(packet.pts, time_base) or 0.0
-                end_s += (_seconds(packet.duration, time_base) or 0.0) - (start_s or 0.0)
-                self._end_s = max(self._end_s, end_s)
-            began = time.perf_counter()
-            try:
-                frames = self._stream.codec_context.decode(packet)
-            except av.FFmpegError as error:
-                self._count_corrupt(error)
+                self._count_whole(packet)
+            for step in self._planning.steps(packet):
+                yield from self._do(step)
+            if packet is None:
+                yield from self._frames(None)
+
+    def _do(self, step: Step) -> Iterator[Decoded]:
+        if step.planned is None:
+            yield Decoded(FrameTimes(pts_s=step.pts_s), None)
+            return
+        self._stream.codec_context.skip_frame = step.skip
+        yield from self._frames(step.planned.packet)
+        if step.alone:
+            yield from self._frames(None)
+            self._stream.codec_context.flush_buffers()
+
+    def _frames(self, packet: Packet[VideoStream] | None) -> Iterator[Decoded]:
+        """What the decoder gives once it has a packet, or is to hand out what it holds."""
+        began = time.perf_counter()
+        try:
+            frames = self._stream.codec_context.decode(packet)
+        except av.FFmpegError as error:
+            self._count_corrupt(error)
+            for step in self._planning.failed():
+                yield from self._do(step)
+            return
+        self._decode_ms += (time.perf_counter() - began) * 1000.0
+        decode_ms = self._decode_ms / max(len(frames), 1)
+        for frame in frames:
+            planned = self._planning.came_out(frame.pts)
+            if planned is not None and planned.sampled is False:
                 continue
-            decode_ms = (time.perf_counter() - began) * 1000.0 / max(len(frames), 1)
-            for frame in frames:
-                pts_s = _seconds(frame.pts, time_base) if self.timed else None
-                if pts_s is not None:
-                    start_s = pts_s if start_s is None else start_s
-                    pts_s -= start_s
-                yield Decoded(FrameTimes(pts_s=pts_s, decode_ms=decode_ms), frame, _clockwise(frame))
+            pts_s = planned.pts_s if planned and planned.sampled else self._place(frame.pts)
+            # With what was decoded only because this frame refers to it.
+            times = FrameTimes(pts_s=pts_s, decode_ms=decode_ms)
+            self._decode_ms = 0.0
+            yield Decoded(times, frame, _clockwise(frame), sampled=bool(planned and planned.sampled))
+
+    def _place(self, ticks: int | None) -> float | None:
+        """When a frame is shown, in seconds since the first."""
+        time_s = _seconds(ticks, self._stream.time_base) if self.timed else None
+        if time_s is None:
+            return None
+        if self._start_s is None:
+            self._start_s = time_s
+        return time_s - self._start_s
+
+    def _count_whole(self, packet: Packet[VideoStream]) -> None:
+        time_base = self._stream.time_base
+        self._whole_packets += 1
+        end_s = (_seconds(packet.pts, time_base) or 0.0) + (_seconds(packet.duration, time_base) or 0.0)
+        self._end_s = max(self._end_s, end_s - (self._start_s or 0.0))
 
     def _packets(self) -> Iterator[Packet[VideoStream] | None]:
         """Packets, then None: hand out what the decoder still holds. Also when reading breaks off."""

@@ -145,7 +145,9 @@ class RemoteSource(Source):
 
     def _connect(self) -> Connection:
         def opened() -> Reader:
-            return open_reader(self._spec, self._options, self._hwaccel, self._on_notice, self._dropped)
+            return open_reader(
+                self._spec, self._options, self._hwaccel, self._on_notice, self._dropped, self.decoding
+            )
 
         connection = Connection(opened, paced=self._spec.kind == "http", dropped=self._dropped)
         with self._closing:

@@ -12,6 +12,7 @@ from typing import Literal
 from pipeline.defaults import DEFAULT_OPEN_TIMEOUT_S, DEFAULT_STALL_TIMEOUT_S
 from pipeline.frame import Decoded
 
+Decode = Literal["all", "needed", "keyframes"]
 State = Literal["starting", "running", "reconnecting", "ended", "failed"]
 
 
@@ -28,6 +29,9 @@ class SourceOptions:
         backoff_initial_s, backoff_cap_s: bounds of the first and of the longest wait before reconnecting.
         backoff_seed: makes the jitter of those waits repeatable; None for a random one.
         threads: decoder threads; 0 for one per core.
+        fps: frames per second that are sampled; the reader's `fps` must say the same. None for every frame.
+        decode: what of it is decoded. "all", "needed" (what the sampled frames, which stay the same, refer
+            to), or "keyframes", of which alone frames are then sampled.
     """
 
     open_timeout_s: float = DEFAULT_OPEN_TIMEOUT_S
@@ -39,6 +43,8 @@ class SourceOptions:
     backoff_cap_s: float = 30.0
     backoff_seed: int | None = None
     threads: int = 0
+    fps: float | None = None
+    decode: Decode = "needed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,28 @@ class Notice:
     message: str
 
 
+@dataclass(slots=True)
+class Decoding:
+    """What of a source is decoded, added to in one thread and read in any.
+
+    Attributes:
+        how: "all", "needed" or "keyframes".
+        reason: why all is decoded where less was asked for; None where it is not, or none was asked for.
+        frames: packets read so far, each of a frame.
+        decoded: frames decoded so far.
+    """
+
+    how: Decode = "all"
+    reason: str | None = None
+    frames: int = 0
+    decoded: int = 0
+
+    @property
+    def share(self) -> float | None:
+        """Frames decoded over frames read; None before the first."""
+        return self.decoded / self.frames if self.frames else None
+
+
 OnNotice = Callable[[Notice], None]
 
 
@@ -109,6 +137,7 @@ class Source(ABC):
     state: State = "starting"
 
     def __init__(self) -> None:
+        self.decoding = Decoding()
         self._dropped = Dropped()
 
     @abstractmethod
@@ -117,6 +146,7 @@ class Source(ABC):
 
         `pts_s` is the container's time minus the stream's start time, so a file starts at about 0. A live
         source starts at 0 and never goes back: after a reconnect it goes on by the time that has passed.
+        A frame that sampling at `SourceOptions.fps` does not want may come without a picture.
 
         Raises:
             SourceError: the source was lost and may not be reopened.

@@ -138,6 +138,13 @@ _STDERR_FD = 2
     help="Where video is decoded.",
 )
 @click.option(
+    "--decode",
+    type=click.Choice(["all", "needed", "keyframes"]),
+    default="needed",
+    show_default=True,
+    help="With --fps: decode what the sampled frames need; keyframes samples those alone.",
+)
+@click.option(
     "--rtsp-transport", type=click.Choice(["tcp", "udp"]), default="tcp", show_default=True, help="RTSP over."
 )
 @click.option(

@@ -10,13 +10,18 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline.outputs.files import write_json
+from pipeline.sources import Decoding
 from pipeline.stats import RunStats
 
 _NAME_WIDTH = 13
 
 
 def print_summary(
-    stats: RunStats, console: Console, energy_description: str | None = None, outputs: Sequence[str] = ()
+    stats: RunStats,
+    console: Console,
+    energy_description: str | None = None,
+    outputs: Sequence[str] = (),
+    decoding: Decoding | None = None,
 ) -> None:
     """Prints a small table: a name and what came of it per line.
 
@@ -25,8 +30,10 @@ def print_summary(
         console: where to; keep standard output free where results go there.
         energy_description: how energy was metered, in words ("estimate: CPU time x 5 W per core").
         outputs: paths that were written.
+        decoding: what of the source was decoded, shown where less than all was asked for.
     """
-    for name, text in [*_rows(stats, energy_description), *(("wrote", path) for path in outputs)]:
+    rows = [*_rows(stats, energy_description), *_decoded(decoding)]
+    for name, text in [*rows, *(("wrote", path) for path in outputs)]:
         # Never wrapped: a path is there to be copied, and a line of a log to be searched.
         console.print(Text.assemble((name.ljust(_NAME_WIDTH), "bold"), text), soft_wrap=True)
 
@@ -44,6 +51,12 @@ def write_json_summary(stats: RunStats, path: str | Path, extra: Mapping[str, An
         VwtError: when it cannot be written.
     """
     write_json({**extra, **stats.to_dict()}, path, "--json-summary")
+
+
+def _decoded(decoding: Decoding | None) -> Iterator[tuple[str, str]]:
+    if decoding is not None and (decoding.how != "all" or decoding.reason is not None):
+        why = "" if decoding.reason is None else f": {decoding.reason}"
+        yield "decoded", f"{decoding.decoded} of {decoding.frames} frames ({decoding.how}){why}"
 
 
 def _rows(stats: RunStats, energy_description: str | None) -> list[tuple[str, str]]:

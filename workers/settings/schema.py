@@ -127,6 +127,7 @@ class IngestSettings(BaseModel):
         in_flight: messages of one stream under way at most; more wait in its reader, or are dropped there.
         lease_s: a stream whose reader died is taken over after this long.
         poll_s: seconds between looks at the list of streams.
+        decode: what is decoded of a stream that is sampled, as `vwt run --decode` takes it.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -143,6 +144,7 @@ class IngestSettings(BaseModel):
     stall_timeout_s: Positive = DEFAULT_STALL_TIMEOUT_S
     decoder: Literal["auto", "cpu", "cuda"] = "auto"
     rtsp_transport: Literal["tcp", "udp"] = "tcp"
+    decode: Literal["all", "needed", "keyframes"] = "needed"
 
 
 class InferenceSettings(BaseModel):

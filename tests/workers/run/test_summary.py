@@ -7,6 +7,7 @@ from rich.console import Console
 
 from pipeline.errors import UsageError, VwtError
 from pipeline.results import Energy, Label, Prediction
+from pipeline.sources import Decoding
 from pipeline.stats import RunStats
 from tests.pipeline.outputs.examples import a_result
 from workers.run.summary import print_summary, write_json_summary
@@ -44,6 +45,16 @@ def test_the_summary_tells_frames_rate_tokens_energy_and_latency() -> None:
     assert "p50 12.0 ms, p99 12.0 ms" in text
     assert "p50 10.0 ms, p99 10.0 ms" in text
     assert "100 late" in text
+
+
+def test_what_was_decoded_is_told_where_less_than_all_was_asked_for() -> None:
+    stats = a_run(3)
+    assert "decoded      50 of 200 frames (needed)" in printed(
+        stats, None, (), Decoding("needed", None, 200, 50)
+    )
+    whole = printed(stats, None, (), Decoding("all", "it is damaged", 200, 199))
+    assert "199 of 200 frames (all): it is damaged" in whole
+    assert "decoded" not in printed(stats, None, (), Decoding("all", None, 200, 200))
 
 
 def test_without_a_description_the_method_of_the_energy_is_named() -> None:
