@@ -96,7 +96,7 @@ def sampled(path: str, fps: float | None, decode: Decode, seen: Callable[[Any], 
             if decoded.picture is None:
                 continue
             if sampler.wants(decoded.times.pts_s) or decoded.sampled:
-                seen(preprocess(decoded.picture, decoded.rotation)[0])
+                seen(preprocess(decoded.picture, decoded.display)[0])
     return time.process_time() - began, source.decoding.share or 0.0
 
 

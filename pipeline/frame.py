@@ -81,6 +81,26 @@ class FrameTimes:
 
 
 @dataclass(frozen=True, slots=True)
+class Display:
+    """How a stored picture is shown: mirrored first, then turned.
+
+    Attributes:
+        rotation: clockwise degrees (0, 90, 180, 270) it is turned.
+        mirrored: whether left and right change places.
+    """
+
+    rotation: int = 0
+    mirrored: bool = False
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of the upright picture of a stored one."""
+        return (height, width) if self.rotation % 180 else (width, height)
+
+
+AS_STORED = Display()
+
+
+@dataclass(frozen=True, slots=True)
 class Decoded:
     """One frame as a source gives it, before sampling and preprocessing.
 
@@ -88,13 +108,13 @@ class Decoded:
         times: when it is shown, when it came, and how long it took.
         picture: an `av.VideoFrame`, or an RGB uint8 array (H, W, 3); None where the source knew that the
             frame is not sampled, and did not decode it.
-        rotation: clockwise degrees (0, 90, 180, 270) the picture must be turned to stand upright.
+        display: how the picture is shown upright.
         sampled: whether the source has found that it is; else that is still to be decided.
     """
 
     times: FrameTimes
     picture: Any
-    rotation: int = 0
+    display: Display = AS_STORED
     sampled: bool = False
 
 

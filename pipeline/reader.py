@@ -224,7 +224,7 @@ class FrameReader:
             # Before it is made ready: what is dropped meanwhile came after it.
             self._missed.update(self._source.take_dropped())
             started = time.monotonic()
-            image, geometry, picture = self._preprocessor(decoded.picture, decoded.rotation)
+            image, geometry, picture = self._preprocessor(decoded.picture, decoded.display)
             ready = time.monotonic()
             decode_ms = decoded.times.decode_ms + (ready - started) * 1e3
             frame = Frame(

@@ -17,10 +17,17 @@ def steady(path: Path, frames: int = 30, rate: int = 10, size: tuple[int, int] =
     return timed(path, [round(1000 * i / rate) for i in range(frames)], size)
 
 
-def timed(path: Path, times_ms: Iterable[int], size: tuple[int, int] = (160, 96), turn: int = 0) -> Path:
+def timed(
+    path: Path,
+    times_ms: Iterable[int],
+    size: tuple[int, int] = (160, 96),
+    turn: int = 0,
+    axes: tuple[int, int, int, int] | None = None,
+) -> Path:
     """A clip whose frames are shown at the given times (milliseconds), so its rate may vary.
 
-    `turn` is what a phone writes when held upright: clockwise degrees to turn the picture for display.
+    `turn` is what a phone writes when held upright: clockwise degrees to turn the picture for display. `axes`
+    says the same with mirroring: where the axes of the stored picture point, each as (right, down).
     """
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25, options={"g": "5", "preset": "ultrafast"})
@@ -29,6 +36,9 @@ def timed(path: Path, times_ms: Iterable[int], size: tuple[int, int] = (160, 96)
         stream.time_base = stream.codec_context.time_base = MILLISECOND
         if turn:
             stream.set_display_rotation(-turn)
+        if axes is not None:
+            a, b, c, d = (axis << 16 for axis in axes)
+            stream.set_display_matrix([a, b, 0, c, d, 0, 0, 0, 1 << 30])
         for number, time_ms in enumerate(times_ms):
             frame = av.VideoFrame.from_ndarray(picture(number, size), format="rgb24")
             frame.pts, frame.time_base = time_ms, MILLISECOND

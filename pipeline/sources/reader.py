@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
+import struct
 import time
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any
 
 import av
 from av.codec.hwaccel import HWAccel
@@ -15,7 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipeline.errors import SourceError
-from pipeline.frame import Decoded, FrameTimes
+from pipeline.frame import AS_STORED, Decoded, Display, FrameTimes
 from pipeline.sources.container import explain, open_container, video_stream
 from pipeline.sources.needed import Step
 from pipeline.sources.planning import Planning
@@ -177,7 +180,7 @@ class Reader:
             # With what was decoded only because this frame refers to it.
             times = FrameTimes(pts_s=pts_s, decode_ms=decode_ms)
             self._decode_ms = 0.0
-            yield Decoded(times, frame, _clockwise(frame), sampled=bool(planned and planned.sampled))
+            yield Decoded(times, frame, _display(frame), sampled=bool(planned and planned.sampled))
 
     def _place(self, ticks: int | None) -> float | None:
         """When a frame is shown, in seconds since the first."""
@@ -218,13 +221,13 @@ class Reader:
         on_gpu = codec.is_hwaccel and codec.pix_fmt == "cuda"
         # A live stream has no frames to take a mean of; its header often states a tick, not a rate.
         rate = self._stream.guessed_rate if live else self._stream.average_rate
-        sideways = first.rotation in (90, 270)
+        width, height = first.display.size(frame.width, frame.height)
         return SourceInfo(
             display=self._spec.display,
             name=self._spec.name,
             live=live,
-            width=frame.height if sideways else frame.width,
-            height=frame.width if sideways else frame.height,
+            width=width,
+            height=height,
             rate=float(rate) if rate and self.timed else None,
             frames=self._stream.frames or None,
             duration_s=self._duration_s if self.timed and not live else None,
@@ -242,6 +245,17 @@ def _tagged_s(stream: VideoStream) -> float | None:
     return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else None
 
 
-def _clockwise(frame: VideoFrame) -> int:
-    """The library states the turn counter-clockwise, cut to whole degrees."""
-    return round(-frame.rotation / 90) * 90 % 360
+def _display(frame: VideoFrame) -> Display:
+    """What the display matrix says, the turn to the nearest quarter.
+
+    Its first two rows are where the axes of the stored picture, right and down, point when it is shown. One
+    that mirrors has a negative determinant, and has no angle before the mirroring is taken out.
+    """
+    data: Any = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return AS_STORED
+    (a, b, _), (c, d, _), _ = struct.iter_unpack("=3i", bytes(data))
+    mirrored = a * d < b * c
+    if mirrored:
+        a, b = -a, -b
+    return Display(round(math.degrees(math.atan2(b, a)) / 90) * 90 % 360, mirrored)

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import ModelError, SourceError
+from pipeline.frame import Display
 from pipeline.input_spec import InputSpec
 from pipeline.models.torchvision_compat import allow_missing_operators
 from pipeline.preprocess import Preprocessor
@@ -114,7 +115,7 @@ def test_a_rotated_frame_is_treated_as_its_upright_picture(rotation, crop_mode):
     frame = frames("bikes", 1)[0]
     upright = np.rot90(frame.to_ndarray(format="rgb24"), -rotation // 90)
     preprocess = Preprocessor(InputSpec(224, 192, crop_mode, 0.9), keep_picture=True)
-    image, geometry, picture = preprocess(frame, rotation)
+    image, geometry, picture = preprocess(frame, Display(rotation))
     expected, expected_geometry, _ = preprocess(upright)
     assert difference(image, expected) < 0.05
     assert geometry == expected_geometry
@@ -129,7 +130,7 @@ def test_the_geometry_says_where_a_source_pixel_lies(crop_mode, crop_pct, rotati
     upright[170:180, 250:270] = 255
     middle_x, middle_y = 260, 175
     stored = np.rot90(upright, rotation // 90)
-    image, geometry, _ = Preprocessor(InputSpec(224, 192, crop_mode, crop_pct))(stored, rotation)
+    image, geometry, _ = Preprocessor(InputSpec(224, 192, crop_mode, crop_pct))(stored, Display(rotation))
     light = image[..., 0].astype(float)
     x = (light.sum(0) * (np.arange(224) + 0.5)).sum() / light.sum()
     y = (light.sum(1) * (np.arange(192) + 0.5)).sum() / light.sum()
@@ -225,7 +226,7 @@ def test_a_picture_of_any_size_fills_the_input(size, crop_mode):
     for plane, value in zip(frame.planes, (235, 128, 128), strict=True):
         plane.update(bytes([value]) * plane.buffer_size)
     for rotation in (0, 90):
-        image, geometry, _ = Preprocessor(InputSpec(224, 224, crop_mode))(frame, rotation)
+        image, geometry, _ = Preprocessor(InputSpec(224, 224, crop_mode))(frame, Display(rotation))
         left, top, right, bottom = (round(edge) for edge in geometry.content_box())
         assert image.shape == (224, 224, 3)
         assert right > left

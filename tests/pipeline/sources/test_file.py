@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from pipeline.errors import SourceError
-from pipeline.frame import Decoded
+from pipeline.frame import Decoded, Display
+from pipeline.input_spec import InputSpec
+from pipeline.preprocess import Preprocessor
 from pipeline.sources import Notice, Source, SourceOptions, open_source, parse_source
 from tests import make_clips
 
@@ -81,9 +83,36 @@ def test_turning_a_picture_by_its_rotation_puts_it_upright(
     source = opened(make_clips.timed(tmp_path / "turned.mp4", range(0, 500, 100), turn=turn))
     assert (source.info.width, source.info.height) == size
     first = next(source.frames())
-    assert first.rotation == turn
+    assert first.display == Display(turn)
     assert np.abs(rgb(first).astype(int) - upright).mean() < 8  # stored as it is, the turn is only stated
     source.close()
+
+
+@pytest.mark.parametrize("axes", [(1, 0, 0, 1), (-1, 0, 0, 1), (1, 0, 0, -1), (-1, 0, 0, -1)])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_picture_is_shown_as_its_display_matrix_says_mirrored_or_not(
+    tmp_path: Path, axes: tuple[int, int, int, int], transposed: bool
+) -> None:
+    a, b, c, d = axes
+    a, b, c, d = (b, a, d, c) if transposed else axes
+    clip = make_clips.timed(tmp_path / "a.mp4", [0, 100], axes=(a, b, c, d))
+    source = opened(clip)
+    first = next(source.frames())
+    source.close()
+    # Where each stored pixel is shown, by the matrix itself.
+    y, x = np.indices((96, 160))
+    right, down = a * x + c * y, b * x + d * y
+    right, down = right - right.min(), down - down.min()
+    expected = np.zeros((down.max() + 1, right.max() + 1, 3), np.uint8)
+    expected[down, right] = rgb(first)
+    preprocess = Preprocessor(InputSpec(64, 64, "border"), keep_picture=True)
+    image, geometry, upright = preprocess(first.picture, first.display)
+    assert upright is not None
+    assert np.abs(upright.astype(int) - expected).mean() < 1
+    of_upright, expected_geometry, _ = preprocess(expected)
+    assert np.abs(image.astype(int) - of_upright).mean() < 1
+    assert geometry == expected_geometry
+    assert (source.info.width, source.info.height) == (upright.shape[1], upright.shape[0])
 
 
 def test_a_phone_clip_held_upright_turns_clockwise(tmp_path: Path) -> None:
@@ -92,7 +121,7 @@ def test_a_phone_clip_held_upright_turns_clockwise(tmp_path: Path) -> None:
     matrix = box[box.index(b"tkhd") + 44 :][:16]
     # The matrix of QuickTime for "turn a quarter clockwise": x' = -y, y' = x.
     assert matrix == bytes.fromhex("00000000 00010000 00000000 ffff0000")
-    assert next(opened(clip).frames()).rotation == 90
+    assert next(opened(clip).frames()).display == Display(90)
 
 
 def test_a_cut_off_clip_yields_every_whole_frame_and_then_a_warning(tmp_path: Path) -> None:

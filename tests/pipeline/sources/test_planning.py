@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.frame import Decoded
+from pipeline.frame import Decoded, Display
 from pipeline.input_spec import InputSpec
 from pipeline.preprocess import Preprocessor
 from pipeline.reader import FrameReader
@@ -151,9 +151,9 @@ def test_frames_that_are_passed_over_are_never_converted(tmp_path: Path) -> None
     converted: list[int] = []
     preprocess = Preprocessor(InputSpec(32, 32))
 
-    def counting(picture: av.VideoFrame, rotation: int = 0) -> object:
+    def counting(picture: av.VideoFrame, display: Display) -> object:
         converted.append(picture.pts)
-        return preprocess(picture, rotation)
+        return preprocess(picture, display)
 
     source = open_source(parse_source(str(path)), SourceOptions(decoder="cpu", fps=2.0), print)
     reader = FrameReader(source, counting, fps=2.0)  # type: ignore[arg-type]
