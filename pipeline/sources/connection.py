@@ -16,6 +16,8 @@ from pipeline.sources.source import Dropped, SourceInfo
 _HOP_FRAMES = 4
 # Behind by more, a live stream over HTTP goes on from where it is instead of rushing to catch up.
 _LATE_S = 1.0
+# Nor is a picture awaited for longer: its time is one that jumped.
+_EARLY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,8 +173,7 @@ class _Pace:
 
     def wait_s(self, pts_s: float, now_s: float) -> float:
         due_s = now_s if self._shift_s is None else pts_s + self._shift_s
-        # A time far ahead is a jump of the peer's clock, not a picture to wait for.
-        if self._shift_s is None or not -_LATE_S <= due_s - now_s <= 10.0:
+        if self._shift_s is None or not -_LATE_S <= due_s - now_s <= _EARLY_S:
             self._shift_s = now_s - pts_s
             return 0.0
         return max(due_s - now_s, 0.0)

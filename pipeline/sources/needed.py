@@ -26,6 +26,7 @@ _IN_ORDER = frozenset({"mjpeg", "vp8", "vp9", "av1", "msmpeg4v2", "msmpeg4v3", "
 # Held back at most; beyond it the oldest are decoded, needed or not.
 _MOST_PACKETS = 600
 _MOST_BYTES = 1 << 24
+_JUMP_S = 10
 
 Skip = Literal["DEFAULT", "NONREF"]
 
@@ -102,6 +103,8 @@ class Needed:
         self._order = 0
         self._bytes = 0
         self._sampled = 0
+        # Reordering takes less, and gaps are for those who see each frame.
+        self._jump = _JUMP_S / (stream.time_base or 1)
         self._decided_to: int | None = None
         self._last_dts: int | None = None
 
@@ -131,8 +134,10 @@ class Needed:
             raise UnplannableError("it has packets without a time")
         if packet.is_corrupt:
             raise UnplannableError("it is damaged")
-        if self._last_dts is not None and dts < self._last_dts:
-            raise UnplannableError("its times go back")
+        if self._last_dts is not None and not 0 <= dts - self._last_dts <= self._jump:
+            raise UnplannableError("its times jump")
+        if pts - dts > self._jump:
+            raise UnplannableError("its times jump")
         if self._decided_to is not None and pts <= self._decided_to:
             raise UnplannableError("it is live and reorders frames" if self._live else "its times go back")
         self._last_dts = dts

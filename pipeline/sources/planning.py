@@ -23,7 +23,8 @@ class Planning:
         options: what is sampled, and what of it is wanted decoded.
         live: whether pictures are awaited.
         decoding: where what is decoded is counted.
-        seconds: the presentation time of a frame that is shown at so many ticks.
+        place: the presentation time of the next frame in the order shown, by its ticks.
+        seconds: the same of any frame.
     """
 
     def __init__(
@@ -32,12 +33,14 @@ class Planning:
         options: SourceOptions,
         live: bool,
         decoding: Decoding,
+        place: Callable[[int], float | None],
         seconds: Callable[[int], float | None],
     ) -> None:
         self._stream = stream
         self._sampler = RateSampler(options.fps)
         self._live = live
         self._decoding = decoding
+        self._place = place
         self._seconds = seconds
         self._keys = options.decode == "keyframes"
         self._wants_plan = options.decode == "needed" and options.fps is not None
@@ -101,7 +104,7 @@ class Planning:
 
     def _begin(self, packet: Packet[VideoStream]) -> None:
         if Needed.begins_at(packet, self._stream):
-            self._needed = Needed(self._stream, self._sampler, self._seconds, self._live)
+            self._needed = Needed(self._stream, self._sampler, self._place, self._live)
             self._decoding.how, self._decoding.reason = "needed", None
         elif not self._live:
             self._give_up("it does not begin with a key frame that has a time")
@@ -122,8 +125,10 @@ class Planning:
 
     def _key(self, packet: Packet[VideoStream]) -> Step:
         ticks = packet.dts if packet.pts is None else packet.pts
-        pts_s = None if ticks is None else self._seconds(ticks)
-        if packet.is_keyframe and self._sampler.wants(pts_s):
+        if not packet.is_keyframe:
+            return Step(pts_s=None if ticks is None else self._seconds(ticks))
+        pts_s = None if ticks is None else self._place(ticks)
+        if self._sampler.wants(pts_s):
             planned = Planned(packet, ticks, sampled=True, pts_s=pts_s)
             if ticks is not None:
                 self._under_way[ticks] = planned

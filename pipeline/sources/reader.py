@@ -7,6 +7,7 @@ import re
 import struct
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -24,9 +25,12 @@ from pipeline.sources.needed import Step
 from pipeline.sources.planning import Planning
 from pipeline.sources.source import Decoding, Dropped, Notice, OnNotice, SourceInfo, SourceOptions
 from pipeline.sources.spec import SourceSpec
+from pipeline.sources.timeline import FileTimeline
 
 # FFmpeg's AVFMT_NOTIMESTAMPS.
 _NO_TIMESTAMPS = 0x0080
+# Where a file states no rate, a picture is taken to be shown for so long.
+_PICTURE_S = 0.04
 
 
 def open_reader(
@@ -83,6 +87,7 @@ class Reader:
         self._corrupt_seen = 0
         self._end_s = 0.0
         self._decode_ms = 0.0
+        self._held: Decoded | None = None
         self._container: InputContainer = open_container(spec, options, hwaccel)
         try:
             self._stream = video_stream(self._container, spec)
@@ -94,7 +99,9 @@ class Reader:
                 # Faster, but every thread delays the picture by one frame: not for live sources.
                 self._stream.thread_type = "AUTO"
             self._start_s = _seconds(self._stream.start_time, self._stream.time_base)
-            self._planning = Planning(self._stream, options, live, decoding, self._place)
+            rate = self._stream.average_rate
+            self._timeline = None if live else FileTimeline(1 / float(rate) if rate else _PICTURE_S)
+            self._planning = Planning(self._stream, options, live, decoding, self._place, self._time)
             self._pictures = self._decode()
             self._passed, self._first = self._read_first()
             if self._first is None:
@@ -149,6 +156,7 @@ class Reader:
                 yield from self._do(step)
             if packet is None:
                 yield from self._frames(None)
+                yield from self._in_time(None)
 
     def _do(self, step: Step) -> Iterator[Decoded]:
         if step.planned is None:
@@ -176,14 +184,47 @@ class Reader:
             planned = self._planning.came_out(frame.pts)
             if planned is not None and planned.sampled is False:
                 continue
-            pts_s = planned.pts_s if planned and planned.sampled else self._place(frame.pts)
             # With what was decoded only because this frame refers to it.
-            times = FrameTimes(pts_s=pts_s, decode_ms=decode_ms)
             self._decode_ms = 0.0
-            yield Decoded(times, frame, _display(frame), sampled=bool(planned and planned.sampled))
+            if planned is not None and planned.sampled:
+                times = FrameTimes(pts_s=planned.pts_s, decode_ms=decode_ms)
+                yield Decoded(times, frame, _display(frame), sampled=True)
+            else:
+                times = FrameTimes(pts_s=self._time(frame.pts), decode_ms=decode_ms)
+                yield from self._in_time(Decoded(times, frame, _display(frame)))
+
+    def _in_time(self, decoded: Decoded | None) -> Iterator[Decoded]:
+        """Frames on the timeline: each comes once the time of the next is known; None is the end."""
+        if self._timeline is None:
+            if decoded is not None:
+                yield decoded
+            return
+        held, self._held = self._held, decoded
+        if held is not None:
+            next_s = None if decoded is None else decoded.times.pts_s
+            pts_s = self._on_timeline(held.times.pts_s, next_s)
+            yield replace(held, times=replace(held.times, pts_s=pts_s))
 
     def _place(self, ticks: int | None) -> float | None:
-        """When a frame is shown, in seconds since the first."""
+        """When the next frame in the order shown is shown, in seconds."""
+        return self._on_timeline(self._time(ticks), None)
+
+    def _on_timeline(self, time_s: float | None, next_s: float | None) -> float | None:
+        if self._timeline is None or time_s is None:
+            return time_s
+        jumps = self._timeline.jumps
+        pts_s = self._timeline.place(time_s, next_s)
+        if self._timeline.jumps > jumps:
+            self._dropped.add("jump")
+            if self._timeline.jumps == 1:
+                message = (
+                    f"{self._spec.display}: its times jump at {pts_s:.1f} s; frames may be missing there"
+                )
+                self._on_notice(Notice("times", message))
+        return pts_s
+
+    def _time(self, ticks: int | None) -> float | None:
+        """When a frame is shown as the container has it, in seconds since the first."""
         time_s = _seconds(ticks, self._stream.time_base) if self.timed else None
         if time_s is None:
             return None

@@ -78,7 +78,7 @@ class Notice:
     """Something a person should read; it never holds a credential.
 
     Attributes:
-        kind: "reconnecting", "reconnected", "decoder", "truncated", "corrupt" or "ended".
+        kind: "reconnecting", "reconnected", "decoder", "truncated", "corrupt", "times" or "ended".
         message: one line.
     """
 
@@ -160,6 +160,7 @@ class Source(ABC):
         """What was dropped since the last call, by reason, then forgets it.
 
         Reasons: "late" (frames a slow reader of a live source did not take), "corrupt" (packets that cannot
-        be decoded), "gap" (reconnects: each lost an unknown number of frames).
+        be decoded), "gap" (reconnects: each lost an unknown number of frames), "jump" (times of a file that
+        go back or far ahead: at each an unknown number of frames may be missing).
         """
         return self._dropped.take()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-# A live picture cannot be this much newer than its arrival says: the peer's clock was set anew.
+# A live picture cannot be this much newer than its arrival says: the peer's clock was set anew. In a file it is
+# a gap, or a stamp that is off.
 _JUMP_S = 10.0
 
 
@@ -43,3 +44,43 @@ class LiveTimeline:
         placed = pts_s + self._shift_s
         self._last = (placed, arrival_s)
         return placed
+
+
+class FileTimeline:
+    """Times of what is read to its end: they start at 0 or later and never fall; gaps stay as long as they are.
+
+    A stamp that is off alone (the next goes on from the one before) is replaced. Where times go back for good
+    (pieces joined, a clock set anew) they go on behind the last. Give every frame in the order shown.
+
+    Args:
+        step_s: how long a frame is shown, where its times do not say.
+
+    Attributes:
+        jumps: how often times went back or far ahead.
+    """
+
+    def __init__(self, step_s: float) -> None:
+        self.jumps = 0
+        self._step_s = step_s
+        self._shift_s = 0.0
+        # As the container has it.
+        self._last_s: float | None = None
+
+    def place(self, time_s: float, next_s: float | None = None) -> float:
+        """Where a frame lies in time.
+
+        Args:
+            time_s: of the frame as the container has it, in seconds since the start it states.
+            next_s: the same of the next frame; None where it is not known.
+        """
+        last_s = self._last_s
+        if last_s is None:
+            self._shift_s = max(-time_s, 0.0)
+        elif not 0 <= time_s - last_s <= _JUMP_S:
+            self.jumps += 1
+            if next_s is not None and 0 < next_s - last_s <= _JUMP_S:
+                time_s = last_s + min(self._step_s, (next_s - last_s) / 2)
+            elif time_s < last_s:
+                self._shift_s += last_s + self._step_s - time_s
+        self._last_s = time_s
+        return time_s + self._shift_s

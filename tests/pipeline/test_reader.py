@@ -444,3 +444,21 @@ def test_stopping_ends_a_reader_that_waits_for_the_time(preprocess):
     assert numbers(reader.batch(1)) == [0]
     reader.stop()
     assert reader_threads() == []
+
+
+def test_in_real_time_a_stamp_far_ahead_is_not_waited_for(preprocess, monkeypatch):
+    from pipeline import reader as module
+
+    monkeypatch.setattr(module, "_LONGEST_WAIT_S", 0.2)
+
+    class Jumping(Clip):
+        def frames(self):
+            for n, decoded in zip(range(4), super().frames(), strict=False):
+                pts_s = 0.01 * n if n < 2 else 36_000 + 0.01 * n
+                yield replace(decoded, times=replace(decoded.times, pts_s=pts_s))
+
+    reader = FrameReader(Jumping(), preprocess, realtime=True)
+    # An hour would be waited for else; a second is far more than is needed.
+    began = time.monotonic()
+    assert numbers(drain(reader)) == [0, 1, 2, 3]
+    assert time.monotonic() - began > 0.2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from pipeline.errors import SourceError
 from pipeline.frame import Decoded, Display
 from pipeline.input_spec import InputSpec
 from pipeline.preprocess import Preprocessor
+from pipeline.reader import FrameReader
 from pipeline.sources import Notice, Source, SourceOptions, open_source, parse_source
 from tests import make_clips
 
@@ -146,6 +148,28 @@ def test_a_cut_off_matroska_clip_is_noticed_by_its_length(tmp_path: Path) -> Non
     frames = all_frames(make_clips.cut_off(tmp_path / "cut.mkv", whole, 0.5), notices)
     assert 0 < len(frames) < 30
     assert [n.kind for n in notices] == ["truncated"]
+
+
+def test_where_times_go_back_no_frame_is_lost_to_sampling_and_it_is_told_once(tmp_path: Path) -> None:
+    # Two recordings joined: at 2.0 s the clock is 1.5 s back, at 3.5 s again.
+    path = tmp_path / "joined.ts"
+    with path.open("wb") as file:
+        for part, begin_ms in enumerate((0, 500, 500)):
+            clip = make_clips.timed(tmp_path / f"{part}.ts", range(begin_ms, begin_ms + 2000, 50))
+            file.write(clip.read_bytes())
+    notices: list[Notice] = []
+    source = opened(path, notices, SourceOptions(decoder="cpu", fps=10))
+    reader = FrameReader(source, Preprocessor(InputSpec(32, 32)), fps=10)
+    times: list[float] = []
+    dropped: Counter[str] = Counter()
+    while (batch := reader.batch(8)) is not None:
+        for frame in batch:
+            dropped.update(frame.dropped)
+        times += [frame.times.pts_s for frame in batch if frame.times.pts_s is not None]
+    assert len(times) == 60
+    assert times == pytest.approx([n / 10 for n in range(60)], abs=0.06)
+    assert [n.kind for n in notices] == ["times"]
+    assert dropped == {"jump": 2}
 
 
 def test_a_packet_of_noise_is_left_out_counted_and_told_once(tmp_path: Path) -> None:
