@@ -47,6 +47,20 @@ def timed(
     return path
 
 
+def reordered(path: Path, frames: int, size: tuple[int, int] = (160, 96)) -> Path:
+    """A clip at 25 a second with B-frames, some of them references."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"g": "30", "bf": "3"})
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        for number in range(frames):
+            frame = av.VideoFrame.from_ndarray(picture(number, size), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
 def picture(number: int, size: tuple[int, int]) -> np.ndarray:
     """A bright bar that moves with `number` before a gradient; the left top corner is red."""
     width, height = size

@@ -25,7 +25,7 @@ from pipeline.sources.needed import Step
 from pipeline.sources.planning import Planning
 from pipeline.sources.source import Decoding, Dropped, Notice, OnNotice, SourceInfo, SourceOptions
 from pipeline.sources.spec import SourceSpec
-from pipeline.sources.timeline import FileTimeline
+from pipeline.sources.timeline import BestTimes, FileTimeline
 
 # FFmpeg's AVFMT_NOTIMESTAMPS.
 _NO_TIMESTAMPS = 0x0080
@@ -88,6 +88,7 @@ class Reader:
         self._end_s = 0.0
         self._decode_ms = 0.0
         self._held: Decoded | None = None
+        self._best = BestTimes()
         self._container: InputContainer = open_container(spec, options, hwaccel)
         try:
             self._stream = video_stream(self._container, spec)
@@ -190,7 +191,8 @@ class Reader:
                 times = FrameTimes(pts_s=planned.pts_s, decode_ms=decode_ms)
                 yield Decoded(times, frame, _display(frame), sampled=True)
             else:
-                times = FrameTimes(pts_s=self._time(frame.pts), decode_ms=decode_ms)
+                ticks = self._best.choose(frame.pts, frame.dts)
+                times = FrameTimes(pts_s=self._time(ticks), decode_ms=decode_ms)
                 yield from self._in_time(Decoded(times, frame, _display(frame)))
 
     def _in_time(self, decoded: Decoded | None) -> Iterator[Decoded]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-# A live picture cannot be this much newer than its arrival says: the peer's clock was set anew. In a file it is
-# a gap, or a stamp that is off.
+# A live picture cannot be this much newer than its arrival says: the peer's clock was set anew. In a file it
+# is a gap, or a stamp that is off.
 _JUMP_S = 10.0
 
 
@@ -47,7 +47,7 @@ class LiveTimeline:
 
 
 class FileTimeline:
-    """Times of what is read to its end: they start at 0 or later and never fall; gaps stay as long as they are.
+    """Times of what is read to its end: they begin at 0 or later and never fall; gaps stay as they are.
 
     A stamp that is off alone (the next goes on from the one before) is replaced. Where times go back for good
     (pieces joined, a clock set anew) they go on behind the last. Give every frame in the order shown.
@@ -84,3 +84,30 @@ class FileTimeline:
                 self._shift_s += last_s + self._step_s - time_s
         self._last_s = time_s
         return time_s + self._shift_s
+
+
+class BestTimes:
+    """The better of two stamps of each frame: when it is shown, or when it was decoded.
+
+    Some containers (AVI) have decoding times only, from which presentation times are made as if frames were
+    not reordered; those go back and forth. FFmpeg's `best_effort_timestamp`, which no binding gives us, takes
+    the kind that has gone back less often. Give every frame as it comes out of the decoder.
+    """
+
+    def __init__(self) -> None:
+        self._shown: int | None = None
+        self._decoded: int | None = None
+        # How often each kind has gone back, the first without the second.
+        self._faults = 0
+
+    def choose(self, pts: int | None, dts: int | None) -> int | None:
+        """The stamp to take, in the ticks of both; None where there is none."""
+        self._faults += _goes_back(self._shown, pts) - _goes_back(self._decoded, dts)
+        # Where one is missing, the other tells how far it would be.
+        self._shown = pts if pts is not None else self._shown if dts is None else dts
+        self._decoded = dts if dts is not None else self._decoded if pts is None else pts
+        return pts if pts is not None and (self._faults <= 0 or dts is None) else dts
+
+
+def _goes_back(last: int | None, now: int | None) -> int:
+    return int(last is not None and now is not None and now <= last)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
@@ -148,6 +149,15 @@ def test_a_cut_off_matroska_clip_is_noticed_by_its_length(tmp_path: Path) -> Non
     frames = all_frames(make_clips.cut_off(tmp_path / "cut.mkv", whole, 0.5), notices)
     assert 0 < len(frames) < 30
     assert [n.kind for n in notices] == ["truncated"]
+
+
+def test_a_container_with_decoding_times_only_gives_times_that_never_fall(tmp_path: Path) -> None:
+    notices: list[Notice] = []
+    frames = all_frames(make_clips.reordered(tmp_path / "a.avi", frames=100), notices)
+    times = [d.times.pts_s for d in frames]
+    assert times == pytest.approx([n / 25 for n in range(100)], abs=0.09)
+    assert all(a <= b for a, b in itertools.pairwise(times))
+    assert notices == []
 
 
 def test_where_times_go_back_no_frame_is_lost_to_sampling_and_it_is_told_once(tmp_path: Path) -> None:

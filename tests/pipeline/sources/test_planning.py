@@ -129,9 +129,7 @@ def test_key_frames_alone_are_sampled_at_their_own_times(tmp_path: Path, name: s
 def test_a_container_that_does_not_say_when_frames_are_shown_is_decoded_whole_and_says_so(
     tmp_path: Path,
 ) -> None:
-    CLIPS["h264 in avi"] = ("b.avi", "libx264", {"g": "30"})
-    path = clip(tmp_path, "h264 in avi")
-    del CLIPS["h264 in avi"]
+    path = make_clips.reordered(tmp_path / "a.avi", FRAMES)
     *_, decoding = sampled(path, 1.0, "needed")
     assert (decoding.how, decoding.decoded) == ("all", FRAMES)
     assert decoding.reason is not None
