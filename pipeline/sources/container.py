@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import stat
 import sys
@@ -44,6 +45,8 @@ def open_container(spec: SourceSpec, options: SourceOptions, hwaccel: HWAccel | 
     if spec.kind == "camera":
         _check_camera(spec)
     name, format_name, settings = _address(spec, options)
+    # The library decodes a little to find out what it has; it hands this on to its decoders.
+    settings["max_pixels"] = _decoder_limit(options.max_pixels)
     try:
         return av.open(
             name,
@@ -62,11 +65,16 @@ def open_container(spec: SourceSpec, options: SourceOptions, hwaccel: HWAccel | 
     raise SourceError(f"cannot open {spec.display}: {why}")
 
 
-def video_stream(container: InputContainer, spec: SourceSpec) -> VideoStream:
+def video_stream(container: InputContainer, spec: SourceSpec, max_pixels: int) -> VideoStream:
     """The container's first moving picture, the only stream that is read; cover art does not count.
 
+    Args:
+        container: open.
+        spec: what it is of.
+        max_pixels: of a picture; larger ones are not decoded, now or later.
+
     Raises:
-        SourceError: there is none, or nothing here decodes it.
+        SourceError: there is none, nothing here decodes it, or its pictures are too large.
     """
     videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not videos:
@@ -74,11 +82,24 @@ def video_stream(container: InputContainer, spec: SourceSpec) -> VideoStream:
         raise SourceError(f"{spec.display} has no video (it holds {kinds}): give a source that has")
     if videos[0].codec_context is None:
         raise SourceError(f"{spec.display} is in a codec we cannot decode: convert it, for example to H.264")
+    context = videos[0].codec_context
+    if context.width * context.height > max_pixels:
+        raise SourceError(
+            f"{spec.display} has pictures of {context.width}x{context.height}, more than {max_pixels} "
+            "pixels: take a smaller stream, or raise the limit (--max-pixels, ingest.max_pixels)"
+        )
+    # It may change its size at any picture.
+    context.options = {**context.options, "max_pixels": _decoder_limit(max_pixels)}
     for other in container.streams:
         if other.index != videos[0].index:
             # Otherwise every quality of an HLS stream would be fetched.
             other.discard = Discard.all
     return videos[0]
+
+
+def _decoder_limit(max_pixels: int) -> str:
+    """The library counts rows as it stores them, in steps of 64 pixels."""
+    return str(max_pixels + 128 * math.isqrt(max_pixels))
 
 
 def explain(spec: SourceSpec, error: Exception) -> str:

@@ -91,7 +91,7 @@ class Reader:
         self._best = BestTimes()
         self._container: InputContainer = open_container(spec, options, hwaccel)
         try:
-            self._stream = video_stream(self._container, spec)
+            self._stream = video_stream(self._container, spec, options.max_pixels)
             self.timed = not self._container.format.flags & _NO_TIMESTAMPS
             self._duration_s = _seconds(self._container.duration, Fraction(1, av.time_base))
             live = spec.kind in ("rtsp", "camera") or (spec.kind == "http" and self._duration_s is None)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.defaults import DEFAULT_OPEN_TIMEOUT_S, DEFAULT_STALL_TIMEOUT_S
+from pipeline.defaults import DEFAULT_MAX_PIXELS, DEFAULT_OPEN_TIMEOUT_S, DEFAULT_STALL_TIMEOUT_S
 from pipeline.frame import Decoded
 
 Decode = Literal["all", "needed", "keyframes"]
@@ -29,6 +29,7 @@ class SourceOptions:
         backoff_initial_s, backoff_cap_s: bounds of the first and of the longest wait before reconnecting.
         backoff_seed: makes the jitter of those waits repeatable; None for a random one.
         threads: decoder threads; 0 for one per core.
+        max_pixels: of a picture; a decoder of H.264 or H.265 may hold seventeen, and one more per thread.
         fps: frames per second that are sampled; the reader's `fps` must say the same. None for every frame.
         decode: what of it is decoded. "all", "needed" (what the sampled frames, which stay the same, refer
             to), or "keyframes", of which alone frames are then sampled.
@@ -43,6 +44,7 @@ class SourceOptions:
     backoff_cap_s: float = 30.0
     backoff_seed: int | None = None
     threads: int = 0
+    max_pixels: int = DEFAULT_MAX_PIXELS
     fps: float | None = None
     decode: Decode = "needed"
 

@@ -13,6 +13,7 @@ import click
 
 from pipeline.defaults import (
     DEFAULT_BATCH,
+    DEFAULT_MAX_PIXELS,
     DEFAULT_MODEL,
     DEFAULT_OPEN_TIMEOUT_S,
     DEFAULT_PRECISION,
@@ -136,6 +137,13 @@ _STDERR_FD = 2
     default="auto",
     show_default=True,
     help="Where video is decoded.",
+)
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    default=DEFAULT_MAX_PIXELS,
+    show_default=True,
+    help="Refuse video with larger pictures; a decoder may keep seventeen of them.",
 )
 @click.option(
     "--decode",

@@ -37,6 +37,7 @@ class StreamSource:
             threads=threads,
             fps=fps,
             decode=ingest.decode,
+            max_pixels=ingest.max_pixels,
         )
         self._on_notice = on_notice
         self._lock = threading.Lock()

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -190,6 +195,51 @@ def test_a_packet_of_noise_is_left_out_counted_and_told_once(tmp_path: Path) -> 
     assert source.take_dropped() == {"corrupt": 2}
     assert source.take_dropped() == {}
     assert [n.kind for n in notices] == ["corrupt"]
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "ts", "mkv"])
+def test_pictures_larger_than_allowed_are_refused_before_any_is_decoded(tmp_path: Path, suffix: str) -> None:
+    clip = make_clips.steady(tmp_path / f"a.{suffix}", frames=5)
+    with pytest.raises(SourceError, match=r"pictures of 160x96, more than 15359 pixels.*--max-pixels"):
+        opened(clip, options=replace(FAST, max_pixels=160 * 96 - 1))
+    assert len(list(opened(clip, options=replace(FAST, max_pixels=160 * 96)).frames())) == 5
+
+
+def test_a_large_picture_of_many_references_takes_no_memory(tmp_path: Path) -> None:
+    clip = tmp_path / "large.mp4"
+    options = {"preset": "ultrafast", "refs": "16", "rc-lookahead": "0", "bf": "0"}
+    with av.open(str(clip), "w") as container:
+        stream = container.add_stream("libx264", rate=5, options=options)
+        stream.width, stream.height, stream.pix_fmt = 8000, 6000, "yuv420p"
+        stream.codec_context.thread_count = 1
+        frame = av.VideoFrame(8000, 6000, "yuv420p")
+        for pts in range(3):
+            frame.pts, frame.time_base = pts, Fraction(1, 5)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    look = (
+        "import resource, sys\n"
+        "from pipeline.errors import SourceError\n"
+        "from pipeline.sources import SourceOptions, open_source, parse_source\n"
+        "def most(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024\n"
+        "before = most()\n"
+        "try: open_source(parse_source(sys.argv[1]), SourceOptions(decoder='cpu'), print)\n"
+        "except SourceError as error: print(most() - before, error)\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", look, str(clip)], capture_output=True, text=True, check=True
+    ).stdout
+    megabytes, _, message = told.partition(" ")
+    assert "pictures of 8000x6000" in message
+    assert int(megabytes) < 60  # one such picture takes 72
+
+
+def test_a_picture_that_becomes_too_large_on_the_way_is_left_out(tmp_path: Path) -> None:
+    clip = make_clips.changing(tmp_path / "a.ts", [(160, 96), (320, 192), (160, 96)])
+    source = opened(clip, options=replace(FAST, max_pixels=160 * 96))
+    sizes = {(d.picture.width, d.picture.height) for d in source.frames()}
+    assert sizes == {(160, 96)}
+    assert source.take_dropped()["corrupt"] > 0
 
 
 def test_a_file_without_its_index_is_refused(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_every_option_reaches_its_field() -> None:
             *("rtsp://camera/1", "--tokenizer", "intra", "--threshold", "0.5", "--drop", "0.25"),
             *("--vocab", "words.safetensors", "--words", "7", "--warmup-frames", "9"),
             *("--open-timeout", "3", "--stall-timeout", "4", "--decoder", "cpu", "--rtsp-transport", "udp"),
-            *("--decode", "keyframes"),
+            *("--decode", "keyframes", "--max-pixels", "1000"),
             *("--fps", "2.5", "--max-frames", "11", "--policy", "block", "--name", "gate", "--quiet"),
             *("--fit", "letterbox", "--size", "448x252"),
         )
@@ -42,6 +42,7 @@ def test_every_option_reaches_its_field() -> None:
         rtsp_transport="udp",
         fps=2.5,
         decode="keyframes",
+        max_pixels=1000,
     )
     assert (options.fps, options.max_frames, options.policy) == (2.5, 11, "block")
     assert (options.name, options.quiet) == ("gate", True)
