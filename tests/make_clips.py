@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.stream import Disposition
 
 MILLISECOND = Fraction(1, 1000)
 
@@ -44,6 +45,26 @@ def timed(
             frame.pts, frame.time_base = time_ms, MILLISECOND
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+    return path
+
+
+def several(path: Path, sizes: Iterable[tuple[int, int]], default: int | None = None) -> Path:
+    """Videos of these sizes in one container, one of them the default, or none."""
+    with av.open(str(path), "w") as container:
+        streams = []
+        for number, size in enumerate(sizes):
+            stream = container.add_stream("libx264", rate=10, options={"preset": "ultrafast", "bf": "0"})
+            (stream.width, stream.height), stream.pix_fmt = size, "yuv420p"
+            stream.disposition = Disposition.default if number == default else Disposition(0)
+            streams.append(stream)
+        for pts in range(10):
+            for stream in streams:
+                image = picture(pts, (stream.width, stream.height))
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+                frame.pts, frame.time_base = pts, Fraction(1, 10)
+                container.mux(stream.encode(frame))
+        for stream in streams:
+            container.mux(stream.encode())
     return path
 
 

@@ -23,7 +23,7 @@ from pipeline.sources.spec import SourceSpec
 # that make a picture of any text. Audio formats are here to be told apart from files that are no media.
 _MEDIA = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,asf,ogg,mxf,nut,ivf,gif,dv,rm,wtv,"
-    "dhav,yuv4mpegpipe,h261,h263,h264,hevc,vvc,vc1,av1,obu,mjpeg,mp3,wav,flac,aac,ac3,eac3"
+    "dhav,yuv4mpegpipe,h261,h263,h264,hevc,vvc,vc1,av1,obu,mjpeg,jpeg_pipe,mp3,wav,flac,aac,ac3,eac3"
 )
 _PROTOCOLS = {
     "file": "file",
@@ -66,7 +66,7 @@ def open_container(spec: SourceSpec, options: SourceOptions, hwaccel: HWAccel | 
 
 
 def video_stream(container: InputContainer, spec: SourceSpec, max_pixels: int) -> VideoStream:
-    """The container's first moving picture, the only stream that is read; cover art does not count.
+    """The moving picture that is read: the default one, else the largest, the first of those; no cover art.
 
     Args:
         container: open.
@@ -80,9 +80,12 @@ def video_stream(container: InputContainer, spec: SourceSpec, max_pixels: int) -
     if not videos:
         kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
         raise SourceError(f"{spec.display} has no video (it holds {kinds}): give a source that has")
-    if videos[0].codec_context is None:
+    known = [s for s in videos if s.codec_context is not None]
+    if not known:
         raise SourceError(f"{spec.display} is in a codec we cannot decode: convert it, for example to H.264")
-    context = videos[0].codec_context
+    # What the programs of FFmpeg and players show.
+    video = max(known, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height))
+    context = video.codec_context
     if context.width * context.height > max_pixels:
         raise SourceError(
             f"{spec.display} has pictures of {context.width}x{context.height}, more than {max_pixels} "
@@ -91,10 +94,10 @@ def video_stream(container: InputContainer, spec: SourceSpec, max_pixels: int) -
     # It may change its size at any picture.
     context.options = {**context.options, "max_pixels": _decoder_limit(max_pixels)}
     for other in container.streams:
-        if other.index != videos[0].index:
+        if other.index != video.index:
             # Otherwise every quality of an HLS stream would be fetched.
             other.discard = Discard.all
-    return videos[0]
+    return video
 
 
 def _decoder_limit(max_pixels: int) -> str:

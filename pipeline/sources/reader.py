@@ -92,9 +92,16 @@ class Reader:
         self._container: InputContainer = open_container(spec, options, hwaccel)
         try:
             self._stream = video_stream(self._container, spec, options.max_pixels)
-            self.timed = not self._container.format.flags & _NO_TIMESTAMPS
+            format_ = self._container.format
+            # Of single pictures in a row it makes a rate up.
+            self.timed = not format_.flags & _NO_TIMESTAMPS and format_.name != "jpeg_pipe"
             self._duration_s = _seconds(self._container.duration, Fraction(1, av.time_base))
             live = spec.kind in ("rtsp", "camera") or (spec.kind == "http" and self._duration_s is None)
+            if options.fps is not None and not (self.timed or live):
+                raise SourceError(
+                    f"{spec.display} ({format_.name}) states no times: without times no rate can be sampled; "
+                    "leave out --fps, or put it into a container (MP4, Matroska)"
+                )
             self._stream.codec_context.thread_count = options.threads
             if hwaccel is None and not live:
                 # Faster, but every thread delays the picture by one frame: not for live sources.
@@ -196,16 +203,22 @@ class Reader:
                 yield from self._in_time(Decoded(times, frame, _display(frame)))
 
     def _in_time(self, decoded: Decoded | None) -> Iterator[Decoded]:
-        """Frames on the timeline: each comes once the time of the next is known; None is the end."""
-        if self._timeline is None:
-            if decoded is not None:
-                yield decoded
-            return
-        held, self._held = self._held, decoded
+        """Frames on the timeline; one that jumps comes once the time of the next is known. None is the end."""
+        held, self._held = self._held, None
         if held is not None:
-            next_s = None if decoded is None else decoded.times.pts_s
-            pts_s = self._on_timeline(held.times.pts_s, next_s)
-            yield replace(held, times=replace(held.times, pts_s=pts_s))
+            yield self._placed(held, None if decoded is None else decoded.times.pts_s)
+        if (
+            decoded is not None
+            and self._timeline is not None
+            and self._timeline.jumps_to(decoded.times.pts_s)
+        ):
+            self._held = decoded
+        elif decoded is not None:
+            yield self._placed(decoded, None)
+
+    def _placed(self, decoded: Decoded, next_s: float | None) -> Decoded:
+        pts_s = self._on_timeline(decoded.times.pts_s, next_s)
+        return replace(decoded, times=replace(decoded.times, pts_s=pts_s))
 
     def _place(self, ticks: int | None) -> float | None:
         """When the next frame in the order shown is shown, in seconds."""

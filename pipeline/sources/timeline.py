@@ -66,17 +66,22 @@ class FileTimeline:
         # As the container has it.
         self._last_s: float | None = None
 
+    def jumps_to(self, time_s: float | None) -> bool:
+        """Whether the next frame, at `time_s`, would be back or far ahead."""
+        last_s = self._last_s
+        return time_s is not None and last_s is not None and not 0 <= time_s - last_s <= _JUMP_S
+
     def place(self, time_s: float, next_s: float | None = None) -> float:
         """Where a frame lies in time.
 
         Args:
             time_s: of the frame as the container has it, in seconds since the start it states.
-            next_s: the same of the next frame; None where it is not known.
+            next_s: the same of the next frame, which counts where this one jumps; None where it is not known.
         """
         last_s = self._last_s
         if last_s is None:
             self._shift_s = max(-time_s, 0.0)
-        elif not 0 <= time_s - last_s <= _JUMP_S:
+        elif self.jumps_to(time_s):
             self.jumps += 1
             if next_s is not None and 0 < next_s - last_s <= _JUMP_S:
                 time_s = last_s + min(self._step_s, (next_s - last_s) / 2)

@@ -14,6 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -195,6 +196,33 @@ def test_a_packet_of_noise_is_left_out_counted_and_told_once(tmp_path: Path) -> 
     assert source.take_dropped() == {"corrupt": 2}
     assert source.take_dropped() == {}
     assert [n.kind for n in notices] == ["corrupt"]
+
+
+@pytest.mark.parametrize(("fps", "default"), [(None, None), (None, 0), (5.0, 1)])
+def test_of_several_videos_the_default_is_read_or_else_the_largest(
+    tmp_path: Path, fps: float | None, default: int | None
+) -> None:
+    sizes = [(160, 96), (320, 192), (64, 64)]
+    source = opened(make_clips.several(tmp_path / "a.mkv", sizes, default), options=replace(FAST, fps=fps))
+    chosen = sizes[1 if default is None else default]
+    assert (source.info.width, source.info.height) == chosen
+    assert {(d.picture.width, d.picture.height) for d in source.frames() if d.picture} == {chosen}
+
+
+@pytest.mark.parametrize("name", ["a.mjpeg", "a.mjpg"])
+def test_pictures_in_a_row_are_a_video_without_times(tmp_path: Path, name: str) -> None:
+    with (tmp_path / name).open("wb") as file:
+        for number in range(6):
+            file.write(cv2.imencode(".jpg", make_clips.picture(number, (160, 96)))[1].tobytes())
+    source = opened(tmp_path / name)
+    assert source.info.rate is None
+    assert [d.times.pts_s for d in source.frames()] == [None] * 6
+
+
+def test_sampling_what_has_no_times_is_refused(tmp_path: Path) -> None:
+    clip = make_clips.steady(tmp_path / "a.h264", frames=10)
+    with pytest.raises(SourceError, match=r"without times no rate can be sampled; leave out --fps"):
+        opened(clip, options=replace(FAST, fps=5.0))
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "ts", "mkv"])
