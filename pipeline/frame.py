@@ -82,18 +82,25 @@ class FrameTimes:
 
 @dataclass(frozen=True, slots=True)
 class Display:
-    """How a stored picture is shown: mirrored first, then turned.
+    """How a stored picture is shown: made wider or narrower first, then mirrored, then turned.
 
     Attributes:
+        pixel_aspect: width of a stored pixel over its height.
         rotation: clockwise degrees (0, 90, 180, 270) it is turned.
         mirrored: whether left and right change places.
     """
 
     rotation: int = 0
     mirrored: bool = False
+    pixel_aspect: float = 1.0
+
+    def shown_width(self, width: int) -> int:
+        """Width of a stored picture whose pixels are made square."""
+        return max(round(width * self.pixel_aspect), 1)
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height of the upright picture of a stored one."""
+        width = self.shown_width(width)
         return (height, width) if self.rotation % 180 else (width, height)
 
 

@@ -79,7 +79,8 @@ class Preprocessor:
         x, y, canvas = _place(width, height, self._spec)
 
         columns, rows = (y, x) if sideways else (x, y)
-        small = _turn(self._resize(rgb[rows.source, columns.source], columns.size, rows.size), display)
+        stored = rgb[rows.source, _stored(columns.source, rgb.shape[1], display)]
+        small = _turn(self._resize(stored, columns.size, rows.size), display)
         image = self._blank[: y.length, : x.length].copy()
         image[y.target, x.target] = _three(small[y.shown, x.shown])
         geometry = Geometry(
@@ -93,7 +94,7 @@ class Preprocessor:
             offset_y=y.offset,
             canvas=canvas,
         )
-        upright = np.ascontiguousarray(_three(_turn(rgb, display))) if self._keep_picture else None
+        upright = np.ascontiguousarray(_upright(rgb, display)) if self._keep_picture else None
         return image, geometry, upright
 
     def _rgb(self, picture: av.VideoFrame | Pixels) -> Pixels:
@@ -131,6 +132,24 @@ class Preprocessor:
         resized = F.interpolate(pixels, (height, width), mode=self._spec.interpolation, antialias=True)
         small: Pixels = resized.permute(0, 2, 3, 1)[0].numpy()
         return small
+
+
+def _stored(shown: slice, width: int, display: Display) -> slice:
+    """The columns of a stored picture, `width` wide, that are shown as the given ones."""
+    if display.shown_width(width) == width:
+        return shown
+    ratio = width / display.shown_width(width)
+    first = min(int(shown.start * ratio), width - 1)
+    return slice(first, max(round(shown.stop * ratio), first + 1))
+
+
+def _upright(rgb: Pixels, display: Display) -> Pixels:
+    """Three channels at full size, with square pixels."""
+    pixels = _three(rgb)
+    size = (display.shown_width(rgb.shape[1]), rgb.shape[0])
+    if size[0] != rgb.shape[1]:
+        pixels = cast(Pixels, cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR))
+    return _turn(pixels, display)
 
 
 def _turn(pixels: Pixels, display: Display) -> Pixels:

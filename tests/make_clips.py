@@ -24,17 +24,21 @@ def timed(
     size: tuple[int, int] = (160, 96),
     turn: int = 0,
     axes: tuple[int, int, int, int] | None = None,
+    pixel_aspect: Fraction | None = None,
 ) -> Path:
     """A clip whose frames are shown at the given times (milliseconds), so its rate may vary.
 
     `turn` is what a phone writes when held upright: clockwise degrees to turn the picture for display. `axes`
-    says the same with mirroring: where the axes of the stored picture point, each as (right, down).
+    says the same with mirroring: where the axes of the stored picture point, each as (right, down). Pixels
+    may be wider than high.
     """
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25, options={"g": "5", "preset": "ultrafast"})
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         stream.time_base = stream.codec_context.time_base = MILLISECOND
+        if pixel_aspect is not None:
+            stream.codec_context.sample_aspect_ratio = pixel_aspect
         if turn:
             stream.set_display_rotation(-turn)
         if axes is not None:

@@ -31,6 +31,8 @@ from pipeline.sources.timeline import BestTimes, FileTimeline
 _NO_TIMESTAMPS = 0x0080
 # Where a file states no rate, a picture is taken to be shown for so long.
 _PICTURE_S = 0.04
+# Of a pixel; a larger one would only make a picture grow.
+_MOST_ASPECT = 8
 
 
 def open_reader(
@@ -188,6 +190,7 @@ class Reader:
             return
         self._decode_ms += (time.perf_counter() - began) * 1000.0
         decode_ms = self._decode_ms / max(len(frames), 1)
+        pixel_aspect = _pixel_aspect(self._stream) if frames else 1.0
         for frame in frames:
             planned = self._planning.came_out(frame.pts)
             if planned is not None and planned.sampled is False:
@@ -196,14 +199,14 @@ class Reader:
             self._decode_ms = 0.0
             if planned is not None and planned.sampled:
                 times = FrameTimes(pts_s=planned.pts_s, decode_ms=decode_ms)
-                yield Decoded(times, frame, _display(frame), sampled=True)
+                yield Decoded(times, frame, _display(frame, pixel_aspect), sampled=True)
             else:
                 ticks = self._best.choose(frame.pts, frame.dts)
                 times = FrameTimes(pts_s=self._time(ticks), decode_ms=decode_ms)
-                yield from self._in_time(Decoded(times, frame, _display(frame)))
+                yield from self._in_time(Decoded(times, frame, _display(frame, pixel_aspect)))
 
     def _in_time(self, decoded: Decoded | None) -> Iterator[Decoded]:
-        """Frames on the timeline; one that jumps comes once the time of the next is known. None is the end."""
+        """Frames on the timeline; one that jumps comes once that of the next is known. None is the end."""
         held, self._held = self._held, None
         if held is not None:
             yield self._placed(held, None if decoded is None else decoded.times.pts_s)
@@ -301,7 +304,13 @@ def _tagged_s(stream: VideoStream) -> float | None:
     return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else None
 
 
-def _display(frame: VideoFrame) -> Display:
+def _pixel_aspect(stream: VideoStream) -> float:
+    """As the container says, or else the codec; what no camera would say counts as square."""
+    aspect = stream.sample_aspect_ratio
+    return float(aspect) if aspect and 1 / _MOST_ASPECT <= aspect <= _MOST_ASPECT else 1.0
+
+
+def _display(frame: VideoFrame, pixel_aspect: float) -> Display:
     """What the display matrix says, the turn to the nearest quarter.
 
     Its first two rows are where the axes of the stored picture, right and down, point when it is shown. One
@@ -309,9 +318,9 @@ def _display(frame: VideoFrame) -> Display:
     """
     data: Any = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
-        return AS_STORED
+        return AS_STORED if pixel_aspect == 1.0 else Display(pixel_aspect=pixel_aspect)
     (a, b, _), (c, d, _), _ = struct.iter_unpack("=3i", bytes(data))
     mirrored = a * d < b * c
     if mirrored:
         a, b = -a, -b
-    return Display(round(math.degrees(math.atan2(b, a)) / 90) * 90 % 360, mirrored)
+    return Display(round(math.degrees(math.atan2(b, a)) / 90) * 90 % 360, mirrored, pixel_aspect)

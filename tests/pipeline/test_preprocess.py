@@ -281,3 +281,12 @@ def test_a_pixel_format_that_cannot_be_converted_is_named():
 def test_an_interpolation_that_torch_lacks_is_a_model_error():
     with pytest.raises(ModelError, match="cannot resize by 'spline'"):
         Preprocessor(InputSpec(32, 32, interpolation="spline"))
+
+
+@pytest.mark.parametrize("display", [Display(90, True, 2.0), Display(180, False, 0.5), Display(0, True, 1.5)])
+def test_a_sliver_of_pixels_that_are_not_square_is_cut_where_its_shown_picture_would_be(display):
+    stored = np.random.default_rng(0).integers(0, 255, (2, 3000, 3)).astype(np.uint8)
+    _, geometry, upright = Preprocessor(InputSpec(64, 64), keep_picture=True)(stored, display)
+    image, _, _ = Preprocessor(InputSpec(64, 64))(upright)
+    assert image.shape == (64, 64, 3)
+    assert upright.shape[:2] == (geometry.source_height, geometry.source_width)

@@ -124,6 +124,30 @@ def test_a_picture_is_shown_as_its_display_matrix_says_mirrored_or_not(
     assert (source.info.width, source.info.height) == (upright.shape[1], upright.shape[0])
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize(
+    ("aspect", "width"), [(Fraction(2), 320), (Fraction(10, 11), 145), (Fraction(99), 160)]
+)
+def test_a_picture_whose_pixels_are_not_square_is_shown_as_wide_as_it_should_be(
+    tmp_path: Path, suffix: str, aspect: Fraction, width: int
+) -> None:
+    source = opened(make_clips.timed(tmp_path / f"a.{suffix}", range(0, 300, 100), pixel_aspect=aspect))
+    assert (source.info.width, source.info.height) == (width, 96)
+    first = next(source.frames())
+    source.close()
+    image, geometry, upright = Preprocessor(InputSpec(64, 64, "border"), keep_picture=True)(
+        first.picture, first.display
+    )
+    assert upright is not None
+    assert upright.shape == (96, width, 3)
+    assert (geometry.source_width, geometry.source_height) == (width, 96)
+    # The same as of a picture that was stored that wide.
+    wide = cv2.resize(rgb(first), (width, 96), interpolation=cv2.INTER_LINEAR)
+    expected, expected_geometry, _ = Preprocessor(InputSpec(64, 64, "border"))(wide)
+    assert geometry == expected_geometry
+    assert np.abs(image.astype(int) - expected).mean() < 2
+
+
 def test_a_phone_clip_held_upright_turns_clockwise(tmp_path: Path) -> None:
     clip = make_clips.timed(tmp_path / "phone.mp4", range(0, 300, 100), turn=90)
     box = clip.read_bytes()
