@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 
 from pipeline.errors import SourceError
 from pipeline.redact import redact
+from pipeline.sources.pipe import Pipe
 from pipeline.sources.source import SourceOptions
 from pipeline.sources.spec import SourceSpec
 
@@ -34,8 +35,29 @@ _PROTOCOLS = {
 _INPUT_OUTPUT_ERROR = 5
 
 
-def open_container(spec: SourceSpec, options: SourceOptions, hwaccel: HWAccel | None) -> InputContainer:
+def open_pipe(spec: SourceSpec, options: SourceOptions) -> Pipe | None:
+    """The named pipe that a source is; None where it is none.
+
+    Raises:
+        SourceError: it cannot be opened.
+    """
+    try:
+        if spec.kind == "file" and stat.S_ISFIFO(Path(spec.location).stat().st_mode):
+            return Pipe(Path(spec.location), options.open_timeout_s + 1.0)
+    except OSError as error:
+        raise SourceError(f"cannot open {spec.display}: {error.strerror}: check the path") from error
+    return None
+
+
+def open_container(
+    spec: SourceSpec, options: SourceOptions, hwaccel: HWAccel | None, pipe: Pipe | None = None
+) -> InputContainer:
     """Opens the container; blocks as long as the library likes, so call it where it can be abandoned.
+
+    Args:
+        spec, options: of the source.
+        hwaccel: what decodes it; None for the CPU.
+        pipe: to read it from, where it is one.
 
     Raises:
         SourceError: it cannot be opened; one line that says why and what to do.
@@ -49,7 +71,7 @@ def open_container(spec: SourceSpec, options: SourceOptions, hwaccel: HWAccel | 
     settings["max_pixels"] = _decoder_limit(options.max_pixels)
     try:
         return av.open(
-            name,
+            name if pipe is None else pipe,
             mode="r",
             format=format_name,
             options=settings,

@@ -62,6 +62,7 @@ class FileSource(Source):
         """Ends `frames` before its next picture."""
         self._closed.set()
         self.state = "ended"
+        self._reader.interrupt()
         # A reader inside the library closes the container itself as soon as it comes out.
         if self._in_library.acquire(blocking=False):
             try:

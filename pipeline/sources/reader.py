@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 
 from pipeline.errors import SourceError
 from pipeline.frame import AS_STORED, Decoded, Display, FrameTimes
-from pipeline.sources.container import explain, open_container, video_stream
+from pipeline.sources.container import explain, open_container, open_pipe, video_stream
 from pipeline.sources.needed import Step
 from pipeline.sources.planning import Planning
 from pipeline.sources.source import Decoding, Dropped, Notice, OnNotice, SourceInfo, SourceOptions
@@ -91,7 +91,12 @@ class Reader:
         self._decode_ms = 0.0
         self._held: Decoded | None = None
         self._best = BestTimes()
-        self._container: InputContainer = open_container(spec, options, hwaccel)
+        self._pipe = open_pipe(spec, options)
+        try:
+            self._container: InputContainer = open_container(spec, options, hwaccel, self._pipe)
+        except BaseException:
+            self._close_pipe()
+            raise
         try:
             self._stream = video_stream(self._container, spec, options.max_pixels)
             format_ = self._container.format
@@ -122,7 +127,7 @@ class Reader:
                 codec = self._stream.codec_context.name
                 on_notice(Notice("decoder", f"decoding on the CPU: the GPU does not decode this {codec}"))
         except BaseException:
-            self._container.close()
+            self.close()
             raise
 
     def pictures(self) -> Iterator[Decoded]:
@@ -148,6 +153,16 @@ class Reader:
     def close(self) -> None:
         """Closes the container; only from the thread that reads it, or when none does."""
         self._container.close()
+        self._close_pipe()
+
+    def interrupt(self) -> None:
+        """Ends a wait for the writer of a pipe; called from any thread."""
+        if self._pipe is not None:
+            self._pipe.interrupt()
+
+    def _close_pipe(self) -> None:
+        if self._pipe is not None:
+            self._pipe.close()
 
     def _read_first(self) -> tuple[Decoded | None, Decoded | None]:
         """The last frame that was passed over before the first picture came, and that picture."""
