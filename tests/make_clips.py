@@ -158,6 +158,26 @@ def index_first(path: Path, clip: Path) -> Path:
     return path
 
 
+def fragmented(path: Path, clip: Path) -> Path:
+    """An MP4 in fragments, each with an index of its own."""
+    return _copied(path, clip, {"movflags": "frag_keyframe+empty_moov"})
+
+
+def at_pid(path: Path, clip: Path, pid: int) -> Path:
+    """A transport stream whose video is packets of this id."""
+    return _copied(path, clip, {"mpegts_start_pid": str(pid)})
+
+
+def _copied(path: Path, clip: Path, options: dict[str, str]) -> Path:
+    with av.open(str(path), "w", options=options) as out:
+        with av.open(str(clip)) as source:
+            stream = out.add_stream_from_template(source.streams.video[0])
+        for packet in _packets(clip):
+            packet.stream = stream
+            out.mux(packet)
+    return path
+
+
 def damaged(path: Path, clip: Path, packets: Iterable[int]) -> Path:
     """A copy of `clip` in which the bytes of some packets are noise."""
     positions = [(p.pos, p.size) for p in _packets(clip)]

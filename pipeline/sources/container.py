@@ -81,7 +81,7 @@ def open_container(
             metadata_errors="replace",
             hwaccel=hwaccel,
         )
-    except (av.FFmpegError, OSError, ValueError, RuntimeError) as error:
+    except (av.FFmpegError, OSError, ValueError, RuntimeError, IndexError) as error:
         why = explain(spec, error)
     # Outside the handler: the library's error holds the URL as it is, and a traceback would print it.
     raise SourceError(f"cannot open {spec.display}: {why}")

@@ -54,6 +54,7 @@ class FileSource(Source):
                     break
                 yield decoded
             if not self._closed.is_set() and (missing := self._reader.missing()):
+                self._dropped.add("gap")
                 self._on_notice(Notice("truncated", f"{self.info.display} ends before its end: {missing}"))
         finally:
             self.close()

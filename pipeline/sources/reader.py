@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import math
-import re
-import struct
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
 
 import av
 from av.codec.hwaccel import HWAccel
@@ -19,8 +15,10 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipeline.errors import SourceError
-from pipeline.frame import AS_STORED, Decoded, Display, FrameTimes
+from pipeline.frame import Decoded, FrameTimes
 from pipeline.sources.container import explain, open_container, open_pipe, video_stream
+from pipeline.sources.display import display_of, pixel_aspect
+from pipeline.sources.losses import Extent, Losses, seconds
 from pipeline.sources.needed import Step
 from pipeline.sources.planning import Planning
 from pipeline.sources.source import Decoding, Dropped, Notice, OnNotice, SourceInfo, SourceOptions
@@ -31,8 +29,6 @@ from pipeline.sources.timeline import BestTimes, FileTimeline
 _NO_TIMESTAMPS = 0x0080
 # Where a file states no rate, a picture is taken to be shown for so long.
 _PICTURE_S = 0.04
-# Of a pixel; a larger one would only make a picture grow.
-_MOST_ASPECT = 8
 
 
 def open_reader(
@@ -81,13 +77,9 @@ class Reader:
         Raises:
             SourceError: it cannot be opened or holds no picture.
         """
-        self.error: av.FFmpegError | None = None
+        self.error: Exception | None = None
         self._spec = spec
-        self._on_notice = on_notice
-        self._dropped = dropped
-        self._whole_packets = 0
-        self._corrupt_seen = 0
-        self._end_s = 0.0
+        self._losses = Losses(spec.display, on_notice, dropped)
         self._decode_ms = 0.0
         self._held: Decoded | None = None
         self._best = BestTimes()
@@ -102,7 +94,7 @@ class Reader:
             format_ = self._container.format
             # Of single pictures in a row it makes a rate up.
             self.timed = not format_.flags & _NO_TIMESTAMPS and format_.name != "jpeg_pipe"
-            self._duration_s = _seconds(self._container.duration, Fraction(1, av.time_base))
+            self._duration_s = seconds(self._container.duration, Fraction(1, av.time_base))
             live = spec.kind in ("rtsp", "camera") or (spec.kind == "http" and self._duration_s is None)
             if options.fps is not None and not (self.timed or live):
                 raise SourceError(
@@ -113,7 +105,8 @@ class Reader:
             if hwaccel is None and not live:
                 # Faster, but every thread delays the picture by one frame: not for live sources.
                 self._stream.thread_type = "AUTO"
-            self._start_s = _seconds(self._stream.start_time, self._stream.time_base)
+            self._extent = Extent(self._container, self._stream)
+            self._start_s = seconds(self._stream.start_time, self._stream.time_base)
             rate = self._stream.average_rate
             self._timeline = None if live else FileTimeline(1 / float(rate) if rate else _PICTURE_S)
             self._planning = Planning(self._stream, options, live, decoding, self._place, self._time)
@@ -140,15 +133,9 @@ class Reader:
 
     def missing(self) -> str | None:
         """After the last picture: what the container states but does not hold; None when it is whole."""
-        stated = self._stream.frames
-        stated_s = _seconds(self._stream.duration, self._stream.time_base) or _tagged_s(self._stream)
-        if "mp4" in self._container.format.name and stated and stated_s:
-            # The index lists every frame. The count alone misleads: a trimmed clip does not show them all.
-            if self._whole_packets < stated and self._end_s < stated_s - 0.01:
-                return f"{self._whole_packets} of {stated} frames are there"
-        elif stated_s and self._end_s < stated_s - 1.0:
-            return f"{self._end_s:.1f} of {stated_s:.1f} s are there"
-        return self.error.strerror if self.error else None
+        if (missing := self._extent.missing()) is not None or self.error is None:
+            return missing
+        return getattr(self.error, "strerror", None) or f"it cannot be read on ({self.error})"
 
     def close(self) -> None:
         """Closes the container; only from the thread that reads it, or when none does."""
@@ -176,7 +163,7 @@ class Reader:
     def _decode(self) -> Iterator[Decoded]:
         for packet in self._packets():
             if packet is not None and not packet.is_corrupt:
-                self._count_whole(packet)
+                self._extent.add(packet)
             for step in self._planning.steps(packet):
                 yield from self._do(step)
             if packet is None:
@@ -199,13 +186,14 @@ class Reader:
         try:
             frames = self._stream.codec_context.decode(packet)
         except av.FFmpegError as error:
-            self._count_corrupt(error)
+            what = f"left out a packet that cannot be decoded ({error.strerror})"
+            self._losses.count("corrupt", "corrupt", what)
             for step in self._planning.failed():
                 yield from self._do(step)
             return
         self._decode_ms += (time.perf_counter() - began) * 1000.0
         decode_ms = self._decode_ms / max(len(frames), 1)
-        pixel_aspect = _pixel_aspect(self._stream) if frames else 1.0
+        aspect = pixel_aspect(self._stream) if frames else 1.0
         for frame in frames:
             planned = self._planning.came_out(frame.pts)
             if planned is not None and planned.sampled is False:
@@ -214,11 +202,11 @@ class Reader:
             self._decode_ms = 0.0
             if planned is not None and planned.sampled:
                 times = FrameTimes(pts_s=planned.pts_s, decode_ms=decode_ms)
-                yield Decoded(times, frame, _display(frame, pixel_aspect), sampled=True)
+                yield Decoded(times, frame, display_of(frame, aspect), sampled=True)
             else:
                 ticks = self._best.choose(frame.pts, frame.dts)
                 times = FrameTimes(pts_s=self._time(ticks), decode_ms=decode_ms)
-                yield from self._in_time(Decoded(times, frame, _display(frame, pixel_aspect)))
+                yield from self._in_time(Decoded(times, frame, display_of(frame, aspect)))
 
     def _in_time(self, decoded: Decoded | None) -> Iterator[Decoded]:
         """Frames on the timeline; one that jumps comes once that of the next is known. None is the end."""
@@ -245,31 +233,25 @@ class Reader:
     def _on_timeline(self, time_s: float | None, next_s: float | None) -> float | None:
         if self._timeline is None or time_s is None:
             return time_s
-        jumps = self._timeline.jumps
-        pts_s = self._timeline.place(time_s, next_s)
-        if self._timeline.jumps > jumps:
-            self._dropped.add("jump")
-            if self._timeline.jumps == 1:
-                message = (
-                    f"{self._spec.display}: its times jump at {pts_s:.1f} s; frames may be missing there"
-                )
-                self._on_notice(Notice("times", message))
+        line = self._timeline
+        jumps, gaps = line.jumps, line.gaps
+        pts_s = line.place(time_s, next_s)
+        if line.jumps > jumps:
+            self._losses.count(
+                "jump", "times", f"its times jump at {pts_s:.1f} s; frames may be missing there"
+            )
+        elif line.gaps > gaps:
+            self._losses.count("gap", "times", f"frames are missing before {pts_s:.1f} s")
         return pts_s
 
     def _time(self, ticks: int | None) -> float | None:
         """When a frame is shown as the container has it, in seconds since the first."""
-        time_s = _seconds(ticks, self._stream.time_base) if self.timed else None
+        time_s = seconds(ticks, self._stream.time_base) if self.timed else None
         if time_s is None:
             return None
         if self._start_s is None:
             self._start_s = time_s
         return time_s - self._start_s
-
-    def _count_whole(self, packet: Packet[VideoStream]) -> None:
-        time_base = self._stream.time_base
-        self._whole_packets += 1
-        end_s = (_seconds(packet.pts, time_base) or 0.0) + (_seconds(packet.duration, time_base) or 0.0)
-        self._end_s = max(self._end_s, end_s - (self._start_s or 0.0))
 
     def _packets(self) -> Iterator[Packet[VideoStream] | None]:
         """Packets, then None: hand out what the decoder still holds. Also when reading breaks off."""
@@ -277,16 +259,10 @@ class Reader:
             for packet in self._container.demux(self._stream):
                 if packet.size:
                     yield packet
-        except av.FFmpegError as error:
+        except (av.FFmpegError, IndexError) as error:
+            # An index of the library's own: a stream came that was not there when it was opened.
             self.error = error
         yield None
-
-    def _count_corrupt(self, error: av.FFmpegError) -> None:
-        self._dropped.add("corrupt")
-        self._corrupt_seen += 1
-        if self._corrupt_seen == 1:
-            message = f"{self._spec.display}: left out a packet that cannot be decoded ({error.strerror})"
-            self._on_notice(Notice("corrupt", message))
 
     def _describe(self, first: Decoded, live: bool) -> SourceInfo:
         frame: VideoFrame = first.picture
@@ -307,35 +283,3 @@ class Reader:
             duration_s=self._duration_s if self.timed and not live else None,
             decoder="cuda" if on_gpu else "cpu",
         )
-
-
-def _seconds(ticks: int | None, time_base: Fraction | None) -> float | None:
-    return None if ticks is None or time_base is None else float(ticks * time_base)
-
-
-def _tagged_s(stream: VideoStream) -> float | None:
-    """Matroska states the length of a stream in a tag, as hours:minutes:seconds."""
-    match = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
-    return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else None
-
-
-def _pixel_aspect(stream: VideoStream) -> float:
-    """As the container says, or else the codec; what no camera would say counts as square."""
-    aspect = stream.sample_aspect_ratio
-    return float(aspect) if aspect and 1 / _MOST_ASPECT <= aspect <= _MOST_ASPECT else 1.0
-
-
-def _display(frame: VideoFrame, pixel_aspect: float) -> Display:
-    """What the display matrix says, the turn to the nearest quarter.
-
-    Its first two rows are where the axes of the stored picture, right and down, point when it is shown. One
-    that mirrors has a negative determinant, and has no angle before the mirroring is taken out.
-    """
-    data: Any = frame.side_data.get("DISPLAYMATRIX")
-    if data is None:
-        return AS_STORED if pixel_aspect == 1.0 else Display(pixel_aspect=pixel_aspect)
-    (a, b, _), (c, d, _), _ = struct.iter_unpack("=3i", bytes(data))
-    mirrored = a * d < b * c
-    if mirrored:
-        a, b = -a, -b
-    return Display(round(math.degrees(math.atan2(b, a)) / 90) * 90 % 360, mirrored, pixel_aspect)

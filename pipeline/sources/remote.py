@@ -105,6 +105,7 @@ class RemoteSource(Source):
         if cause is not None:
             raise SourceError(f"{display} was lost: {cause}")
         if not self.info.live and self._connection.missing:
+            self._dropped.add("gap")
             message = f"{display} ends before its end: {self._connection.missing}"
             self._on_notice(Notice("truncated", message))
         return False

@@ -162,7 +162,7 @@ class Source(ABC):
         """What was dropped since the last call, by reason, then forgets it.
 
         Reasons: "late" (frames a slow reader of a live source did not take), "corrupt" (packets that cannot
-        be decoded), "gap" (reconnects: each lost an unknown number of frames), "jump" (times of a file that
-        go back or far ahead: at each an unknown number of frames may be missing).
+        be decoded), "gap" (reconnects, stretches and ends that a file lacks: each lost an unknown number of
+        frames), "jump" (times of a file that go back or far ahead: frames may be missing at each).
         """
         return self._dropped.take()

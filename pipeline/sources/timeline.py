@@ -5,6 +5,9 @@ from __future__ import annotations
 # A live picture cannot be this much newer than its arrival says: the peer's clock was set anew. In a file it
 # is a gap, or a stamp that is off.
 _JUMP_S = 10.0
+# So many steps in a row make a rate steady, and a step of so many seconds breaks it.
+_STEADY = 10
+_GAP_S = 1.0
 
 
 class LiveTimeline:
@@ -57,10 +60,14 @@ class FileTimeline:
 
     Attributes:
         jumps: how often times went back or far ahead.
+        gaps: how often a second or more without a frame broke into a steady rate.
     """
 
     def __init__(self, step_s: float) -> None:
         self.jumps = 0
+        self.gaps = 0
+        # How many steps in a row were no longer than a steady rate makes them.
+        self._steady = 0
         self._step_s = step_s
         self._shift_s = 0.0
         # As the container has it.
@@ -87,6 +94,10 @@ class FileTimeline:
                 time_s = last_s + min(self._step_s, (next_s - last_s) / 2)
             elif time_s < last_s:
                 self._shift_s += last_s + self._step_s - time_s
+        else:
+            step_s = time_s - last_s
+            self.gaps += step_s >= max(_GAP_S, 5 * self._step_s) and self._steady >= _STEADY
+            self._steady = self._steady + 1 if step_s < 2 * self._step_s else 0
         self._last_s = time_s
         return time_s + self._shift_s
 

@@ -8,9 +8,11 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -177,6 +179,75 @@ def test_a_cut_off_matroska_clip_is_noticed_by_its_length(tmp_path: Path) -> Non
     whole = make_clips.steady(tmp_path / "a.mkv")
     frames = all_frames(make_clips.cut_off(tmp_path / "cut.mkv", whole, 0.5), notices)
     assert 0 < len(frames) < 30
+    assert [n.kind for n in notices] == ["truncated"]
+
+
+@pytest.mark.parametrize("suffix", ["ts", "mkv"])
+def test_a_stretch_that_was_destroyed_is_told_and_counted(tmp_path: Path, suffix: str) -> None:
+    clip = tmp_path / f"a.{suffix}"
+    data = bytearray(make_clips.timed(clip, range(0, 6000, 40)).read_bytes())
+    first, end = len(data) * 4 // 10, len(data) * 6 // 10
+    data[first:end] = np.random.default_rng(0).bytes(end - first)
+    clip.write_bytes(data)
+    notices: list[Notice] = []
+    source = opened(clip, notices)
+    times = [d.times.pts_s for d in source.frames() if d.times.pts_s is not None]
+    gap = max(b - a for a, b in itertools.pairwise(times))
+    assert gap > 1
+    assert any("frames are missing before" in n.message for n in notices if n.kind == "times")
+    assert source.take_dropped()["gap"] == 1
+
+
+def test_a_fragmented_clip_that_is_cut_inside_a_fragment_is_noticed(tmp_path: Path) -> None:
+    whole = make_clips.fragmented(
+        tmp_path / "a.mp4", make_clips.timed(tmp_path / "b.mp4", range(0, 6000, 40))
+    )
+    notices: list[Notice] = []
+    assert len(all_frames(whole, notices)) == 150
+    assert notices == []
+    source = opened(make_clips.cut_off(tmp_path / "cut.mp4", whole, 0.77), notices)
+    assert 100 < len(list(source.frames())) < 120
+    assert "truncated" in [n.kind for n in notices]
+    assert source.take_dropped()["gap"] == 1
+
+
+def test_a_stream_that_moves_to_another_pid_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "moved.ts"
+    with path.open("wb") as file:
+        for part, pid in enumerate((256, 500)):
+            clip = make_clips.timed(tmp_path / f"{part}.mp4", range(3000 * part, 3000 * part + 3000, 40))
+            file.write(make_clips.at_pid(tmp_path / f"{part}.ts", clip, pid).read_bytes())
+    notices: list[Notice] = []
+    source = opened(path, notices)
+    assert len(list(source.frames())) == 75
+    assert [n.kind for n in notices] == ["truncated"]
+    assert "may go on as another" in notices[0].message
+    assert source.take_dropped() == {"gap": 1}
+
+
+def test_what_the_demuxer_trips_over_ends_the_source_with_a_notice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.sources import reader
+
+    class Tripping:
+        """Stands for two of thousands of mutated clips, in which a stream appears under way."""
+
+        def __init__(self, container: Any) -> None:
+            self._container = container
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._container, name)
+
+        def demux(self, stream: Any) -> Iterator[Any]:
+            yield from itertools.islice(self._container.demux(stream), 10)
+            raise IndexError("list index out of range")
+
+    real = reader.open_container
+    monkeypatch.setattr(reader, "open_container", lambda *given: Tripping(real(*given)))
+    notices: list[Notice] = []
+    source = opened(make_clips.steady(tmp_path / "a.mp4"), notices)
+    assert len(list(source.frames())) == 10
     assert [n.kind for n in notices] == ["truncated"]
 
 
