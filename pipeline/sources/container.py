@@ -127,6 +127,20 @@ def _decoder_limit(max_pixels: int) -> str:
     return str(max_pixels + 128 * math.isqrt(max_pixels))
 
 
+def is_live(container: InputContainer, spec: SourceSpec, stream: VideoStream) -> bool:
+    """Whether pictures come at their own pace, and for as long as there is somebody to take them.
+
+    Over HTTP a playlist says so, and else a length that the server does not give: then only a container that
+    states how long it is has an end. Fragments of MP4 state their own length, and more may follow.
+    """
+    if spec.kind != "http":
+        return spec.kind in ("rtsp", "camera")
+    name, stated = container.format.name, container.duration is not None
+    if name == "hls":
+        return not stated
+    return container.size < 0 and (not stated or ("mp4" in name and not stream.frames))
+
+
 def explain(spec: SourceSpec, error: Exception) -> str:
     """Why a container could not be opened or read, and what to do; without credentials."""
     cause = redact(getattr(error, "strerror", None) or str(error))

@@ -75,8 +75,7 @@ class Extent:
 
     def missing(self) -> str | None:
         """After the last packet: what is stated but not there; None when it is whole."""
-        name, stated = self._container.format.name, self._stream.frames
-        stated_s = seconds(self._stream.duration, self._stream.time_base) or _tagged_s(self._stream)
+        name, stated, stated_s = self._container.format.name, self._stream.frames, self._stated_s()
         if "mp4" in name and stated and stated_s:
             # The index lists every frame. The count alone misleads: a trimmed clip does not show them all.
             if self._packets < stated and self._end_s < stated_s - 0.01:
@@ -88,6 +87,13 @@ class Extent:
             share = 100 * (size - self._last_at) / size
             return f"its last {share:.0f} % hold nothing of the stream that is read; it may go on as another"
         return None
+
+    def complete(self) -> bool:
+        """Whether all that is stated is there; False where nothing is."""
+        return self._stated_s() is not None and self.missing() is None
+
+    def _stated_s(self) -> float | None:
+        return seconds(self._stream.duration, self._stream.time_base) or _tagged_s(self._stream)
 
 
 def seconds(ticks: int | None, time_base: Fraction | None) -> float | None:

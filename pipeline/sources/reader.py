@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from pipeline.errors import SourceError
 from pipeline.frame import Decoded, FrameTimes
-from pipeline.sources.container import explain, open_container, open_pipe, video_stream
+from pipeline.sources.container import explain, is_live, open_container, open_pipe, video_stream
 from pipeline.sources.display import display_of, pixel_aspect
 from pipeline.sources.losses import Extent, Losses, seconds
 from pipeline.sources.needed import Step
@@ -95,7 +95,7 @@ class Reader:
             # Of single pictures in a row it makes a rate up.
             self.timed = not format_.flags & _NO_TIMESTAMPS and format_.name != "jpeg_pipe"
             self._duration_s = seconds(self._container.duration, Fraction(1, av.time_base))
-            live = spec.kind in ("rtsp", "camera") or (spec.kind == "http" and self._duration_s is None)
+            live = is_live(self._container, spec, self._stream)
             if options.fps is not None and not (self.timed or live):
                 raise SourceError(
                     f"{spec.display} ({format_.name}) states no times: without times no rate can be sampled; "
@@ -261,7 +261,9 @@ class Reader:
                     yield packet
         except (av.FFmpegError, IndexError) as error:
             # An index of the library's own: a stream came that was not there when it was opened.
-            self.error = error
+            # A server that gave no length closes where the container ends, which is no loss.
+            if not (self._spec.kind == "http" and self._extent.complete()):
+                self.error = error
         yield None
 
     def _describe(self, first: Decoded, live: bool) -> SourceInfo:
