@@ -171,6 +171,8 @@ def _address(spec: SourceSpec, options: SourceOptions) -> tuple[str, str | None,
         return spec.location, "rtsp", settings
     if spec.kind == "http":
         settings |= {"format_whitelist": f"{_MEDIA},hls,mpjpeg,webvtt"}
+        # Segments of HLS are told by what they hold; the lists of formats and protocols still apply to them.
+        settings |= {"extension_picky": "0", "allowed_extensions": "ALL", "allowed_segment_extensions": "ALL"}
         # A download resumes where it broke off.
         settings |= {"reconnect": "1", "reconnect_on_network_error": "1", "reconnect_delay_max": "2"}
         return spec.location, None, settings

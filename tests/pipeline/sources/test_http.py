@@ -262,3 +262,22 @@ def test_a_file_of_a_stated_length_has_an_end_even_without_times(site: Site) -> 
     source = opened(site.url("a.h264"))
     assert source.info.live is False
     assert len(list(source.frames())) == 10
+
+
+@pytest.mark.parametrize("name", ["part{}.php?id={}", "part{}.image", "part{}.jpg", "part{}"])
+def test_segments_of_any_name_are_read_by_what_they_hold(site: Site, name: str) -> None:
+    names = []
+    for number, segment in enumerate(segments(site.folder, 3)):
+        names.append(name.format(number, number))
+        (site.folder / segment).rename(site.folder / names[-1].partition("?")[0])
+    (site.folder / "list.m3u8").write_text(playlist(names))
+    assert len(list(opened(site.url("list.m3u8")).frames())) == 30
+
+
+def test_a_segment_that_is_no_media_opens_nothing_it_names(site: Site) -> None:
+    (inner,) = segments(site.folder, 1)
+    (site.folder / "inner.txt").write_text(f"ffconcat version 1.0\nfile {inner}\n")
+    (site.folder / "list.m3u8").write_text(playlist(["inner.txt"]))
+    with pytest.raises(SourceError):
+        opened(site.url("list.m3u8"))
+    assert f"/{inner}" not in site.paths
