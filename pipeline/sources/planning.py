@@ -45,7 +45,8 @@ class Planning:
         self._keys = options.decode == "keyframes"
         self._wants_plan = options.decode == "needed" and options.fps is not None
         self._needed: Needed | None = None
-        self._lost = False
+        # Why the plan cannot go on after the packets that were let out.
+        self._broken: str | None = None
         # What went to the decoder under a plan and has not come out, by its time.
         self._under_way: dict[int, Planned] = {}
         decoding.how, decoding.reason = "all", None
@@ -64,8 +65,8 @@ class Planning:
             return
         if packet is not None and self._wants_plan and self._needed is None:
             self._begin(packet)
-        if self._lost and self._needed is not None:
-            yield from self._abandon("a frame did not come out at its time")
+        if self._broken is not None and self._needed is not None:
+            yield from self._abandon(self._broken)
         if self._needed is None:
             if packet is not None:
                 yield Step(Planned(packet))
@@ -94,16 +95,17 @@ class Planning:
             self._sampler.wants(self._seconds(pts))
         # Frames come out as they are shown: what is older was left out.
         for late in [at for at in self._under_way if at < pts]:
-            self._lost |= self._under_way.pop(late).sampled is True
+            if self._under_way.pop(late).sampled:
+                self._broken = self._broken or "a frame did not come out at its time"
         return planned
 
-    def failed(self) -> Iterator[Step]:
-        """What there is to do once a packet could not be decoded: sampling must see what does come out."""
-        if self._needed is not None:
-            yield from self._abandon("it is damaged")
+    def failed(self) -> None:
+        """Notes that a packet could not be decoded: sampling must see what does come out from here on."""
+        self._broken = "it is damaged"
 
     def _begin(self, packet: Packet[VideoStream]) -> None:
         if Needed.begins_at(packet, self._stream):
+            self._broken = None
             self._needed = Needed(self._stream, self._sampler, self._place, self._live)
             self._decoding.how, self._decoding.reason = "needed", None
         elif not self._live:
@@ -111,7 +113,7 @@ class Planning:
 
     def _abandon(self, reason: str) -> Iterator[Step]:
         held = [] if self._needed is None else list(self._needed.held)
-        self._needed, self._lost = None, False
+        self._needed, self._broken = None, None
         self._decoding.how, self._decoding.reason = "all", reason
         self._wants_plan = self._live and "reorders" not in reason
         for planned in held:

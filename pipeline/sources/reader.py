@@ -188,8 +188,7 @@ class Reader:
         except av.FFmpegError as error:
             what = f"left out a packet that cannot be decoded ({error.strerror})"
             self._losses.count("corrupt", "corrupt", what)
-            for step in self._planning.failed():
-                yield from self._do(step)
+            self._planning.failed()
             return
         self._decode_ms += (time.perf_counter() - began) * 1000.0
         decode_ms = self._decode_ms / max(len(frames), 1)
