@@ -32,7 +32,7 @@ def sample_frames(
     frames = []
     for decoded in source.frames():
         if sampler.wants(decoded.times.pts_s):
-            image, geometry, _ = preprocess(decoded.picture, decoded.rotation)
+            image, geometry, _ = preprocess(decoded.picture, decoded.display)
             frames.append(Frame(decoded.times, image, geometry))
             if limit is not None and len(frames) >= limit:
                 break

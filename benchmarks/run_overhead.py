@@ -107,7 +107,7 @@ def against_decoding(folder: Path, clip: str, repeats: int, rounds: int) -> dict
         source = open_source(parse_source(str(path)), SourceOptions(), lambda _: None)
         preprocess = Preprocessor(InputSpec(224, 224))
         started = time.perf_counter()
-        count = sum(1 for decoded in source.frames() if preprocess(decoded.picture, decoded.rotation))
+        count = sum(1 for decoded in source.frames() if preprocess(decoded.picture, decoded.display))
         return count / (time.perf_counter() - started)
 
     def run() -> float:

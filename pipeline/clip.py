@@ -72,7 +72,7 @@ def read_clip(
             count = number + 1
             wanted = sampler.wants(decoded.times.pts_s)
             if number < first or wanted:
-                image, geometry, _ = preprocess(decoded.picture, decoded.rotation)
+                image, geometry, _ = preprocess(decoded.picture, decoded.display)
                 frame = Frame(decoded.times, image, geometry)
                 if number < first:
                     begin.append(frame)

@@ -11,6 +11,8 @@ DEFAULT_WATTS_PER_CORE = 5.0
 # Seconds until the first picture of a connection, and without a picture until it counts as lost.
 DEFAULT_OPEN_TIMEOUT_S = 8.0
 DEFAULT_STALL_TIMEOUT_S = 10.0
+# Of a video's picture, a little more than 8K has: a decoder may keep sixteen, and makes one.
+DEFAULT_MAX_PIXELS = 36_000_000
 DEFAULT_RELEARN_AFTER_S = 600.0
 DEFAULT_WINDOW_FPS = 0.5
 DEFAULT_WINDOW_PATCHES = 64

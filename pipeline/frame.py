@@ -81,18 +81,48 @@ class FrameTimes:
 
 
 @dataclass(frozen=True, slots=True)
+class Display:
+    """How a stored picture is shown: made wider or narrower first, then mirrored, then turned.
+
+    Attributes:
+        pixel_aspect: width of a stored pixel over its height.
+        rotation: clockwise degrees (0, 90, 180, 270) it is turned.
+        mirrored: whether left and right change places.
+    """
+
+    rotation: int = 0
+    mirrored: bool = False
+    pixel_aspect: float = 1.0
+
+    def shown_width(self, width: int) -> int:
+        """Width of a stored picture whose pixels are made square."""
+        return max(round(width * self.pixel_aspect), 1)
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of the upright picture of a stored one."""
+        width = self.shown_width(width)
+        return (height, width) if self.rotation % 180 else (width, height)
+
+
+AS_STORED = Display()
+
+
+@dataclass(frozen=True, slots=True)
 class Decoded:
     """One frame as a source gives it, before sampling and preprocessing.
 
     Attributes:
         times: when it is shown, when it came, and how long it took.
-        picture: an `av.VideoFrame`, or an RGB uint8 array (H, W, 3).
-        rotation: clockwise degrees (0, 90, 180, 270) the picture must be turned to stand upright.
+        picture: an `av.VideoFrame`, or an RGB uint8 array (H, W, 3); None where the source knew that the
+            frame is not sampled, and did not decode it.
+        display: how the picture is shown upright.
+        sampled: whether the source has found that it is; else that is still to be decided.
     """
 
     times: FrameTimes
     picture: Any
-    rotation: int = 0
+    display: Display = AS_STORED
+    sampled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from pipeline.errors import ModelError, SourceError
-from pipeline.frame import Canvas, Geometry, Pixels
+from pipeline.frame import AS_STORED, Canvas, Display, Geometry, Pixels
 from pipeline.input_spec import InputSpec
 
 # AVColorSpace codes that swscale converts; it refuses frames tagged with any other, reserved codes included.
@@ -58,13 +58,13 @@ class Preprocessor:
             ) from error
 
     def __call__(
-        self, picture: av.VideoFrame | Pixels, rotation: int = 0
+        self, picture: av.VideoFrame | Pixels, display: Display = AS_STORED
     ) -> tuple[Pixels, Geometry, Pixels | None]:
         """Resizes, turns and crops or pads one picture, as `InputSpec.crop_mode` says.
 
         Args:
             picture: a decoded frame in any pixel format, or RGB uint8 (H, W, 3).
-            rotation: clockwise degrees (0, 90, 180, 270) to turn it upright.
+            display: how it is shown upright.
 
         Returns:
             The input, uint8 (height, width, 3) RGB, contiguous and not shared; where the upright picture lies
@@ -74,12 +74,13 @@ class Preprocessor:
             SourceError: the picture has a pixel format that cannot be converted.
         """
         rgb = self._rgb(picture)
-        sideways = rotation % 180 != 0
-        height, width = rgb.shape[1::-1] if sideways else rgb.shape[:2]
+        sideways = display.rotation % 180 != 0
+        width, height = display.size(rgb.shape[1], rgb.shape[0])
         x, y, canvas = _place(width, height, self._spec)
 
         columns, rows = (y, x) if sideways else (x, y)
-        small = _turn(self._resize(rgb[rows.source, columns.source], columns.size, rows.size), rotation)
+        stored = rgb[rows.source, _stored(columns.source, rgb.shape[1], display)]
+        small = _turn(self._resize(stored, columns.size, rows.size), display)
         image = self._blank[: y.length, : x.length].copy()
         image[y.target, x.target] = _three(small[y.shown, x.shown])
         geometry = Geometry(
@@ -93,7 +94,7 @@ class Preprocessor:
             offset_y=y.offset,
             canvas=canvas,
         )
-        upright = np.ascontiguousarray(_three(_turn(rgb, rotation))) if self._keep_picture else None
+        upright = np.ascontiguousarray(_upright(rgb, display)) if self._keep_picture else None
         return image, geometry, upright
 
     def _rgb(self, picture: av.VideoFrame | Pixels) -> Pixels:
@@ -133,8 +134,29 @@ class Preprocessor:
         return small
 
 
-def _turn(pixels: Pixels, rotation: int) -> Pixels:
-    return cast(Pixels, cv2.rotate(pixels, _TURNS[rotation])) if rotation else pixels
+def _stored(shown: slice, width: int, display: Display) -> slice:
+    """The columns of a stored picture, `width` wide, that are shown as the given ones."""
+    if display.shown_width(width) == width:
+        return shown
+    ratio = width / display.shown_width(width)
+    first = min(int(shown.start * ratio), width - 1)
+    return slice(first, max(round(shown.stop * ratio), first + 1))
+
+
+def _upright(rgb: Pixels, display: Display) -> Pixels:
+    """Three channels at full size, with square pixels."""
+    pixels = _three(rgb)
+    size = (display.shown_width(rgb.shape[1]), rgb.shape[0])
+    if size[0] != rgb.shape[1]:
+        pixels = cast(Pixels, cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR))
+    return _turn(pixels, display)
+
+
+def _turn(pixels: Pixels, display: Display) -> Pixels:
+    """Upright."""
+    if display.mirrored:
+        pixels = cast(Pixels, cv2.flip(pixels, 1))
+    return cast(Pixels, cv2.rotate(pixels, _TURNS[display.rotation])) if display.rotation else pixels
 
 
 def _three(pixels: Pixels) -> Pixels:

@@ -20,6 +20,8 @@ Policy = Literal["block", "drop-oldest"]
 _JOIN_S = 2.0
 # Behind its clock by more, a paced source goes on from where it is instead of rushing to catch up.
 _LATE_S = 1.0
+# Nor does it wait for longer from one frame to the next: longer gaps are cut short.
+_LONGEST_WAIT_S = 2.0
 
 
 class FrameSource(Protocol):
@@ -51,11 +53,12 @@ class FrameReader:
         skip: sampled frames to pass over first, without preprocessing; what was dropped among them is not
             counted again.
         after_s: pass over sampled frames up to this presentation time too.
-        realtime: deliver frames no faster than their presentation times say, and as soon as they are there.
+        realtime: deliver frames no faster than their presentation times say, and as soon as they are there;
+            gaps of more than two seconds are cut short to that.
 
     Attributes:
         passed: sampled frames passed over so far; final once a frame was delivered.
-        end_s: presentation time of the last picture decoded, sampled or not; None before one has a time.
+        end_s: latest presentation time so far, of frames sampled or not; None before one has a time.
 
     Raises:
         UsageError: an argument that cannot be right.
@@ -209,11 +212,14 @@ class FrameReader:
         for decoded in self._source.frames():
             pts_s = decoded.times.pts_s
             if pts_s is not None:
-                self.end_s = pts_s
+                self._note_end(pts_s)
+            if decoded.picture is None:
+                continue
             resuming = self._is_behind(pts_s)
             if self._realtime and not resuming and pts_s is not None:
                 self._wait_until_due(pts_s)
-            if not self._sampler.wants(pts_s):
+            # Asked of every frame, so that it knows the grid once the source no longer decides.
+            if not (self._sampler.wants(pts_s) or decoded.sampled):
                 if pts_s is None:
                     self._missed["no_pts"] += 1
                 continue
@@ -225,7 +231,7 @@ class FrameReader:
             # Before it is made ready: what is dropped meanwhile came after it.
             self._missed.update(self._source.take_dropped())
             started = time.monotonic()
-            image, geometry, picture = self._preprocessor(decoded.picture, decoded.rotation)
+            image, geometry, picture = self._preprocessor(decoded.picture, decoded.display)
             ready = time.monotonic()
             decode_ms = decoded.times.decode_ms + (ready - started) * 1e3
             frame = Frame(
@@ -239,6 +245,13 @@ class FrameReader:
             self._missed.clear()
             if not self._put(frame):
                 return
+
+    def _note_end(self, pts_s: float) -> None:
+        # A frame that was not decoded may come before one that is shown earlier.
+        end_s = pts_s if self.end_s is None else self.end_s
+        if self._origin_s is not None:
+            self._origin_s -= max(pts_s - end_s - _LONGEST_WAIT_S, 0.0)
+        self.end_s = max(end_s, pts_s)
 
     def _is_behind(self, pts_s: float | None) -> bool:
         """Whether a picture lies before the point to resume at."""

@@ -98,7 +98,7 @@ def run(
     def results() -> Iterator[FrameResult]:
         with ExitStack() as stack:
             opened_source = stack.enter_context(
-                closing(open_source(parse_source(str(source)), SourceOptions(), on_notice))
+                closing(open_source(parse_source(str(source)), SourceOptions(fps=fps), on_notice))
             )
             loaded = model
             if isinstance(loaded, str):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.stream import Disposition
 
 MILLISECOND = Fraction(1, 1000)
 
@@ -17,21 +18,69 @@ def steady(path: Path, frames: int = 30, rate: int = 10, size: tuple[int, int] =
     return timed(path, [round(1000 * i / rate) for i in range(frames)], size)
 
 
-def timed(path: Path, times_ms: Iterable[int], size: tuple[int, int] = (160, 96), turn: int = 0) -> Path:
+def timed(
+    path: Path,
+    times_ms: Iterable[int],
+    size: tuple[int, int] = (160, 96),
+    turn: int = 0,
+    axes: tuple[int, int, int, int] | None = None,
+    pixel_aspect: Fraction | None = None,
+) -> Path:
     """A clip whose frames are shown at the given times (milliseconds), so its rate may vary.
 
-    `turn` is what a phone writes when held upright: clockwise degrees to turn the picture for display.
+    `turn` is what a phone writes when held upright: clockwise degrees to turn the picture for display. `axes`
+    says the same with mirroring: where the axes of the stored picture point, each as (right, down). Pixels
+    may be wider than high.
     """
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25, options={"g": "5", "preset": "ultrafast"})
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         stream.time_base = stream.codec_context.time_base = MILLISECOND
+        if pixel_aspect is not None:
+            stream.codec_context.sample_aspect_ratio = pixel_aspect
         if turn:
             stream.set_display_rotation(-turn)
+        if axes is not None:
+            a, b, c, d = (axis << 16 for axis in axes)
+            stream.set_display_matrix([a, b, 0, c, d, 0, 0, 0, 1 << 30])
         for number, time_ms in enumerate(times_ms):
             frame = av.VideoFrame.from_ndarray(picture(number, size), format="rgb24")
             frame.pts, frame.time_base = time_ms, MILLISECOND
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def several(path: Path, sizes: Iterable[tuple[int, int]], default: int | None = None) -> Path:
+    """Videos of these sizes in one container, one of them the default, or none."""
+    with av.open(str(path), "w") as container:
+        streams = []
+        for number, size in enumerate(sizes):
+            stream = container.add_stream("libx264", rate=10, options={"preset": "ultrafast", "bf": "0"})
+            (stream.width, stream.height), stream.pix_fmt = size, "yuv420p"
+            stream.disposition = Disposition.default if number == default else Disposition(0)
+            streams.append(stream)
+        for pts in range(10):
+            for stream in streams:
+                image = picture(pts, (stream.width, stream.height))
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+                frame.pts, frame.time_base = pts, Fraction(1, 10)
+                container.mux(stream.encode(frame))
+        for stream in streams:
+            container.mux(stream.encode())
+    return path
+
+
+def reordered(path: Path, frames: int, size: tuple[int, int] = (160, 96)) -> Path:
+    """A clip at 25 a second with B-frames, some of them references."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"g": "30", "bf": "3"})
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        for number in range(frames):
+            frame = av.VideoFrame.from_ndarray(picture(number, size), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
@@ -113,6 +162,26 @@ def cut_off(path: Path, clip: Path, share: float) -> Path:
 def index_first(path: Path, clip: Path) -> Path:
     """An MP4 whose index precedes its pictures, so that a cut-off copy still plays."""
     with av.open(str(path), "w", container_options={"movflags": "faststart"}) as out:
+        with av.open(str(clip)) as source:
+            stream = out.add_stream_from_template(source.streams.video[0])
+        for packet in _packets(clip):
+            packet.stream = stream
+            out.mux(packet)
+    return path
+
+
+def fragmented(path: Path, clip: Path) -> Path:
+    """An MP4 in fragments, each with an index of its own."""
+    return _copied(path, clip, {"movflags": "frag_keyframe+empty_moov"})
+
+
+def at_pid(path: Path, clip: Path, pid: int) -> Path:
+    """A transport stream whose video is packets of this id."""
+    return _copied(path, clip, {"mpegts_start_pid": str(pid)})
+
+
+def _copied(path: Path, clip: Path, options: dict[str, str]) -> Path:
+    with av.open(str(path), "w", options=options) as out:
         with av.open(str(clip)) as source:
             stream = out.add_stream_from_template(source.streams.video[0])
         for packet in _packets(clip):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from pipeline.outputs.files import open_output, write_all, write_failure
+from pipeline.outputs.files import STDOUT, open_output, write_all, write_failure
 from pipeline.results import FrameResult
 
 
@@ -25,6 +27,9 @@ class JsonlWriter:
         """
         self.path = str(path)
         self._fd: int | None = open_output(path, option)
+        self._from_start = self.path != STDOUT
+        # Bytes of whole lines.
+        self._whole = 0
 
     def write(self, result: FrameResult) -> None:
         """Adds a result.
@@ -37,13 +42,23 @@ class JsonlWriter:
         """
         if self._fd is None:
             raise ValueError("the sink is closed")
-        line = result.to_json() + "\n"
+        line = (result.to_json() + "\n").encode()
         try:
-            write_all(self._fd, line.encode())
+            write_all(self._fd, line)
         except BrokenPipeError:
             raise
         except OSError as error:
+            self._take_back()
             raise write_failure(self.path, error) from error
+        self._whole += len(line)
+
+    def _take_back(self) -> None:
+        """Takes out the part of a line that could still be written, where that can be done."""
+        assert self._fd is not None
+        with suppress(OSError):
+            # Standard output may stand behind what others wrote to the file.
+            if self._from_start and stat.S_ISREG(os.fstat(self._fd).st_mode):
+                os.ftruncate(self._fd, self._whole)
 
     def close(self) -> None:
         """Closes the file; more than once does no harm.

@@ -2,11 +2,12 @@
 
 from pipeline.sources.file import FileSource
 from pipeline.sources.remote import RemoteSource
-from pipeline.sources.source import Notice, OnNotice, Source, SourceInfo, SourceOptions, State
+from pipeline.sources.source import Decoding, Notice, OnNotice, Source, SourceInfo, SourceOptions, State
 from pipeline.sources.spec import SAMPLES, SourceSpec, parse_source
 
 __all__ = [
     "SAMPLES",
+    "Decoding",
     "Notice",
     "OnNotice",
     "Source",

@@ -16,6 +16,8 @@ from pipeline.sources.source import Dropped, SourceInfo
 _HOP_FRAMES = 4
 # Behind by more, a live stream over HTTP goes on from where it is instead of rushing to catch up.
 _LATE_S = 1.0
+# Nor is a picture awaited for longer: its time is one that jumped.
+_EARLY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +32,9 @@ class Arrived:
 class Connection:
     """Opens a container in a thread of its own and hands its pictures over through a short queue.
 
-    A live source's queue drops its oldest picture when full; any other waits for room. Each connection has
-    its own queue, so what the thread of an abandoned one still decodes reaches nobody.
+    What a live source passed over undecoded is not handed over; it shows that the source is alive. A live
+    source's queue drops its oldest picture when full; any other waits for room. Each connection has its own
+    queue, so what the thread of an abandoned one still decodes reaches nobody.
 
     Attributes:
         timed: whether the format has times; known once open.
@@ -56,6 +59,8 @@ class Connection:
         self._info: SourceInfo | None = None
         self._queue: deque[Arrived] = deque()
         self._ended = False
+        # When the peer last sent something, as far as the reader waits for it.
+        self._heard_s = 0.0
         self._abandoned = threading.Event()
         self._change = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="source-connection", daemon=True)
@@ -87,8 +92,12 @@ class Connection:
             TimeoutError: there was none within `timeout_s` seconds.
         """
         with self._change:
-            if not self._change.wait_for(lambda: self._queue or self._ended or self._gone, timeout_s):
-                raise TimeoutError
+            self._heard_s = max(self._heard_s, time.monotonic())
+            while not (self._queue or self._ended or self._gone):
+                left_s = self._heard_s + timeout_s - time.monotonic()
+                if left_s <= 0:
+                    raise TimeoutError
+                self._change.wait(left_s)
             if self._gone or not self._queue:
                 return None
             arrived = self._queue.popleft()
@@ -131,6 +140,12 @@ class Connection:
             if pace is not None and decoded.times.pts_s is not None:
                 self._abandoned.wait(pace.wait_s(decoded.times.pts_s, time.monotonic()))
             with self._change:
+                if live and decoded.picture is None:
+                    # Whoever waits looks at it when its time is up, and need not be woken.
+                    self._heard_s = time.monotonic()
+                    if self._gone:
+                        return
+                    continue
                 if live and len(self._queue) >= _HOP_FRAMES:
                     self._queue.popleft()
                     self._dropped.add("late")
@@ -158,8 +173,7 @@ class _Pace:
 
     def wait_s(self, pts_s: float, now_s: float) -> float:
         due_s = now_s if self._shift_s is None else pts_s + self._shift_s
-        # A time far ahead is a jump of the peer's clock, not a picture to wait for.
-        if self._shift_s is None or not -_LATE_S <= due_s - now_s <= 10.0:
+        if self._shift_s is None or not -_LATE_S <= due_s - now_s <= _EARLY_S:
             self._shift_s = now_s - pts_s
             return 0.0
         return max(due_s - now_s, 0.0)

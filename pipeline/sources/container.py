@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import stat
 import sys
@@ -15,6 +16,7 @@ from av.video.stream import VideoStream
 
 from pipeline.errors import SourceError
 from pipeline.redact import redact
+from pipeline.sources.pipe import Pipe
 from pipeline.sources.source import SourceOptions
 from pipeline.sources.spec import SourceSpec
 
@@ -22,7 +24,7 @@ from pipeline.sources.spec import SourceSpec
 # that make a picture of any text. Audio formats are here to be told apart from files that are no media.
 _MEDIA = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,asf,ogg,mxf,nut,ivf,gif,dv,rm,wtv,"
-    "dhav,yuv4mpegpipe,h261,h263,h264,hevc,vvc,vc1,av1,obu,mjpeg,mp3,wav,flac,aac,ac3,eac3"
+    "dhav,yuv4mpegpipe,h261,h263,h264,hevc,vvc,vc1,av1,obu,mjpeg,jpeg_pipe,mp3,wav,flac,aac,ac3,eac3"
 )
 _PROTOCOLS = {
     "file": "file",
@@ -33,8 +35,29 @@ _PROTOCOLS = {
 _INPUT_OUTPUT_ERROR = 5
 
 
-def open_container(spec: SourceSpec, options: SourceOptions, hwaccel: HWAccel | None) -> InputContainer:
+def open_pipe(spec: SourceSpec, options: SourceOptions) -> Pipe | None:
+    """The named pipe that a source is; None where it is none.
+
+    Raises:
+        SourceError: it cannot be opened.
+    """
+    try:
+        if spec.kind == "file" and stat.S_ISFIFO(Path(spec.location).stat().st_mode):
+            return Pipe(Path(spec.location), options.open_timeout_s + 1.0)
+    except OSError as error:
+        raise SourceError(f"cannot open {spec.display}: {error.strerror}: check the path") from error
+    return None
+
+
+def open_container(
+    spec: SourceSpec, options: SourceOptions, hwaccel: HWAccel | None, pipe: Pipe | None = None
+) -> InputContainer:
     """Opens the container; blocks as long as the library likes, so call it where it can be abandoned.
+
+    Args:
+        spec, options: of the source.
+        hwaccel: what decodes it; None for the CPU.
+        pipe: to read it from, where it is one.
 
     Raises:
         SourceError: it cannot be opened; one line that says why and what to do.
@@ -44,9 +67,11 @@ def open_container(spec: SourceSpec, options: SourceOptions, hwaccel: HWAccel | 
     if spec.kind == "camera":
         _check_camera(spec)
     name, format_name, settings = _address(spec, options)
+    # The library decodes a little to find out what it has; it hands this on to its decoders.
+    settings["max_pixels"] = _decoder_limit(options.max_pixels)
     try:
         return av.open(
-            name,
+            name if pipe is None else pipe,
             mode="r",
             format=format_name,
             options=settings,
@@ -56,29 +81,64 @@ def open_container(spec: SourceSpec, options: SourceOptions, hwaccel: HWAccel | 
             metadata_errors="replace",
             hwaccel=hwaccel,
         )
-    except (av.FFmpegError, OSError, ValueError, RuntimeError) as error:
+    except (av.FFmpegError, OSError, ValueError, RuntimeError, IndexError) as error:
         why = explain(spec, error)
     # Outside the handler: the library's error holds the URL as it is, and a traceback would print it.
     raise SourceError(f"cannot open {spec.display}: {why}")
 
 
-def video_stream(container: InputContainer, spec: SourceSpec) -> VideoStream:
-    """The container's first moving picture, the only stream that is read; cover art does not count.
+def video_stream(container: InputContainer, spec: SourceSpec, max_pixels: int) -> VideoStream:
+    """The moving picture that is read: the default one, else the largest, the first of those; no cover art.
+
+    Args:
+        container: open.
+        spec: what it is of.
+        max_pixels: of a picture; larger ones are not decoded, now or later.
 
     Raises:
-        SourceError: there is none, or nothing here decodes it.
+        SourceError: there is none, nothing here decodes it, or its pictures are too large.
     """
     videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not videos:
         kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
         raise SourceError(f"{spec.display} has no video (it holds {kinds}): give a source that has")
-    if videos[0].codec_context is None:
+    known = [s for s in videos if s.codec_context is not None]
+    if not known:
         raise SourceError(f"{spec.display} is in a codec we cannot decode: convert it, for example to H.264")
+    # What the programs of FFmpeg and players show.
+    video = max(known, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height))
+    context = video.codec_context
+    if context.width * context.height > max_pixels:
+        raise SourceError(
+            f"{spec.display} has pictures of {context.width}x{context.height}, more than {max_pixels} "
+            "pixels: take a smaller stream, or raise the limit (--max-pixels, ingest.max_pixels)"
+        )
+    # It may change its size at any picture.
+    context.options = {**context.options, "max_pixels": _decoder_limit(max_pixels)}
     for other in container.streams:
-        if other.index != videos[0].index:
+        if other.index != video.index:
             # Otherwise every quality of an HLS stream would be fetched.
             other.discard = Discard.all
-    return videos[0]
+    return video
+
+
+def _decoder_limit(max_pixels: int) -> str:
+    """The library counts rows as it stores them, in steps of 64 pixels."""
+    return str(max_pixels + 128 * math.isqrt(max_pixels))
+
+
+def is_live(container: InputContainer, spec: SourceSpec, stream: VideoStream) -> bool:
+    """Whether pictures come at their own pace, and for as long as there is somebody to take them.
+
+    Over HTTP a playlist says so, and else a length that the server does not give: then only a container that
+    states how long it is has an end. Fragments of MP4 state their own length, and more may follow.
+    """
+    if spec.kind != "http":
+        return spec.kind in ("rtsp", "camera")
+    name, stated = container.format.name, container.duration is not None
+    if name == "hls":
+        return not stated
+    return container.size < 0 and (not stated or ("mp4" in name and not stream.frames))
 
 
 def explain(spec: SourceSpec, error: Exception) -> str:
@@ -111,6 +171,8 @@ def _address(spec: SourceSpec, options: SourceOptions) -> tuple[str, str | None,
         return spec.location, "rtsp", settings
     if spec.kind == "http":
         settings |= {"format_whitelist": f"{_MEDIA},hls,mpjpeg,webvtt"}
+        # Segments of HLS are told by what they hold; the lists of formats and protocols still apply to them.
+        settings |= {"extension_picky": "0", "allowed_extensions": "ALL", "allowed_segment_extensions": "ALL"}
         # A download resumes where it broke off.
         settings |= {"reconnect": "1", "reconnect_on_network_error": "1", "reconnect_delay_max": "2"}
         return spec.location, None, settings

@@ -33,7 +33,7 @@ class FileSource(Source):
             # A pipe nobody writes to or a dead network drive would block the open for ever.
             self._reader = within(
                 options.open_timeout_s,
-                lambda: open_reader(spec, options, hwaccel, on_notice, self._dropped),
+                lambda: open_reader(spec, options, hwaccel, on_notice, self._dropped, self.decoding),
                 Reader.close,
             )
         except TimeoutError as error:
@@ -54,6 +54,7 @@ class FileSource(Source):
                     break
                 yield decoded
             if not self._closed.is_set() and (missing := self._reader.missing()):
+                self._dropped.add("gap")
                 self._on_notice(Notice("truncated", f"{self.info.display} ends before its end: {missing}"))
         finally:
             self.close()
@@ -62,6 +63,7 @@ class FileSource(Source):
         """Ends `frames` before its next picture."""
         self._closed.set()
         self.state = "ended"
+        self._reader.interrupt()
         # A reader inside the library closes the container itself as soon as it comes out.
         if self._in_library.acquire(blocking=False):
             try:

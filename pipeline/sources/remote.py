@@ -105,6 +105,7 @@ class RemoteSource(Source):
         if cause is not None:
             raise SourceError(f"{display} was lost: {cause}")
         if not self.info.live and self._connection.missing:
+            self._dropped.add("gap")
             message = f"{display} ends before its end: {self._connection.missing}"
             self._on_notice(Notice("truncated", message))
         return False
@@ -145,7 +146,9 @@ class RemoteSource(Source):
 
     def _connect(self) -> Connection:
         def opened() -> Reader:
-            return open_reader(self._spec, self._options, self._hwaccel, self._on_notice, self._dropped)
+            return open_reader(
+                self._spec, self._options, self._hwaccel, self._on_notice, self._dropped, self.decoding
+            )
 
         connection = Connection(opened, paced=self._spec.kind == "http", dropped=self._dropped)
         with self._closing:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.defaults import DEFAULT_OPEN_TIMEOUT_S, DEFAULT_STALL_TIMEOUT_S
+from pipeline.defaults import DEFAULT_MAX_PIXELS, DEFAULT_OPEN_TIMEOUT_S, DEFAULT_STALL_TIMEOUT_S
 from pipeline.frame import Decoded
 
+Decode = Literal["all", "needed", "keyframes"]
 State = Literal["starting", "running", "reconnecting", "ended", "failed"]
 
 
@@ -28,6 +29,10 @@ class SourceOptions:
         backoff_initial_s, backoff_cap_s: bounds of the first and of the longest wait before reconnecting.
         backoff_seed: makes the jitter of those waits repeatable; None for a random one.
         threads: decoder threads; 0 for one per core.
+        max_pixels: of a picture; a decoder of H.264 or H.265 may hold seventeen, and one more per thread.
+        fps: frames per second that are sampled; the reader's `fps` must say the same. None for every frame.
+        decode: what of it is decoded. "all", "needed" (what the sampled frames, which stay the same, refer
+            to), or "keyframes", of which alone frames are then sampled.
     """
 
     open_timeout_s: float = DEFAULT_OPEN_TIMEOUT_S
@@ -39,6 +44,9 @@ class SourceOptions:
     backoff_cap_s: float = 30.0
     backoff_seed: int | None = None
     threads: int = 0
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    fps: float | None = None
+    decode: Decode = "needed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +80,34 @@ class Notice:
     """Something a person should read; it never holds a credential.
 
     Attributes:
-        kind: "reconnecting", "reconnected", "decoder", "truncated", "corrupt" or "ended".
+        kind: "reconnecting", "reconnected", "decoder", "truncated", "corrupt", "times" or "ended".
         message: one line.
     """
 
     kind: str
     message: str
+
+
+@dataclass(slots=True)
+class Decoding:
+    """What of a source is decoded, added to in one thread and read in any.
+
+    Attributes:
+        how: "all", "needed" or "keyframes".
+        reason: why all is decoded where less was asked for; None where it is not, or none was asked for.
+        frames: packets read so far, each of a frame.
+        decoded: frames decoded so far.
+    """
+
+    how: Decode = "all"
+    reason: str | None = None
+    frames: int = 0
+    decoded: int = 0
+
+    @property
+    def share(self) -> float | None:
+        """Frames decoded over frames read; None before the first."""
+        return self.decoded / self.frames if self.frames else None
 
 
 OnNotice = Callable[[Notice], None]
@@ -109,6 +139,7 @@ class Source(ABC):
     state: State = "starting"
 
     def __init__(self) -> None:
+        self.decoding = Decoding()
         self._dropped = Dropped()
 
     @abstractmethod
@@ -117,6 +148,7 @@ class Source(ABC):
 
         `pts_s` is the container's time minus the stream's start time, so a file starts at about 0. A live
         source starts at 0 and never goes back: after a reconnect it goes on by the time that has passed.
+        A frame that sampling at `SourceOptions.fps` does not want may come without a picture.
 
         Raises:
             SourceError: the source was lost and may not be reopened.
@@ -130,6 +162,7 @@ class Source(ABC):
         """What was dropped since the last call, by reason, then forgets it.
 
         Reasons: "late" (frames a slow reader of a live source did not take), "corrupt" (packets that cannot
-        be decoded), "gap" (reconnects: each lost an unknown number of frames).
+        be decoded), "gap" (reconnects, stretches and ends that a file lacks: each lost an unknown number of
+        frames), "jump" (times of a file that go back or far ahead: frames may be missing at each).
         """
         return self._dropped.take()

@@ -87,6 +87,9 @@ def _url(kind: Kind, text: str) -> SourceSpec:
     if re.search(r"[\s\"<>\x00-\x1f\x7f]", text):
         raise UsageError("the source URL holds a space, quote, < or >: percent-encode it (a space is %20)")
     display = redact(text)
+    if "@" in text.partition("#")[2]:
+        # All behind # is no part of what a server is asked for.
+        raise UsageError(f"{display} has a # before its host: percent-encode the password (# is %23)")
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port

@@ -35,7 +35,7 @@ def frames(engine):
     taken = []
     for number, decoded in enumerate(source.frames()):
         if number % 10 == 0:
-            image, geometry, _ = preprocess(decoded.picture, decoded.rotation)
+            image, geometry, _ = preprocess(decoded.picture, decoded.display)
             taken.append(Frame(decoded.times, image, geometry))
     source.close()
     return taken

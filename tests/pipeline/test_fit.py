@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.errors import UsageError
 from pipeline.fit import FITS, Inputs, parse_size
-from pipeline.frame import Canvas
+from pipeline.frame import Canvas, Display
 from pipeline.input_spec import InputSpec
 from pipeline.preprocess import Preprocessor
 
@@ -147,7 +147,7 @@ def test_what_is_in_the_input_is_led_back_to_where_it_is_in_the_picture(fit, wid
     upright = spot(width, height, x, y)
     stored = cv2.rotate(upright, cv2.ROTATE_90_COUNTERCLOCKWISE) if rotation else upright
 
-    image, geometry, _ = Preprocessor(ALL.spec("some", fit))(stored, rotation)
+    image, geometry, _ = Preprocessor(ALL.spec("some", fit))(stored, Display(rotation))
 
     rows, columns = np.nonzero(image[..., 0] > image[..., 2].astype(int) + 40)
     assert len(rows)

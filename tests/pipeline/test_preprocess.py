@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import ModelError, SourceError
+from pipeline.frame import Display
 from pipeline.input_spec import InputSpec
 from pipeline.models.torchvision_compat import allow_missing_operators
 from pipeline.preprocess import Preprocessor
@@ -114,7 +115,7 @@ def test_a_rotated_frame_is_treated_as_its_upright_picture(rotation, crop_mode):
     frame = frames("bikes", 1)[0]
     upright = np.rot90(frame.to_ndarray(format="rgb24"), -rotation // 90)
     preprocess = Preprocessor(InputSpec(224, 192, crop_mode, 0.9), keep_picture=True)
-    image, geometry, picture = preprocess(frame, rotation)
+    image, geometry, picture = preprocess(frame, Display(rotation))
     expected, expected_geometry, _ = preprocess(upright)
     assert difference(image, expected) < 0.05
     assert geometry == expected_geometry
@@ -129,7 +130,7 @@ def test_the_geometry_says_where_a_source_pixel_lies(crop_mode, crop_pct, rotati
     upright[170:180, 250:270] = 255
     middle_x, middle_y = 260, 175
     stored = np.rot90(upright, rotation // 90)
-    image, geometry, _ = Preprocessor(InputSpec(224, 192, crop_mode, crop_pct))(stored, rotation)
+    image, geometry, _ = Preprocessor(InputSpec(224, 192, crop_mode, crop_pct))(stored, Display(rotation))
     light = image[..., 0].astype(float)
     x = (light.sum(0) * (np.arange(224) + 0.5)).sum() / light.sum()
     y = (light.sum(1) * (np.arange(192) + 0.5)).sum() / light.sum()
@@ -225,7 +226,7 @@ def test_a_picture_of_any_size_fills_the_input(size, crop_mode):
     for plane, value in zip(frame.planes, (235, 128, 128), strict=True):
         plane.update(bytes([value]) * plane.buffer_size)
     for rotation in (0, 90):
-        image, geometry, _ = Preprocessor(InputSpec(224, 224, crop_mode))(frame, rotation)
+        image, geometry, _ = Preprocessor(InputSpec(224, 224, crop_mode))(frame, Display(rotation))
         left, top, right, bottom = (round(edge) for edge in geometry.content_box())
         assert image.shape == (224, 224, 3)
         assert right > left
@@ -280,3 +281,12 @@ def test_a_pixel_format_that_cannot_be_converted_is_named():
 def test_an_interpolation_that_torch_lacks_is_a_model_error():
     with pytest.raises(ModelError, match="cannot resize by 'spline'"):
         Preprocessor(InputSpec(32, 32, interpolation="spline"))
+
+
+@pytest.mark.parametrize("display", [Display(90, True, 2.0), Display(180, False, 0.5), Display(0, True, 1.5)])
+def test_a_sliver_of_pixels_that_are_not_square_is_cut_where_its_shown_picture_would_be(display):
+    stored = np.random.default_rng(0).integers(0, 255, (2, 3000, 3)).astype(np.uint8)
+    _, geometry, upright = Preprocessor(InputSpec(64, 64), keep_picture=True)(stored, display)
+    image, _, _ = Preprocessor(InputSpec(64, 64))(upright)
+    assert image.shape == (64, 64, 3)
+    assert upright.shape[:2] == (geometry.source_height, geometry.source_width)

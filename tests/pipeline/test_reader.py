@@ -126,9 +126,9 @@ def test_a_frame_carries_what_the_source_said_of_it():
 def test_frames_that_sampling_skips_are_never_preprocessed(preprocess):
     made = []
 
-    def counting(picture, rotation):
+    def counting(picture, display):
         made.append(picture)
-        return preprocess(picture, rotation)
+        return preprocess(picture, display)
 
     frames = drain(FrameReader(Clip(), counting, fps=5))
     assert numbers(frames) == [n * 6 for n in range(20)]
@@ -209,8 +209,8 @@ def test_the_sources_error_comes_after_all_frames_before_it(preprocess, policy):
 
 
 def test_a_picture_that_cannot_be_preprocessed_ends_the_stream_with_its_error(preprocess):
-    def failing(picture, rotation):
-        return preprocess(av.VideoFrame(16, 16, "gray32le") if picture.pts >= 3 else picture, rotation)
+    def failing(picture, display):
+        return preprocess(av.VideoFrame(16, 16, "gray32le") if picture.pts >= 3 else picture, display)
 
     reader = FrameReader(Clip(), failing)
     assert len(reader.batch(8)) > 0
@@ -365,9 +365,9 @@ def test_arguments_that_cannot_be_right_are_refused_before_reading(preprocess, w
 def test_skipped_frames_are_passed_over_without_preprocessing(preprocess, policy):
     made = []
 
-    def counting(picture, rotation):
+    def counting(picture, display):
         made.append(picture)
-        return preprocess(picture, rotation)
+        return preprocess(picture, display)
 
     reader = FrameReader(Clip(), counting, policy=policy, capacity=FRAMES, skip=100)
     assert numbers(drain(reader)) == list(range(100, FRAMES))
@@ -444,3 +444,21 @@ def test_stopping_ends_a_reader_that_waits_for_the_time(preprocess):
     assert numbers(reader.batch(1)) == [0]
     reader.stop()
     assert reader_threads() == []
+
+
+def test_in_real_time_a_stamp_far_ahead_is_not_waited_for(preprocess, monkeypatch):
+    from pipeline import reader as module
+
+    monkeypatch.setattr(module, "_LONGEST_WAIT_S", 0.2)
+
+    class Jumping(Clip):
+        def frames(self):
+            for n, decoded in zip(range(4), super().frames(), strict=False):
+                pts_s = 0.01 * n if n < 2 else 36_000 + 0.01 * n
+                yield replace(decoded, times=replace(decoded.times, pts_s=pts_s))
+
+    reader = FrameReader(Jumping(), preprocess, realtime=True)
+    # An hour would be waited for else; a second is far more than is needed.
+    began = time.monotonic()
+    assert numbers(drain(reader)) == [0, 1, 2, 3]
+    assert time.monotonic() - began > 0.2

@@ -60,6 +60,7 @@ def stream_rows(stream: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("tokens kept", _kept(status)),
         ("energy", _energy(status)),
         ("words", _number(status["vocab_version"], "d", before="v")),
+        ("decoding", _decoding(status.get("decoding"))),
         ("read by", _worker(status["ingest"])),
         ("predicted by", _worker(status["inference"])),
     ]
@@ -85,6 +86,13 @@ def stream_rows(stream: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("labels", ", ".join(f"{key}={value}" for key, value in stream["labels"].items())))
     rows += [("sink", _sink(sink)) for sink in stream.get("sinks", ())]
     return [(name, _printable(value)) for name, value in rows]
+
+
+def _decoding(decoding: Mapping[str, Any] | None) -> str:
+    if decoding is None or decoding["share"] is None:
+        return _UNKNOWN
+    why = "" if decoding["reason"] is None else f": {decoding['reason']}"
+    return f"{100 * decoding['share']:.0f} % of frames ({decoding['how']}){why}"
 
 
 def event_line(kind: str, data: str) -> str | None:

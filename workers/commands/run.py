@@ -13,6 +13,7 @@ import click
 
 from pipeline.defaults import (
     DEFAULT_BATCH,
+    DEFAULT_MAX_PIXELS,
     DEFAULT_MODEL,
     DEFAULT_OPEN_TIMEOUT_S,
     DEFAULT_PRECISION,
@@ -138,6 +139,20 @@ _STDERR_FD = 2
     default="auto",
     show_default=True,
     help="Where video is decoded.",
+)
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    default=DEFAULT_MAX_PIXELS,
+    show_default=True,
+    help="Refuse video with larger pictures; a decoder may keep seventeen of them.",
+)
+@click.option(
+    "--decode",
+    type=click.Choice(["all", "needed", "keyframes"]),
+    default="needed",
+    show_default=True,
+    help="With --fps: decode what the sampled frames need; keyframes samples those alone.",
 )
 @click.option(
     "--rtsp-transport", type=click.Choice(["tcp", "udp"]), default="tcp", show_default=True, help="RTSP over."

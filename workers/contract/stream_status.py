@@ -23,6 +23,8 @@ class StreamStatus:
         revision: of the spec that it is about.
         live: whether the source comes at its own pace; None before it was opened.
         width, height: of its upright picture in pixels; None before it was opened.
+        decoding: of its source: {"how", "reason", "share"}: "all", "needed" or "keyframes", why all where
+            less was asked for, and frames decoded over frames read; None before the first frames.
         tokenizer: in use; None before the model was asked which it takes.
         ingest: who reads it: {"replica", "node", "pid"}; None when nobody does.
         inference: who predicted last: {"replica", "node", "pid"}; None before.
@@ -64,6 +66,7 @@ class StreamStatus:
     live: bool | None = None
     width: int | None = None
     height: int | None = None
+    decoding: dict[str, Any] | None = None
     tokenizer: str | None = None
     ingest: dict[str, Any] | None = None
     inference: dict[str, Any] | None = None

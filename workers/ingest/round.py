@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from pipeline.errors import SourceError
 from pipeline.frame import Frame, FrameTimes
@@ -20,6 +21,8 @@ from workers.ingest.overload import Overload
 from workers.ingest.position import Position
 from workers.ingest.sender import LOOK_UP_S
 
+# A share is told anew after so long.
+_SHARE_EVERY_S = 10.0
 # Where a file states no rate, a picture is taken to be shown for so long.
 _PICTURE_S = 0.04
 
@@ -70,6 +73,7 @@ class Round:
         # Frames of a live source that nobody read are counted as one gap.
         self._gap = Counter({"gap": 1} if self.live and position.next_frame else {})
         self._begun = False
+        self._decoding_told: tuple[str, str | None, float] | None = None
 
     @property
     def gives_way(self) -> bool:
@@ -97,6 +101,15 @@ class Round:
             frames[0] = replace(frames[0], dropped=dropped)
             self._missed.clear()
         return frames
+
+    def decoding(self) -> dict[str, Any] | None:
+        """What of the source is decoded, when there is news of it; a share alone is news now and then."""
+        state, now_s = self._source.decoding, time.monotonic()
+        told = self._decoding_told
+        if told and told[:2] == (state.how, state.reason) and now_s < told[2] + _SHARE_EVERY_S:
+            return None
+        self._decoding_told = (state.how, state.reason, now_s)
+        return {"how": state.how, "reason": state.reason, "share": state.share}
 
     def facts(self, frames: Sequence[Frame]) -> list[FrameFacts]:
         """What a message says of frames from `batch`; they count as given out from now on."""

@@ -19,10 +19,13 @@ class StreamSource:
         text: as `parse_source` takes it.
         settings: of the service.
         threads: of the decoder.
+        fps: frames per second that are sampled; None for every frame.
         on_notice: told what happens; called from threads of the source.
     """
 
-    def __init__(self, text: str, settings: ServiceSettings, threads: int, on_notice: OnNotice) -> None:
+    def __init__(
+        self, text: str, settings: ServiceSettings, threads: int, fps: float | None, on_notice: OnNotice
+    ) -> None:
         ingest = settings.ingest
         self._text = text
         self._access = settings.access
@@ -32,6 +35,9 @@ class StreamSource:
             decoder=ingest.decoder,
             rtsp_transport=ingest.rtsp_transport,
             threads=threads,
+            fps=fps,
+            decode=ingest.decode,
+            max_pixels=ingest.max_pixels,
         )
         self._on_notice = on_notice
         self._lock = threading.Lock()

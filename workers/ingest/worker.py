@@ -84,7 +84,7 @@ class StreamWorker:
         self._stopped = threading.Event()
         self._fence = fence
         self._renewal = threading.Condition()
-        self._source = StreamSource(spec.source, context.settings, threads, self._notice)
+        self._source = StreamSource(spec.source, context.settings, threads, spec.fps, self._notice)
         # How its frames are to run; known once the model is.
         self._settings: TokenSettings
         # Dropped and told with no frame yet, by reason.
@@ -256,6 +256,8 @@ class StreamWorker:
                     raise Stopped
                 if frames is None:
                     break
+                if (decoding := present.decoding()) is not None:
+                    self.reporter.add(decoding=decoding)
                 # A camera may change its size at any frame.
                 for _, alike in groupby(frames, key=lambda frame: frame.image.shape):
                     self._send(list(alike), present)

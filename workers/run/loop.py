@@ -106,7 +106,9 @@ class StreamRun:
             delivery = Delivery(ledger, options.out, options.annotate, options.fps or info.rate, metrics)
             reader = self._reader(model)
             failure = None
-            progress = Progress(info, self._notices.console, options.quiet, options.max_frames)
+            progress = Progress(
+                info, self._notices.console, options.quiet, options.max_frames, self._source.decoding
+            )
             with self._notices.above(progress):
                 try:
                     self._loop(reader, Engine(model), state, delivery, ledger, progress)
@@ -217,6 +219,7 @@ class StreamRun:
             extra = {
                 "source": info.display,
                 "decoder": info.decoder,
+                "decoding": asdict(self._source.decoding),
                 "device": str(model.device),
                 "outputs": written,
                 "ledger": asdict(ledger.totals()),
@@ -225,4 +228,4 @@ class StreamRun:
             }
             write_json_summary(stats, options.json_summary, extra)
         if not options.quiet:
-            print_summary(stats, self._notices.console, energy, written, guarded)
+            print_summary(stats, self._notices.console, energy, written, guarded, self._source.decoding)

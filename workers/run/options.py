@@ -132,6 +132,9 @@ def run_options(given: Mapping[str, Any]) -> RunOptions:
         stall_timeout_s=rest.pop("stall_timeout"),
         decoder=rest.pop("decoder"),
         rtsp_transport=rest.pop("rtsp_transport"),
+        max_pixels=rest.pop("max_pixels"),
+        fps=rest["fps"],
+        decode=rest.pop("decode"),
     )
     return RunOptions(tokenizer=tokenizer, rolling=rolling, opening=opening, **rest)
 

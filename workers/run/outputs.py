@@ -17,7 +17,7 @@ def check_outputs(options: RunOptions) -> None:
         UsageError: a path that cannot be written, that two options name, or that is the source.
     """
     source = parse_source(options.source)
-    taken = {Path(source.location).resolve(): "SOURCE"} if source.local else {}
+    taken = [(Path(source.location).resolve(), "SOURCE")] if source.local else []
     for option, path in (
         ("--out", options.out),
         ("--annotate", options.annotate),
@@ -27,6 +27,12 @@ def check_outputs(options: RunOptions) -> None:
             continue
         check_output(path, option)
         place = Path(path).resolve()
-        if place in taken:
-            raise UsageError(f"{option} {path} is {taken[place]} too; give each a file of its own")
-        taken[place] = option
+        for other, name in taken:
+            if _same(place, other):
+                raise UsageError(f"{option} {path} is {name} too; give each a file of its own")
+        taken.append((place, option))
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two paths are one file, be it by two hard links."""
+    return one == other or (one.exists() and other.exists() and one.samefile(other))

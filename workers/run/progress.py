@@ -13,6 +13,7 @@ from rich.progress import BarColumn, ProgressColumn, TextColumn, TimeRemainingCo
 from rich.progress import Progress as Bar
 from rich.table import Column
 
+from pipeline.sources import Decoding
 from pipeline.stats import RunStats
 
 _TERMINAL_INTERVAL_S = 0.25
@@ -51,6 +52,7 @@ class Progress:
         console: Console,
         quiet: bool = False,
         max_frames: int | None = None,
+        decoding: Decoding | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepares it; nothing is written yet.
@@ -60,12 +62,14 @@ class Progress:
             console: on standard error.
             quiet: write nothing at all.
             max_frames: the run ends after this many frames, if given.
+            decoding: what of the source is decoded, as far as it has come.
             clock: seconds, growing.
         """
         self._info = info
         self._console = console
         self._quiet = quiet
         self._max_frames = max_frames
+        self._decoding = decoding
         self._clock = clock
         self._drawn_at = clock()
         self._samples = deque([(self._drawn_at, 0)])
@@ -151,6 +155,8 @@ class Progress:
         parts = [f"{stats.frames} frames", f"{rate:.1f} fps"]
         if stats.kept_share is not None:
             parts.append(f"tokens {100 * stats.kept_share:.0f} %")
+        if self._decoding is not None and self._decoding.how != "all" and self._decoding.share is not None:
+            parts.append(f"decoding {100 * self._decoding.share:.0f} %")
         joules = stats.energy_summary().joules_per_frame
         if joules is not None:
             parts.append(f"{joules:.3g} J/frame")

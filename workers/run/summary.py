@@ -11,6 +11,7 @@ from rich.text import Text
 
 from pipeline.guard.guarded import Guarded
 from pipeline.outputs.files import write_json
+from pipeline.sources import Decoding
 from pipeline.stats import RunStats
 
 _NAME_WIDTH = 13
@@ -22,6 +23,7 @@ def print_summary(
     energy_description: str | None = None,
     outputs: Sequence[str] = (),
     guarded: Guarded | None = None,
+    decoding: Decoding | None = None,
 ) -> None:
     """Prints a small table: a name and what came of it per line.
 
@@ -31,8 +33,10 @@ def print_summary(
         energy_description: how energy was metered, in words ("estimate: CPU time x 5 W per core").
         outputs: paths that were written.
         guarded: what was found out about the answers.
+        decoding: what of the source was decoded, shown where less than all was asked for.
     """
-    rows = [*_rows(stats, energy_description), *([] if guarded is None else _watched(stats, guarded))]
+    watched = () if guarded is None else _watched(stats, guarded)
+    rows = [*_rows(stats, energy_description), *watched, *_decoded(decoding)]
     for name, text in [*rows, *(("wrote", path) for path in outputs)]:
         # Never wrapped: a path is there to be copied, and a line of a log to be searched.
         console.print(Text.assemble((name.ljust(_NAME_WIDTH), "bold"), text), soft_wrap=True)
@@ -51,6 +55,12 @@ def write_json_summary(stats: RunStats, path: str | Path, extra: Mapping[str, An
         VwtError: when it cannot be written.
     """
     write_json({**extra, **stats.to_dict()}, path, "--json-summary")
+
+
+def _decoded(decoding: Decoding | None) -> Iterator[tuple[str, str]]:
+    if decoding is not None and (decoding.how != "all" or decoding.reason is not None):
+        why = "" if decoding.reason is None else f": {decoding.reason}"
+        yield "decoded", f"{decoding.decoded} of {decoding.frames} frames ({decoding.how}){why}"
 
 
 def _rows(stats: RunStats, energy_description: str | None) -> list[tuple[str, str]]:

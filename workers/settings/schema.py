@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from pipeline.defaults import (
+    DEFAULT_MAX_PIXELS,
     DEFAULT_MODEL,
     DEFAULT_OPEN_TIMEOUT_S,
     DEFAULT_PRECISION,
@@ -127,6 +128,8 @@ class IngestSettings(BaseModel):
         in_flight: messages of one stream under way at most; more wait in its reader, or are dropped there.
         lease_s: a stream whose reader died is taken over after this long.
         poll_s: seconds between looks at the list of streams.
+        max_pixels: of a picture of a source; a decoder may keep seventeen of them.
+        decode: what is decoded of a stream that is sampled, as `vwt run --decode` takes it.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -143,6 +146,8 @@ class IngestSettings(BaseModel):
     stall_timeout_s: Positive = DEFAULT_STALL_TIMEOUT_S
     decoder: Literal["auto", "cpu", "cuda"] = "auto"
     rtsp_transport: Literal["tcp", "udp"] = "tcp"
+    decode: Literal["all", "needed", "keyframes"] = "needed"
+    max_pixels: Annotated[int, Field(ge=1)] = DEFAULT_MAX_PIXELS
 
 
 class InferenceSettings(BaseModel):

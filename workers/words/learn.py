@@ -69,7 +69,9 @@ def learn_from_sources(
         spec = parse_source(text)
         with (
             notices.waiting(f"looking at {spec.display}"),
-            closing(open_source(spec, SourceOptions(), lambda notice: notices.say(notice.message))) as source,
+            closing(
+                open_source(spec, SourceOptions(fps=fps), lambda notice: notices.say(notice.message))
+            ) as source,
         ):
             if source.info.live and max_frames is None:
                 raise UsageError(f"{source.info.display} has no end; say how long to look with --max-frames")

@@ -105,3 +105,26 @@ def test_a_closed_sink_takes_no_more_results(tmp_path: Path) -> None:
     sink.close()
     with pytest.raises(ValueError, match="closed"):
         sink.write(a_result(0))
+
+
+def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    # A limit on the size of files stands in for a disk that is full in the middle of the third line.
+    write = (
+        "import resource, sys\n"
+        "from pipeline.errors import VwtError\n"
+        "from pipeline.outputs.jsonl import JsonlWriter\n"
+        "from tests.pipeline.outputs.examples import a_result\n"
+        "line = len(a_result(0).to_json()) + 1\n"
+        "writer = JsonlWriter(sys.argv[1])\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2 * line + line // 2, resource.RLIM_INFINITY))\n"
+        "try:\n"
+        "    for frame in range(5): writer.write(a_result(frame))\n"
+        "except VwtError as error: print(error)\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", write, str(path)], capture_output=True, text=True, check=True
+    )
+    assert "what was written so far is kept" in told.stdout
+    assert [json.loads(line)["frame"] for line in path.read_text().splitlines()] == [0, 1]
+    assert path.read_text().endswith("\n")

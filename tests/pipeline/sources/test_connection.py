@@ -81,7 +81,7 @@ def test_connections_that_hang_in_the_library_are_bounded(
         opens.append(spec)
         if len(opens) > 1:
             stuck.wait(20)
-        reader = real(parse_source(clip), *rest[:4])
+        reader = real(parse_source(clip), *rest[:5])
         reader.info = replace(reader.info, live=True)
         return reader
 

@@ -39,6 +39,10 @@ class Site:
                     self.send_response(302)
                     self.send_header("Location", site.elsewhere)
                     self.end_headers()
+                elif self.path.startswith("/endless/"):
+                    self.send_response(200)
+                    self.end_headers()
+                    self.wfile.write((site.folder / self.path.rpartition("/")[2]).read_bytes())
                 elif self.path.startswith("/hang"):
                     site.release.wait(20)
                 else:
@@ -220,3 +224,60 @@ def test_a_host_that_does_not_exist_is_named(unused_port: int) -> None:
 def test_a_server_that_never_answers_fails_at_the_deadline(site: Site) -> None:
     with pytest.raises(SourceError, match=r"gave no picture within 0\.4 s"):
         opened(site.url("hang.mp4"), options=SourceOptions(open_timeout_s=0.4, decoder="cpu"))
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_clip_of_no_stated_length_whose_connection_closes_has_ended(site: Site, suffix: str) -> None:
+    clip = make_clips.steady(site.folder / "a.mp4")
+    make_clips.index_first(site.folder / f"b.{suffix}", clip)
+    notices: list[Notice] = []
+    source = opened(site.url(f"endless/b.{suffix}"), notices)
+    assert source.info.live is False
+    assert len(list(source.frames())) == 30
+    assert notices == []
+
+
+def test_fragments_of_no_stated_length_are_live_however_long_the_first_says_it_is(site: Site) -> None:
+    clip = make_clips.fragmented(site.folder / "a.mp4", make_clips.steady(site.folder / "b.mp4"))
+    assert opened(site.url("a.mp4")).info.live is False
+    lost = threading.Event()
+
+    def on_notice(notice: Notice) -> None:
+        if notice.kind == "reconnecting":
+            lost.set()
+
+    source = open_source(parse_source(site.url(f"endless/{clip.name}")), FAST, on_notice)
+    assert source.info.live is True
+    frames = source.frames()
+    assert next(frames).times.captured_at is not None
+    reading = threading.Thread(target=lambda: list(frames))
+    reading.start()
+    assert lost.wait(20)
+    source.close()
+    reading.join(10)
+
+
+def test_a_file_of_a_stated_length_has_an_end_even_without_times(site: Site) -> None:
+    make_clips.steady(site.folder / "a.h264", frames=10)
+    source = opened(site.url("a.h264"))
+    assert source.info.live is False
+    assert len(list(source.frames())) == 10
+
+
+@pytest.mark.parametrize("name", ["part{}.php?id={}", "part{}.image", "part{}.jpg", "part{}"])
+def test_segments_of_any_name_are_read_by_what_they_hold(site: Site, name: str) -> None:
+    names = []
+    for number, segment in enumerate(segments(site.folder, 3)):
+        names.append(name.format(number, number))
+        (site.folder / segment).rename(site.folder / names[-1].partition("?")[0])
+    (site.folder / "list.m3u8").write_text(playlist(names))
+    assert len(list(opened(site.url("list.m3u8")).frames())) == 30
+
+
+def test_a_segment_that_is_no_media_opens_nothing_it_names(site: Site) -> None:
+    (inner,) = segments(site.folder, 1)
+    (site.folder / "inner.txt").write_text(f"ffconcat version 1.0\nfile {inner}\n")
+    (site.folder / "list.m3u8").write_text(playlist(["inner.txt"]))
+    with pytest.raises(SourceError):
+        opened(site.url("list.m3u8"))
+    assert f"/{inner}" not in site.paths

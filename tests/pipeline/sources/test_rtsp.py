@@ -7,7 +7,9 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from pipeline.errors import SourceError
@@ -208,3 +210,22 @@ def test_a_server_that_never_answers_is_an_error_at_the_deadline(mute_port: int,
     options = SourceOptions(open_timeout_s=0.5, decoder="cpu")
     with pytest.raises(SourceError, match=r"gave no picture within 0\.5 s"):
         open_source(parse_source(f"rtsp://127.0.0.1:{mute_port}/x"), options, notices)
+
+
+def test_groups_in_which_nothing_is_sampled_are_not_decoded_and_do_not_count_as_silence(
+    rtsp_server: RtspServer, notices: Notices
+) -> None:
+    # A group of pictures is half a second; nothing is wanted for longer than a camera may be silent.
+    source = open_source(parse_source(rtsp_server.url), replace(FAST, fps=0.4), notices)
+    reading = Reading(source)
+    # All is decoded until a key frame has a time, which the first may not have.
+    planned: list[float | None] = []
+    while len(planned) < 3:
+        (decoded,) = reading.take(1)
+        if decoded.sampled:
+            planned.append(decoded.times.pts_s)
+    source.close()
+    assert notices.all == []
+    assert np.diff(planned) == pytest.approx([2.5, 2.5], abs=0.11)
+    assert source.decoding.how == "needed"
+    assert source.decoding.decoded <= 0.5 * source.decoding.frames

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from pipeline.sources.backoff import Backoff
-from pipeline.sources.timeline import LiveTimeline
+from pipeline.sources.timeline import FileTimeline, LiveTimeline
 
 
 def test_a_live_source_starts_at_zero_and_keeps_the_distances_of_its_container() -> None:
@@ -60,3 +60,30 @@ def test_two_streams_do_not_wait_alike_unless_seeded_alike() -> None:
 
     assert waits(1) == waits(1)
     assert waits(1) != waits(2)
+
+
+def placed(times: list[float]) -> list[float]:
+    line = FileTimeline(0.04)
+    return [line.place(t, n) for t, n in itertools.zip_longest(times, times[1:])]
+
+
+def test_the_times_of_a_file_are_its_own_gaps_included_and_begin_at_zero_or_later() -> None:
+    for times in ([0.0, 0.04, 0.5, 300.0, 300.04], [0.2, 0.2, 0.3], [0.0, 3600.0, 7200.0]):
+        assert placed(times) == times
+    assert placed([-0.5, -0.25, 0.0]) == [0.0, 0.25, 0.5]
+
+
+def test_where_the_times_of_a_file_go_back_they_go_on_behind_the_last() -> None:
+    assert placed([10.0, 10.04, 8.5, 8.54, 8.58]) == pytest.approx([10, 10.04, 10.08, 10.12, 10.16])
+
+
+@pytest.mark.parametrize("stray", [36_000.0, 0.0])
+def test_a_stamp_of_a_file_that_is_off_alone_is_replaced(stray: float) -> None:
+    assert placed([20.0, 20.04, stray, 20.12, 20.16]) == pytest.approx([20, 20.04, 20.08, 20.12, 20.16])
+
+
+def test_jumps_of_a_file_are_counted() -> None:
+    line = FileTimeline(0.04)
+    for time_s, next_s in [(0.0, 0.04), (0.04, 90.0), (90.0, 90.04), (90.04, 1.0), (1.0, 1.04), (1.04, None)]:
+        line.place(time_s, next_s)
+    assert line.jumps == 2

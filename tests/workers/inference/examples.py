@@ -40,7 +40,7 @@ def _read(spec: InputSpec, count: int, clip: str) -> list[Frame]:
     source = open_source(parse_source(clip), SourceOptions(), lambda _: None)
     frames = []
     for decoded in source.frames():
-        image, geometry, _ = preprocess(decoded.picture, decoded.rotation)
+        image, geometry, _ = preprocess(decoded.picture, decoded.display)
         frames.append(Frame(replace(decoded.times, decode_ms=1.0), image, geometry))
         if len(frames) == count:
             break

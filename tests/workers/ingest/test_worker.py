@@ -68,6 +68,17 @@ def test_a_file_gives_every_picture_once_and_ends(client, run, watch, clip):
     assert status.loop_first == 0
 
 
+def test_the_status_says_what_of_the_source_is_decoded(client, run, watch, tmp_path):
+    # Key frames every half second, of which two in five are sampled.
+    clip = make_clips.steady(tmp_path / "a.mp4", frames=100, rate=10)
+    run(spec_of(clip, fps=1.0))
+    watch("cam").until_state("ended")
+    decoding = StreamStore(client).status("cam").decoding
+    assert (decoding["how"], decoding["reason"]) == ("needed", None)
+    assert len(watch("cam").results()) == 10
+    assert 0 < decoding["share"] < 0.5
+
+
 def test_a_stream_is_read_as_its_fit_and_size_say(run, inference, watch, clip):
     run(spec_of(clip, fit="native", size=64))
     watch("cam").until_state("ended")

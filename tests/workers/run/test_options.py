@@ -26,6 +26,7 @@ def test_every_option_reaches_its_field() -> None:
             *("rtsp://camera/1", "--tokenizer", "intra", "--threshold", "0.5", "--drop", "0.25"),
             *("--vocab", "words.safetensors", "--words", "7", "--warmup-frames", "9"),
             *("--open-timeout", "3", "--stall-timeout", "4", "--decoder", "cpu", "--rtsp-transport", "udp"),
+            *("--decode", "keyframes", "--max-pixels", "1000"),
             *("--fps", "2.5", "--max-frames", "11", "--policy", "block", "--name", "gate", "--quiet"),
             *("--fit", "letterbox", "--size", "448x252"),
         )
@@ -35,7 +36,13 @@ def test_every_option_reaches_its_field() -> None:
     assert options.tokenizer.vocab == Path("words.safetensors")
     assert (options.tokenizer.words, options.tokenizer.warmup_frames) == (7, 9)
     assert options.opening == SourceOptions(
-        open_timeout_s=3.0, stall_timeout_s=4.0, decoder="cpu", rtsp_transport="udp"
+        open_timeout_s=3.0,
+        stall_timeout_s=4.0,
+        decoder="cpu",
+        rtsp_transport="udp",
+        fps=2.5,
+        decode="keyframes",
+        max_pixels=1000,
     )
     assert (options.fps, options.max_frames, options.policy) == (2.5, 11, "block")
     assert (options.name, options.quiet) == ("gate", True)
@@ -57,6 +64,7 @@ def test_every_option_reaches_its_field() -> None:
         ["--policy", "drop-newest"],
         ["--fit", "zoom"],
         ["--decoder", "vulkan"],
+        ["--decode", "some"],
         ["--meter", "guess"],
         ["second-source.mp4"],
     ],

@@ -40,8 +40,9 @@ def test_an_output_never_replaces_the_source(field: str, tmp_path: Path) -> None
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(b"precious")
     (tmp_path / "link.mp4").symlink_to(clip)
-    line = refusal(source=str(clip), **{field: str(tmp_path / "link.mp4")})
-    assert "is SOURCE too" in line
+    (tmp_path / "hard.mp4").hardlink_to(clip)
+    for name in ("link.mp4", "hard.mp4"):
+        assert "is SOURCE too" in refusal(source=str(clip), **{field: str(tmp_path / name)})
     assert clip.read_bytes() == b"precious"
 
 

@@ -5,6 +5,7 @@ from rich.console import Console
 
 from pipeline.frame import FrameTimes
 from pipeline.results import Energy
+from pipeline.sources import Decoding
 from pipeline.stats import RunStats
 from tests.pipeline.outputs.examples import a_result
 from workers.run.progress import Progress
@@ -113,6 +114,16 @@ def test_without_a_terminal_there_is_a_plain_line_every_ten_seconds() -> None:
     assert len(lines) == 3
     assert lines[0] == "bikes: 80 frames  8.0 fps  tokens 50 %  0.41 J/frame"
     assert all(line.isprintable() for line in lines)
+
+
+def test_what_is_decoded_is_shown_where_it_is_not_all() -> None:
+    decoding = Decoding("needed", frames=200, decoded=50)
+    run = Run(Info(), terminal=False, decoding=decoding)
+    run.go(80)
+    assert "decoding 25 %" in run.text
+    decoding.how = "all"
+    run.go(80)
+    assert "decoding" not in run.text.splitlines()[1]
 
 
 def test_a_notice_stands_on_a_line_of_its_own_above_the_bar() -> None:

@@ -11,6 +11,7 @@ from pipeline.guard.audits import Audits
 from pipeline.guard.compare import Compared
 from pipeline.guard.stream_fidelity import GuardStatus
 from pipeline.results import Energy, Label, Prediction
+from pipeline.sources import Decoding
 from pipeline.stats import RunStats
 from tests.pipeline.outputs.examples import a_result
 from workers.run.summary import print_summary, write_json_summary
@@ -69,6 +70,16 @@ def test_audits_are_told_and_their_joules_apart_from_those_of_the_frames() -> No
     assert "1 frames answered in full, too: cosine 1.0000, 0 % below 0.98" in text
     assert "75.0 % of the operations, 6 J" in text
     assert "holding 0.98 (cosine) at --r 8" in text
+
+
+def test_what_was_decoded_is_told_where_less_than_all_was_asked_for() -> None:
+    stats = a_run(3)
+    assert "decoded      50 of 200 frames (needed)" in printed(
+        stats, None, (), None, Decoding("needed", None, 200, 50)
+    )
+    whole = printed(stats, None, (), None, Decoding("all", "it is damaged", 200, 199))
+    assert "199 of 200 frames (all): it is damaged" in whole
+    assert "decoded" not in printed(stats, None, (), None, Decoding("all", None, 200, 200))
 
 
 def test_without_a_description_the_method_of_the_energy_is_named() -> None:
