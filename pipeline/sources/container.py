@@ -44,6 +44,10 @@ def open_container(spec: SourceSpec, options: SourceOptions, hwaccel: HWAccel | 
     if spec.kind == "camera":
         _check_camera(spec)
     name, format_name, settings = _address(spec, options)
+    route = options.route if spec.host is not None else None
+    if route is not None:
+        name, more = route.way(spec)
+        settings |= more
     try:
         return av.open(
             name,
@@ -57,7 +61,7 @@ def open_container(spec: SourceSpec, options: SourceOptions, hwaccel: HWAccel | 
             hwaccel=hwaccel,
         )
     except (av.FFmpegError, OSError, ValueError, RuntimeError) as error:
-        why = explain(spec, error)
+        why = (None if route is None else route.failure) or explain(spec, error)
     # Outside the handler: the library's error holds the URL as it is, and a traceback would print it.
     raise SourceError(f"cannot open {spec.display}: {why}")
 

@@ -7,12 +7,24 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from pipeline.defaults import DEFAULT_OPEN_TIMEOUT_S, DEFAULT_STALL_TIMEOUT_S
 from pipeline.frame import Decoded
+from pipeline.sources.spec import SourceSpec
 
 State = Literal["starting", "running", "reconnecting", "ended", "failed"]
+
+
+class Route(Protocol):
+    """How the connections of a network source are made, where not every address may be connected to."""
+
+    @property
+    def failure(self) -> str | None:
+        """Why the last connection could not be made, and what to do; None when it could."""
+
+    def way(self, spec: SourceSpec) -> tuple[str, dict[str, str]]:
+        """What FFmpeg opens instead of the source's own address, and with which settings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +40,7 @@ class SourceOptions:
         backoff_initial_s, backoff_cap_s: bounds of the first and of the longest wait before reconnecting.
         backoff_seed: makes the jitter of those waits repeatable; None for a random one.
         threads: decoder threads; 0 for one per core.
+        route: of the connections of a network source; None for FFmpeg's own.
     """
 
     open_timeout_s: float = DEFAULT_OPEN_TIMEOUT_S
@@ -39,6 +52,7 @@ class SourceOptions:
     backoff_cap_s: float = 30.0
     backoff_seed: int | None = None
     threads: int = 0
+    route: Route | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +86,7 @@ class Notice:
     """Something a person should read; it never holds a credential.
 
     Attributes:
-        kind: "reconnecting", "reconnected", "decoder", "truncated", "corrupt" or "ended".
+        kind: "reconnecting", "reconnected", "decoder", "truncated", "corrupt", "refused" or "ended".
         message: one line.
     """
 
