@@ -121,4 +121,5 @@ class Writer:
         self.log.set_status(self.fence, {"state": state}, json.dumps({"state": state, "reason": None}))
 
     def energy(self, frame: int, joules: float) -> None:
-        self.log.settle([json.dumps({"frame": frame, "energy": {"joules": joules}})])
+        energy = json.dumps({"frame": frame, "energy": {"joules": joules}})
+        self.log.settle(self.fence, [energy], {})
