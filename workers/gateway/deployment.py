@@ -92,7 +92,8 @@ class Gateway:
         self._app = build_api(known, ServiceBackend(inference))
         self._listener: Listener | None = None
         if listens:
-            most = known.gateway.max_connections
+            # Beside those that are served there are some that begin, or are turned away.
+            most = 2 * known.gateway.max_connections
             self._listener = Listener(self._app, known.host, known.port, most, _LEAVE_S)
 
     def __serve_build_asgi_app__(self) -> FastAPI:

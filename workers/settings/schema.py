@@ -102,7 +102,9 @@ class GatewaySettings(BaseModel):
     """The HTTP side.
 
     Attributes:
-        max_connections: requests and streams of results that a replica serves at once; more are refused.
+        max_connections: requests and streams of results that a replica serves at once; more are refused. A
+            tenth is kept for health and for looking after streams.
+        max_connections_per_client: of those, how many one client may have: who holds a token, or an address.
         max_image_bytes, max_image_pixels: of an image to predict.
         max_body_bytes: of any other body.
     """
@@ -112,6 +114,7 @@ class GatewaySettings(BaseModel):
     replicas: Annotated[int, Field(ge=1)] = 1
     num_cpus: Annotated[float, Field(ge=0)] = 0.1
     max_connections: Annotated[int, Field(ge=1)] = 1000
+    max_connections_per_client: Annotated[int, Field(ge=1)] = 300
     max_image_bytes: Annotated[int, Field(ge=1024)] = 20 * 2**20
     max_image_pixels: Annotated[int, Field(ge=1)] = 64_000_000
     max_body_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024
