@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, SecretStr, field_serializer
 
+from pipeline.redact import redact_path
 from workers.settings.schema import AccessSettings
 from workers.sinks.settings import UrlSinkSettings
 from workers.sinks.sink import SinkError
@@ -28,6 +30,11 @@ class WebhookSettings(UrlSinkSettings):
 
     kind: Literal["webhook"] = "webhook"
     authorization: Annotated[SecretStr, Field(max_length=4096)] | None = None
+
+    @property
+    def display(self) -> str:
+        """Scheme, host and port: who knows the path of a webhook may post to it."""
+        return redact_path(self.url.get_secret_value())
 
     @field_serializer("authorization", when_used="json")
     def _keep_authorization(self, value: SecretStr | None) -> str | None:
@@ -53,6 +60,8 @@ class Webhook:
         self._url = settings.url.get_secret_value()
         self._shown = settings.display
         self._stream = stream
+        # It tells every request with its URL.
+        logging.getLogger("httpx").setLevel(logging.WARNING)
         headers = {"Content-Type": "application/json", "User-Agent": "vwt-stream"}
         if settings.authorization is not None:
             headers["Authorization"] = settings.authorization.get_secret_value()

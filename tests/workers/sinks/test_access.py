@@ -105,8 +105,8 @@ def test_what_cannot_be_a_sink_is_refused_by_name(sink: dict[str, str], why: str
     ("text", "shown"),
     [
         ("/a.jsonl", ("jsonl", "/a.jsonl")),
-        ("http://hooks.example/x", ("webhook", "http://hooks.example/x")),
-        ("https://me:hidden@hooks.example/x", ("webhook", "https://***@hooks.example/x")),
+        ("http://hooks.example/x", ("webhook", "http://hooks.example/***")),
+        ("https://me:hidden@hooks.example/x", ("webhook", "https://***@hooks.example/***")),
         ("mqtts://me:hidden@broker.example/t", ("mqtt", "mqtts://***@broker.example/t")),
         ("kafka://broker.example/t", ("kafka", "kafka://broker.example/t")),
     ],
@@ -159,6 +159,6 @@ def test_credentials_of_sinks_are_kept_in_redis_and_shown_nowhere() -> None:
     assert StreamSpec.model_validate(spec.model_dump()) == spec
     assert "hidden" not in repr(spec) + str(spec.model_dump())
     assert [sink.display for sink in spec.sinks] == [
-        "https://***@hooks.example/x",
+        "https://***@hooks.example/***",
         "mqtts://***@broker.example/site/gate",
     ]
