@@ -8,6 +8,7 @@ import platform
 import select
 import signal
 import socket
+import stat
 import subprocess
 import tempfile
 import time
@@ -75,11 +76,14 @@ class EmbeddedRedis:
         binary = server_binary()
         lock = None if self._data is None else _locked(self._data)
         try:
+            if self._data is not None:
+                _keep_to_us(self._data)
             self._make_folder()
             self._guard = subprocess.Popen(
                 ["/bin/sh", "-c", _GUARD, "vwt-guard", self._folder, binary, *self._options()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                umask=0o077,  # what it keeps holds credentials
                 start_new_session=True,  # Ctrl-C is for the owner, who still needs the server to finish
                 pass_fds=() if lock is None else (lock,),
             )
@@ -166,15 +170,34 @@ def _locked(folder: Path) -> int:
     """Makes a folder and locks it; the descriptor that holds the lock."""
     try:
         folder.mkdir(0o700, parents=True, exist_ok=True)
+        mode = folder.stat().st_mode
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise StoreUnavailable(f"cannot keep data in {folder}: {error.strerror}") from error
+    if mode & (stat.S_IWGRP | stat.S_IWOTH) and not mode & stat.S_ISVTX:
+        os.close(lock)
+        raise StoreUnavailable(f"others may replace what is kept in {folder}: chmod go-w {folder}")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(lock)
         raise StoreUnavailable(f"another server keeps its data in {folder}: give another folder") from None
     return lock
+
+
+def _keep_to_us(folder: Path) -> None:
+    """Takes from others what they could do with data that an earlier version has left open to them."""
+    data = folder / "appendonlydir"
+    for path in (data, *data.glob("*"), *folder.glob("*.rdb"), folder / "lock"):
+        try:
+            path.chmod(path.stat().st_mode & ~(stat.S_IRWXG | stat.S_IRWXO))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise StoreUnavailable(
+                f"others may read {path}, which holds credentials, and it is not ours ({error.strerror}): "
+                "give another folder"
+            ) from error
 
 
 def _until_ready(guard: subprocess.Popen[bytes], timeout_s: float) -> str | None:

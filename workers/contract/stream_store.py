@@ -7,12 +7,11 @@ import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from pipeline.errors import UsageError
 from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import redis_errors
 from workers.contract.keys import EPOCH, STREAMS, StreamKeys
+from workers.contract.sealing import from_text, is_current, to_text
 from workers.contract.stream_life import begin, end
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_status import StreamStatus, to_fields
@@ -74,7 +73,7 @@ class StreamStore:
             StreamExistsError: one of that id is there.
         """
         with redis_errors(f"add the stream {spec.id}", self._where):
-            if not self._client.hsetnx(STREAMS, spec.id, spec.model_dump_json()):
+            if not self._client.hsetnx(STREAMS, spec.id, to_text(spec)):
                 raise StreamExistsError(
                     f"there is a stream {spec.id!r} already; remove it or give another name"
                 )
@@ -113,8 +112,17 @@ class StreamStore:
             merged = before.model_dump() | changes | {"revision": before.revision + 1}
             after = StreamSpec.model_validate(merged)
             with redis_errors(f"change the stream {stream}", self._where):
-                if self._client.eval(_REPLACE, 1, STREAMS, stream, text, after.model_dump_json()):
+                if self._client.eval(_REPLACE, 1, STREAMS, stream, text, to_text(after)):
                     return after
+
+    def seal(self) -> None:
+        """Seals every spec with the key that seals now, see `workers.contract.sealing`."""
+        with redis_errors("seal the streams", self._where):
+            for stream, value in self._client.hgetall(STREAMS).items():
+                spec = _read(value)
+                if spec is not None and not is_current(value):
+                    # Else somebody has changed it meanwhile, and sealed it.
+                    self._client.eval(_REPLACE, 1, STREAMS, stream, value, to_text(spec))
 
     def remove(self, stream: str) -> None:
         """Removes a stream with all it wrote; whoever runs it can write nothing more.
@@ -174,6 +182,6 @@ def _numbered(name: str) -> Iterator[str]:
 
 def _read(value: bytes) -> StreamSpec | None:
     try:
-        return StreamSpec.model_validate_json(value)
-    except ValidationError:
+        return from_text(value)
+    except ValueError:
         return None

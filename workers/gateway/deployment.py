@@ -14,6 +14,7 @@ from ray.serve.handle import DeploymentHandle
 
 from pipeline.errors import ServiceError
 from workers.contract.messages import TokenSettings
+from workers.contract.sealing import use_keys
 from workers.gateway.api import build_api
 from workers.gateway.listener import Listener
 from workers.settings.schema import ServiceSettings
@@ -89,6 +90,7 @@ class Gateway:
     ) -> None:
         known = ServiceSettings.model_validate(settings)
         log_from_replica(known.log_format)
+        use_keys(known.key_file)
         self._app = build_api(known, ServiceBackend(inference))
         self._listener: Listener | None = None
         if listens:

@@ -8,6 +8,7 @@ from ray import serve
 from ray.serve.config import RequestRouterConfig
 
 from workers.contract.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings
+from workers.contract.sealing import use_keys
 from workers.deployment import scaled, where
 from workers.inference.scaling import BACKLOG_S, BUSY, STREAMS, BacklogPolicy
 from workers.settings.schema import ServiceSettings
@@ -41,6 +42,7 @@ class Inference:
 
         known = ServiceSettings.model_validate(settings)
         log_from_replica(known.log_format)
+        use_keys(known.key_file)
         self._where = where()
         self._core: InferenceCore | None = InferenceCore(
             known,

@@ -119,6 +119,8 @@ class Supervisor:
             self._closed.wait(self._settings.poll_s)
 
     def _turn(self) -> None:
+        if self._epoch is None:
+            self._store.seal()
         specs = self._store.all()
         lapsed = self._renew()
         # After what may have found nothing: a Redis that has just lost its data must not look like one whose

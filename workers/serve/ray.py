@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline.errors import ServiceError
 from pipeline.sources.deadline import within
+from workers.serve.private import private_folder
 from workers.serve.signals import Stop
 from workers.settings.schema import ServiceSettings
 from workers.telemetry.logs import serve_logging
@@ -49,6 +50,8 @@ def running_ray(settings: ServiceSettings) -> Iterator[Path | None]:
     if settings.ray_address is None:
         # "local": RAY_ADDRESS of some other work must not be joined.
         options |= {"address": "local", "include_dashboard": False, "num_cpus": _cpus(settings)}
+        # Ray lets everybody into its folders, in which it keeps logs and sockets.
+        options |= {"_temp_dir": str(private_folder("vwt-ray"))}
         options |= {"object_store_memory": _OBJECTS_BYTES, "_metrics_export_port": settings.ray_metrics_port}
     else:
         options |= {"address": settings.ray_address}

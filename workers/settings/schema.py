@@ -251,6 +251,8 @@ class ServiceSettings(BaseModel):
         ray_metrics_port: of the Ray that is started here: where Prometheus finds the metrics of replicas, at
             every address of this machine and without a token; None for a port that Ray picks.
         data_folder: where the embedded server keeps its data; None for ~/.local/state/vwt.
+        key_file: keys that seal the specs of streams in Redis, with the credentials of sources and sinks; None to
+            keep them in clear. See `vwt key`.
         redis_bytes: memory for data of the embedded server; beyond it nothing more is written.
         model: of streams that name none.
         fit, size: of its input, for the same streams, see `InputFields`; None as suits the model.
@@ -266,6 +268,7 @@ class ServiceSettings(BaseModel):
     ray_address: str | None = None
     ray_metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     data_folder: FullPath | None = None
+    key_file: FullPath | None = None
     redis_bytes: Annotated[int, Field(ge=64 * 2**20)] = 2 * 2**30
     model: str = DEFAULT_MODEL
     fit: Fit | None = None
