@@ -77,7 +77,12 @@ class StreamStore:
                 raise StreamExistsError(
                     f"there is a stream {spec.id!r} already; remove it or give another name"
                 )
-            begin(self._client, spec, to_fields({"state": "starting", "since": spec.created_at}))
+            try:
+                begin(self._client, spec, to_fields({"state": "starting", "since": spec.created_at}))
+            except Exception:
+                # Redis may be full. Whoever is told that it was not added must not find it in the list.
+                self._client.eval(_DELETE, 1, STREAMS, spec.id, to_text(spec))
+                raise
 
     def add_named(self, name: str, settings: Mapping[str, Any]) -> StreamSpec:
         """Adds a stream under an id that is free: the name, else the name with a number.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, SecretStr, field_serializer
+from pydantic import Field, SecretStr, field_serializer, field_validator
 
 from pipeline.redact import redact_path
 from workers.settings.schema import AccessSettings
@@ -30,6 +31,13 @@ class WebhookSettings(UrlSinkSettings):
 
     kind: Literal["webhook"] = "webhook"
     authorization: Annotated[SecretStr, Field(max_length=4096)] | None = None
+
+    @field_validator("authorization")
+    @classmethod
+    def _check_authorization(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[\x21-\x7e]+( +[\x21-\x7e]+)*", value.get_secret_value()):
+            raise ValueError("a header holds printable ASCII only, with nothing but spaces between")
+        return value
 
     @property
     def display(self) -> str:

@@ -162,3 +162,11 @@ def test_credentials_of_sinks_are_kept_in_redis_and_shown_nowhere() -> None:
         "https://***@hooks.example/***",
         "mqtts://***@broker.example/site/gate",
     ]
+
+
+@pytest.mark.parametrize("value", ["Bearer é", "Bearer a\nX: y", "", " a", "Bearer \x7f"])
+def test_a_header_that_could_never_be_sent_is_refused(value: str) -> None:
+    sink = {"kind": "webhook", "url": "http://host/x", "authorization": value}
+    with pytest.raises(ValidationError, match="a header holds printable ASCII only"):
+        SINK.validate_python(sink)
+    assert SINK.validate_python(sink | {"authorization": "Basic dTpw=="}).kind == "webhook"
