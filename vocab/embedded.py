@@ -12,6 +12,7 @@ import stat
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,6 +22,8 @@ _START_S = 10.0
 _LOAD_S = 120.0
 _STOP_S = 5.0
 _LONGEST_SOCKET = 100  # the kernel takes 107 bytes, macOS 103
+# What the process that guards the server is called.
+GUARD_NAME = "vwt-guard"
 _READY = b"Ready to accept connections"
 # Its standard input is a pipe whose other end only the owner has. However the owner ends, also by SIGKILL,
 # the pipe closes, `read` returns, and the server and the folder of its socket go. The log goes to the owner
@@ -80,7 +83,7 @@ class EmbeddedRedis:
                 _keep_to_us(self._data)
             self._make_folder()
             self._guard = subprocess.Popen(
-                ["/bin/sh", "-c", _GUARD, "vwt-guard", self._folder, binary, *self._options()],
+                ["/bin/sh", "-c", _GUARD, GUARD_NAME, self._folder, binary, *self._options()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 umask=0o077,  # what it keeps holds credentials
@@ -97,7 +100,12 @@ class EmbeddedRedis:
             raise StoreUnavailable(f"cannot start {binary}: it {log}; give the URL of a running server")
 
     def alive(self) -> bool:
-        """Whether the server's process takes connections; one that is merely slow does."""
+        """Whether the server's process takes connections; one that is merely slow does.
+
+        False also where what ends the server with its owner has ended itself.
+        """
+        if self._guard is None or self._guard.poll() is not None:
+            return False
         with socket.socket(socket.AF_UNIX) as probe:
             probe.setblocking(False)
             try:
@@ -118,8 +126,12 @@ class EmbeddedRedis:
         try:
             guard.wait(_STOP_S)
         except subprocess.TimeoutExpired:
+            pass
+        # Its group has members where it hangs, or was ended before the server.
+        with suppress(ProcessLookupError):
             os.killpg(guard.pid, signal.SIGKILL)
-            guard.wait()
+        guard.wait()
+        _until_unlocked(self._data, _STOP_S)
 
     def _make_folder(self) -> None:
         if not self._folder:
@@ -133,7 +145,8 @@ class EmbeddedRedis:
                 )
             return
         try:
-            Path(self._folder).mkdir(0o700)
+            # It is there still where the guard was killed.
+            Path(self._folder).mkdir(0o700, exist_ok=True)
         except OSError as error:
             raise StoreUnavailable(
                 f"cannot start the server in {self._folder} again: {error.strerror}"
@@ -183,6 +196,18 @@ def _locked(folder: Path) -> int:
         os.close(lock)
         raise StoreUnavailable(f"another server keeps its data in {folder}: give another folder") from None
     return lock
+
+
+def _until_unlocked(folder: Path | None, within_s: float) -> None:
+    """Waits until a server that was killed has let go of its folder."""
+    deadline = time.monotonic() + within_s
+    while folder is not None and time.monotonic() < deadline:
+        try:
+            os.close(_locked(folder))
+        except StoreUnavailable:
+            time.sleep(0.02)
+        else:
+            return
 
 
 def _keep_to_us(folder: Path) -> None:

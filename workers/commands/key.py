@@ -19,12 +19,10 @@ import click
 def key(path: Path) -> None:
     """Put a new key on top of FILE (see `vwt serve --key-file`).
 
-    The first key seals, all open. To change keys: add one, restart the service, which seals everything with it,
-    and delete the lines below the first.
+    The first key seals, all open. To change keys: add one, restart the service, which seals everything with
+    it, and delete the lines below the first.
     """
     from workers.contract.sealing import add_key
 
     add_key(path)
-    click.echo(
-        f"added a key to {path}; without it what is sealed is lost, so keep a copy elsewhere", err=True
-    )
+    click.echo(f"added a key to {path}; without it what is sealed is lost: keep a copy elsewhere", err=True)

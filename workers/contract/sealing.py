@@ -1,7 +1,7 @@
 """Specs of streams as Redis holds them: sealed with a key of the service, where it has a file of keys.
 
-A sealed spec says in clear only its id and when it was made. A file holds a key (Fernet's) per line. The first
-seals, all open: so a new key goes on top, and the old one goes once everything was sealed again.
+A sealed spec says in clear only its id and when it was made. A file holds a key (Fernet's) per line. The
+first seals, all open: so a new key goes on top, and the old one goes once everything was sealed again.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from ray.serve.handle import DeploymentHandle
 from pipeline.errors import ServiceError
 from workers.contract.messages import TokenSettings
 from workers.contract.sealing import use_keys
+from workers.deployment import keep_to_loopback
 from workers.gateway.api import build_api
 from workers.gateway.listener import Listener
 from workers.settings.schema import ServiceSettings
@@ -91,6 +92,7 @@ class Gateway:
         known = ServiceSettings.model_validate(settings)
         log_from_replica(known.log_format)
         use_keys(known.key_file)
+        keep_to_loopback()
         self._app = build_api(known, ServiceBackend(inference))
         self._listener: Listener | None = None
         if listens:

@@ -51,12 +51,12 @@ def serve_until_stopped(settings: ServiceSettings, sources: Sequence[str], notic
         if (token := ray_token_readable()) is not None:
             notices.say(f"others on this machine may read Ray's token: chmod 600 {token}")
         with notices.waiting("starting Ray"):
-            logs = stack.enter_context(running_ray(settings))
+            logs, processes = stack.enter_context(running_ray(settings))
             signals.listen()
         settings = _with_gpu(settings, notices)
         stack.callback(lambda: notices.say("stopped"))
         with notices.waiting("starting the service: it loads torch and the model"):
-            stack.enter_context(running_app(settings, logs))
+            stack.enter_context(running_app(settings, logs, processes))
         stack.callback(lambda: notices.say("stopping; Ctrl-C again ends at once"))
         try:
             store = StreamStore(connect(url))
@@ -64,7 +64,7 @@ def serve_until_stopped(settings: ServiceSettings, sources: Sequence[str], notic
         except StoreUnavailable as error:
             raise ServiceError(str(error)) from error
         _say_where(settings, dict(zip(ids, given, strict=True)), logs, notices)
-        _stay(StatusLine(store, notices.say), watch, notices)
+        _stay(StatusLine(store, notices.say), (processes.check, watch), notices)
 
 
 def _check(settings: ServiceSettings) -> None:
@@ -107,10 +107,11 @@ def _say_where(
     notices.say(f"  curl -N{login} {url}/v1/streams/{stream}/results")
 
 
-def _stay(status: StatusLine, watch: Watch, notices: Notices) -> None:
+def _stay(status: StatusLine, watches: Sequence[Watch], notices: Notices) -> None:
     line = notices.console.status(Text(""))
     with line if notices.console.is_interactive else nullcontext():
         while True:
-            watch()
+            for watch in watches:
+                watch()
             line.update(Text(status.look()))
             time.sleep(_LOOK_EVERY_S)

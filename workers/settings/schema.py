@@ -248,10 +248,11 @@ class ServiceSettings(BaseModel):
         host, port: what the HTTP side binds.
         redis: URL of the server; None for an embedded one.
         ray_address: of a running Ray cluster; None to start one here.
-        ray_metrics_port: of the Ray that is started here: where Prometheus finds the metrics of replicas, at
-            every address of this machine and without a token; None for a port that Ray picks.
+        ray_metrics_port: where Prometheus finds the metrics of replicas, at every address of this machine and
+            without a token; None for a port of the loopback that Ray picks, as all its others are. Of the Ray
+            that is started here.
         data_folder: where the embedded server keeps its data; None for ~/.local/state/vwt.
-        key_file: keys that seal the specs of streams in Redis, with the credentials of sources and sinks; None to
+        key_file: keys that seal the specs of streams in Redis, with credentials of sources and sinks; None to
             keep them in clear. See `vwt key`.
         redis_bytes: memory for data of the embedded server; beyond it nothing more is written.
         model: of streams that name none.
