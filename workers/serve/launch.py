@@ -58,13 +58,16 @@ def serve_until_stopped(settings: ServiceSettings, sources: Sequence[str], notic
         with notices.waiting("starting the service: it loads torch and the model"):
             stack.enter_context(running_app(settings, logs, processes))
         stack.callback(lambda: notices.say("stopping; Ctrl-C again ends at once"))
+        watches = (processes.check, watch)
+        # It was ready for a while already, and something may have died in it.
+        _look(watches)
         try:
             store = StreamStore(connect(url))
             ids = add_given(store, given, settings.model_settings)
         except StoreUnavailable as error:
             raise ServiceError(str(error)) from error
         _say_where(settings, dict(zip(ids, given, strict=True)), logs, notices)
-        _stay(StatusLine(store, notices.say), (processes.check, watch), notices)
+        _stay(StatusLine(store, notices.say), watches, notices)
 
 
 def _check(settings: ServiceSettings) -> None:
@@ -107,11 +110,15 @@ def _say_where(
     notices.say(f"  curl -N{login} {url}/v1/streams/{stream}/results")
 
 
+def _look(watches: Sequence[Watch]) -> None:
+    for watch in watches:
+        watch()
+
+
 def _stay(status: StatusLine, watches: Sequence[Watch], notices: Notices) -> None:
     line = notices.console.status(Text(""))
     with line if notices.console.is_interactive else nullcontext():
         while True:
-            for watch in watches:
-                watch()
+            _look(watches)
             line.update(Text(status.look()))
             time.sleep(_LOOK_EVERY_S)
