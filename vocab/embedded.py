@@ -8,9 +8,11 @@ import platform
 import select
 import signal
 import socket
+import stat
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,6 +22,8 @@ _START_S = 10.0
 _LOAD_S = 120.0
 _STOP_S = 5.0
 _LONGEST_SOCKET = 100  # the kernel takes 107 bytes, macOS 103
+# What the process that guards the server is called.
+GUARD_NAME = "vwt-guard"
 _READY = b"Ready to accept connections"
 # Its standard input is a pipe whose other end only the owner has. However the owner ends, also by SIGKILL,
 # the pipe closes, `read` returns, and the server and the folder of its socket go. The log goes to the owner
@@ -75,11 +79,14 @@ class EmbeddedRedis:
         binary = server_binary()
         lock = None if self._data is None else _locked(self._data)
         try:
+            if self._data is not None:
+                _keep_to_us(self._data)
             self._make_folder()
             self._guard = subprocess.Popen(
-                ["/bin/sh", "-c", _GUARD, "vwt-guard", self._folder, binary, *self._options()],
+                ["/bin/sh", "-c", _GUARD, GUARD_NAME, self._folder, binary, *self._options()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                umask=0o077,  # what it keeps holds credentials
                 start_new_session=True,  # Ctrl-C is for the owner, who still needs the server to finish
                 pass_fds=() if lock is None else (lock,),
             )
@@ -93,7 +100,12 @@ class EmbeddedRedis:
             raise StoreUnavailable(f"cannot start {binary}: it {log}; give the URL of a running server")
 
     def alive(self) -> bool:
-        """Whether the server's process takes connections; one that is merely slow does."""
+        """Whether the server's process takes connections; one that is merely slow does.
+
+        False also where what ends the server with its owner has ended itself.
+        """
+        if self._guard is None or self._guard.poll() is not None:
+            return False
         with socket.socket(socket.AF_UNIX) as probe:
             probe.setblocking(False)
             try:
@@ -114,8 +126,12 @@ class EmbeddedRedis:
         try:
             guard.wait(_STOP_S)
         except subprocess.TimeoutExpired:
+            pass
+        # Its group has members where it hangs, or was ended before the server.
+        with suppress(ProcessLookupError):
             os.killpg(guard.pid, signal.SIGKILL)
-            guard.wait()
+        guard.wait()
+        _until_unlocked(self._data, _STOP_S)
 
     def _make_folder(self) -> None:
         if not self._folder:
@@ -129,7 +145,8 @@ class EmbeddedRedis:
                 )
             return
         try:
-            Path(self._folder).mkdir(0o700)
+            # It is there still where the guard was killed.
+            Path(self._folder).mkdir(0o700, exist_ok=True)
         except OSError as error:
             raise StoreUnavailable(
                 f"cannot start the server in {self._folder} again: {error.strerror}"
@@ -166,15 +183,46 @@ def _locked(folder: Path) -> int:
     """Makes a folder and locks it; the descriptor that holds the lock."""
     try:
         folder.mkdir(0o700, parents=True, exist_ok=True)
+        mode = folder.stat().st_mode
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise StoreUnavailable(f"cannot keep data in {folder}: {error.strerror}") from error
+    if mode & (stat.S_IWGRP | stat.S_IWOTH) and not mode & stat.S_ISVTX:
+        os.close(lock)
+        raise StoreUnavailable(f"others may replace what is kept in {folder}: chmod go-w {folder}")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(lock)
         raise StoreUnavailable(f"another server keeps its data in {folder}: give another folder") from None
     return lock
+
+
+def _until_unlocked(folder: Path | None, within_s: float) -> None:
+    """Waits until a server that was killed has let go of its folder."""
+    deadline = time.monotonic() + within_s
+    while folder is not None and time.monotonic() < deadline:
+        try:
+            os.close(_locked(folder))
+        except StoreUnavailable:
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _keep_to_us(folder: Path) -> None:
+    """Takes from others what they could do with data that an earlier version has left open to them."""
+    data = folder / "appendonlydir"
+    for path in (data, *data.glob("*"), *folder.glob("*.rdb"), folder / "lock"):
+        try:
+            path.chmod(path.stat().st_mode & ~(stat.S_IRWXG | stat.S_IRWXO))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise StoreUnavailable(
+                f"others may read {path}, which holds credentials, and it is not ours ({error.strerror}): "
+                "give another folder"
+            ) from error
 
 
 def _until_ready(guard: subprocess.Popen[bytes], timeout_s: float) -> str | None:

@@ -12,7 +12,8 @@ from vocab.keys import ScopeKeys
 from vocab.redis_errors import raise_first, redis_errors
 
 # A server that lost its data counts fences from its clock (microseconds) on, so that none comes again.
-_ACQUIRE = """
+# KEYS: the lease, the last fence. ARGV: the holder, how long it lasts in milliseconds.
+ACQUIRE = """
 local holder = redis.call('GET', KEYS[1])
 if holder == ARGV[1] then
     redis.call('PEXPIRE', KEYS[1], ARGV[2])
@@ -74,7 +75,9 @@ class RedisLease:
 
     def acquire(self) -> int | None:
         """See `Lease`."""
-        fence = self._eval(_ACQUIRE, self._keys.lease, self._keys.last)
+        return self._fence(self._eval(ACQUIRE, self._keys.lease, self._keys.last))
+
+    def _fence(self, fence: Any) -> int | None:
         if fence is None:
             return None
         if not fence.isdigit():
@@ -106,6 +109,6 @@ class RedisLease:
                 pipeline.execute_command("EVAL", _RENEW, 1, lease._keys.lease, lease._holder, lease._ttl_ms)
             return [bool(answer) for answer in raise_first(pipeline.execute(raise_on_error=False))]
 
-    def _eval(self, script: str, *keys: str) -> Any:
+    def _eval(self, script: str, *keys: str, more: Sequence[str] = ()) -> Any:
         with redis_errors(f"use the lease {self._keys.lease}", self._where):
-            return self._client.eval(script, len(keys), *keys, self._holder, self._ttl_ms)
+            return self._client.eval(script, len(keys), *keys, self._holder, self._ttl_ms, *more)

@@ -17,6 +17,7 @@ from pipeline.errors import VwtError
 from pipeline.redact import redact
 from workers.commands.bench import bench
 from workers.commands.doctor import doctor
+from workers.commands.key import key
 from workers.commands.models import models
 from workers.commands.run import run
 from workers.commands.serve import serve
@@ -55,7 +56,7 @@ def cli(debug: bool) -> None:  # taken off the line by `main`
     """
 
 
-for _command in (run, serve, streams, token, models, vocab, bench, doctor):
+for _command in (run, serve, streams, token, key, models, vocab, bench, doctor):
     cli.add_command(_command)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import warnings
 from collections.abc import Callable
@@ -49,3 +50,18 @@ def scaled(
             look_back_period_s=look_back_s,
             policy=AutoscalingPolicy(policy_function=policy, policy_kwargs=options),
         )
+
+
+def keep_to_loopback() -> None:
+    """Has this replica listen on the loopback alone where Ray does; call it in the replica's constructor.
+
+    A replica takes calls of others at a port of its own, at every address, and unpickles what comes. Serve
+    has no setting for the address: what opens the port is replaced.
+    """
+    if not ipaddress.ip_address(ray.util.get_node_ip_address()).is_loopback:
+        return
+    from ray.serve._private import replica
+
+    module: Any = replica
+    opened = module.add_port_to_grpc_server
+    module.add_port_to_grpc_server = lambda server, _address: opened(server, "127.0.0.1:0")

@@ -70,9 +70,17 @@ def create_from_file(name: str, path: Path) -> nn.Module:
             f"cannot read weights from {path}: {_first_line(error)}; give a .safetensors file, "
             "or a .pth file that holds tensors only"
         ) from error
+    except Exception as error:  # a file may hold anything, and timm looks for more than there is
+        raise _not_weights(path) from error
+    if not isinstance(state, dict) or not all(isinstance(one, torch.Tensor) for one in state.values()):
+        raise _not_weights(path)
     config = timm.get_pretrained_cfg(name)
     classifier = "head" if config is None else config.classifier
     head = state.get(f"{classifier}.weight") if isinstance(classifier, str) else None
+    if head is not None and head.ndim == 0:
+        raise ModelError(
+            f"the weights in {path} are not those of '{name}': its head is one number; check --model"
+        )
     model = timm.create_model(name, num_classes=0 if head is None else len(head))
     try:
         model.load_state_dict(state)
@@ -81,6 +89,10 @@ def create_from_file(name: str, path: Path) -> nn.Module:
             f"the weights in {path} are not those of '{name}': {_mismatch(model, state)}; check --model"
         ) from error
     return model
+
+
+def _not_weights(path: Path) -> ModelError:
+    return ModelError(f"{path} holds no weights by name; give a .safetensors or .pth file of a timm model")
 
 
 def _hub_answers() -> bool:

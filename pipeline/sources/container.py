@@ -69,6 +69,10 @@ def open_container(
     name, format_name, settings = _address(spec, options)
     # The library decodes a little to find out what it has; it hands this on to its decoders.
     settings["max_pixels"] = _decoder_limit(options.max_pixels)
+    route = options.route if spec.host is not None else None
+    if route is not None:
+        name, more = route.way(spec)
+        settings |= more
     try:
         return av.open(
             name if pipe is None else pipe,
@@ -82,7 +86,7 @@ def open_container(
             hwaccel=hwaccel,
         )
     except (av.FFmpegError, OSError, ValueError, RuntimeError, IndexError) as error:
-        why = explain(spec, error)
+        why = (None if route is None else route.failure) or explain(spec, error)
     # Outside the handler: the library's error holds the URL as it is, and a traceback would print it.
     raise SourceError(f"cannot open {spec.display}: {why}")
 

@@ -7,13 +7,25 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from pipeline.defaults import DEFAULT_MAX_PIXELS, DEFAULT_OPEN_TIMEOUT_S, DEFAULT_STALL_TIMEOUT_S
 from pipeline.frame import Decoded
+from pipeline.sources.spec import SourceSpec
 
 Decode = Literal["all", "needed", "keyframes"]
 State = Literal["starting", "running", "reconnecting", "ended", "failed"]
+
+
+class Route(Protocol):
+    """How the connections of a network source are made, where not every address may be connected to."""
+
+    @property
+    def failure(self) -> str | None:
+        """Why the last connection could not be made, and what to do; None when it could."""
+
+    def way(self, spec: SourceSpec) -> tuple[str, dict[str, str]]:
+        """What FFmpeg opens instead of the source's own address, and with which settings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +45,7 @@ class SourceOptions:
         fps: frames per second that are sampled; the reader's `fps` must say the same. None for every frame.
         decode: what of it is decoded. "all", "needed" (what the sampled frames, which stay the same, refer
             to), or "keyframes", of which alone frames are then sampled.
+        route: of the connections of a network source; None for FFmpeg's own.
     """
 
     open_timeout_s: float = DEFAULT_OPEN_TIMEOUT_S
@@ -47,6 +60,7 @@ class SourceOptions:
     max_pixels: int = DEFAULT_MAX_PIXELS
     fps: float | None = None
     decode: Decode = "needed"
+    route: Route | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +94,7 @@ class Notice:
     """Something a person should read; it never holds a credential.
 
     Attributes:
-        kind: "reconnecting", "reconnected", "decoder", "truncated", "corrupt", "times" or "ended".
+        kind: "reconnecting", "reconnected", "decoder", "truncated", "corrupt", "times", "refused" or "ended".
         message: one line.
     """
 

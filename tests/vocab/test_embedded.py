@@ -207,3 +207,30 @@ def test_a_folder_that_cannot_be_made_is_reported(tmp_path):
 
     with pytest.raises(StoreUnavailable, match=r"cannot keep data in .*: Not a directory"):
         EmbeddedRedis(folder=tmp_path / "file" / "folder").start()
+
+
+def test_what_it_keeps_is_for_nobody_else_to_read_whatever_the_folder_is(tmp_path):
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(0o755)
+    data = folder / "appendonlydir"
+    before = os.umask(0o022)
+    try:
+        with EmbeddedRedis(folder=folder) as server:
+            connect(server.url).set("key", "value")
+        data.chmod(0o755)
+        for path in data.iterdir():
+            path.chmod(0o644)
+        with EmbeddedRedis(folder=folder) as server:
+            assert connect(server.url).get("key") == b"value"
+    finally:
+        os.umask(before)
+    kept = [path for path in folder.rglob("*") if path.stat().st_mode & 0o077]
+    assert list(data.iterdir())
+    assert kept == []
+
+
+def test_a_folder_in_which_others_may_replace_things_is_refused(tmp_path):
+    tmp_path.chmod(0o777)
+    with pytest.raises(StoreUnavailable, match=f"others may replace what is kept in .* go-w {tmp_path}"):
+        EmbeddedRedis(folder=tmp_path).start()

@@ -12,6 +12,8 @@ from pipeline.sources.deadline import within
 
 Address = IPv4Address | IPv6Address
 
+SOURCE_REFUSAL = "the source {} may not be read"
+
 _RESOLVE_S = 3.0
 _METADATA_NAMES = {
     "metadata",
@@ -28,6 +30,11 @@ _METADATA_ADDRESSES = {
     for text in ("169.254.169.254", "fd00:ec2::254", "168.63.129.16", "100.100.100.200", "192.0.0.192")
 }
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# Not public, though the library of some Python versions says so: site-local, protocol assignments, the relays
+# of 6to4, documentation.
+_SPECIAL = [
+    ipaddress.ip_network(text) for text in ("fec0::/10", "192.0.0.0/24", "192.88.99.0/24", "3fff::/20")
+]
 
 
 class AllowedHosts:
@@ -46,8 +53,22 @@ class AllowedHosts:
             except ValueError:
                 self._names.add(_plain(entry))
 
-    def check(self, host: str, shown: str, refusal: str = "the source {} may not be read") -> None:
+    @property
+    def any(self) -> bool:
+        """Whether every host may be read."""
+        return "*" in self._names
+
+    def vouched(self, host: str) -> bool:
+        """Whether whoever runs the service has named this very host, not only a network that it is in."""
+        name = _plain(host)
+        literal = _literal(name)
+        alone = [network.network_address for network in self._networks if network.num_addresses == 1]
+        return self.any or name in self._names or (literal is not None and literal in alone)
+
+    def check(self, host: str, shown: str, refusal: str = SOURCE_REFUSAL) -> None:
         """Looks a host up, and refuses it when any of its addresses must not be read.
+
+        What it finds may have changed when somebody connects: whoever does takes `resolve` instead.
 
         Args:
             host: name or address, as it stands in the URL.
@@ -57,27 +78,46 @@ class AllowedHosts:
         Raises:
             UsageError: it is refused, or has no address.
         """
+        if not self._named(host):
+            self.resolve(host, shown, refusal)
+
+    def resolve(self, host: str, shown: str, refusal: str = SOURCE_REFUSAL) -> list[str]:
+        """The addresses of a host, every one of which may be connected to: connect to one of these.
+
+        Args and errors are those of `check`. Blocks for up to 3 s.
+        """
         name = _plain(host)
-        if "*" in self._names or name in self._names:
-            return
-        if name in _METADATA_NAMES:
+        named = self._named(host)
+        if not named and name in _METADATA_NAMES:
             raise _refused(refusal.format(shown), f"{name} is a cloud metadata service", name)
-        for address in map(_real, _resolve(host, shown)):
-            kind = _kind(address)
+        found = _resolve(host, shown)
+        for address in map(_real, found):
+            kind = None if named else _kind(address)
             if kind is not None and not any(address in network for network in self._networks):
                 entry = _network(address) if kind == "a private address" else str(address)
                 raise _refused(refusal.format(shown), f"its address {address} is {kind}", entry)
+        return [str(address) for address in found]
+
+    def _named(self, host: str) -> bool:
+        return self.any or _plain(host) in self._names
 
 
 def _plain(host: str) -> str:
     return host.lower().strip("[]").rstrip(".")
 
 
+def _literal(name: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(name)
+    except ValueError:
+        return None
+
+
 def _resolve(host: str, shown: str) -> list[Address]:
     def look_up() -> list[Address]:
         # Also reads the decimal, hexadecimal and shortened forms of an address, as whoever connects will.
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        return [ipaddress.ip_address(str(entry[4][0])) for entry in found]
+        return list(dict.fromkeys(ipaddress.ip_address(str(entry[4][0])) for entry in found))
 
     try:
         return within(_RESOLVE_S, look_up, lambda _: None)
@@ -108,7 +148,9 @@ def _kind(address: Address) -> str | None:
         "a link-local address": address.is_link_local,
         "a multicast address": address.is_multicast,
         "a private address": address.is_private,
-        "a reserved address": address.is_reserved or not address.is_global,
+        "a reserved address": address.is_reserved
+        or not address.is_global
+        or any(address in network for network in _SPECIAL),
     }
     return next((kind for kind, holds in kinds.items() if holds), None)
 

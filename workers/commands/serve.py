@@ -59,6 +59,12 @@ from workers.commands.input_options import input_options
     help="Let in only who holds a token (see `vwt token`); needed to listen on other than loopback.",
 )
 @click.option(
+    "--key-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Seal the credentials of sources and sinks in Redis with the keys of this file (see `vwt key`).",
+)
+@click.option(
     "--config",
     type=click.Path(path_type=Path),
     metavar="FILE",

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.errors import VwtError
 from vocab.connection import RedisClient, server_name
-from vocab.redis_errors import raise_first, redis_errors
+from vocab.redis_errors import redis_errors
 from workers.contract.keys import StreamKeys
 from workers.contract.stream_status import to_fields
 
@@ -43,6 +43,14 @@ _SET_STATUS = (
     + """
 for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 if ARGV[3] ~= '' then redis.call('XADD', KEYS[3], 'MAXLEN', ARGV[2], '*', 'state', ARGV[3]) end
+"""
+)
+_SETTLE = (
+    CHECK_FENCE
+    + """
+local count = tonumber(ARGV[3])
+for i = 4, 3 + count do redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], '*', 'energy', ARGV[i]) end
+for i = 4 + count, #ARGV, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
 """
 )
 _KEPT_EVENTS = 256
@@ -111,13 +119,21 @@ class ResultLog:
             (fence, _KEPT_EVENTS, event or "", *fields),
         )
 
-    def settle(self, energies: Sequence[str]) -> None:
-        """Appends energies (JSON with `frame`) that became known after their results were written."""
-        with redis_errors(f"write energies of {self._keys.stream}", self._where):
-            pipeline = self._client.pipeline(transaction=False)
-            for energy in energies:
-                pipeline.xadd(self._keys.energy, {"energy": energy}, maxlen=self._kept, approximate=True)
-            raise_first(pipeline.execute(raise_on_error=False))
+    def settle(self, fence: int, energies: Sequence[str], status: Mapping[str, Any]) -> None:
+        """Appends energies (JSON with `frame`) that became known after their results were written.
+
+        Args:
+            fence: fencing token of the stream's lease.
+            energies: each with its frame.
+            status: fields of `StreamStatus` that become true with them.
+
+        Raises:
+            FencedError: a newer fence was given out.
+        """
+        fields = [part for item in to_fields(status).items() for part in item]
+        keys = (self._keys.last, self._keys.energy, self._keys.state)
+        arguments = (fence, self._kept, len(energies), *energies, *fields)
+        self._run(f"write energies of {self._keys.stream}", _SETTLE, keys, arguments)
 
     def next_frame(self) -> int:
         """The number of the frame after the last durable result; 0 before the first."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints, field_validator
+from pydantic import ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from pipeline.defaults import DEFAULT_MODEL, DEFAULT_WORDS
 from pipeline.redact import redact
@@ -52,6 +53,16 @@ class StreamSettings(TokenizerFields, InputFields, WatchFields):
     labels: Annotated[dict[str, str], Field(max_length=32)] = Field(default_factory=dict)
     paused: bool = False
     sinks: Sinks = Field(default_factory=list)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_text(cls, given: Any) -> Any:
+        try:
+            # JSON may hold half a character, which no UTF-8 does.
+            json.dumps(given, ensure_ascii=False, default=str).encode()
+        except UnicodeEncodeError:
+            raise ValueError("a text holds half a character (a lone surrogate)") from None
+        return given
 
     @property
     def options(self) -> dict[str, Value]:

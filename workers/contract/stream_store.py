@@ -7,12 +7,12 @@ import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from pipeline.errors import UsageError
 from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import redis_errors
 from workers.contract.keys import EPOCH, STREAMS, StreamKeys
+from workers.contract.sealing import from_text, is_current, to_text
+from workers.contract.stream_life import begin, end
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_status import StreamStatus, to_fields
 
@@ -22,15 +22,12 @@ if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 return 1
 """
-# The fence grows, so whoever still runs the stream can write nothing more.
-_FORGET = """
-local lease, last, state, results, energy, events, preview, sinks = unpack(KEYS)
-redis.call('HINCRBY', last, 'token', 1)
-redis.call('PEXPIRE', last, ARGV[1])
-redis.call('DEL', lease, state, results, energy, events, preview, sinks)
+# A stream of the same name that was added meanwhile stays.
+_DELETE = """
+local value = redis.call('HGET', KEYS[1], ARGV[1])
+if not value or cjson.decode(value).created_at ~= cjson.decode(ARGV[2]).created_at then return 0 end
+return redis.call('HDEL', KEYS[1], ARGV[1])
 """
-# Longer than any batch of the stream can be under way.
-_FENCED_MS = 24 * 3600 * 1000
 # Of a `StreamId`.
 _LONGEST_ID = 64
 
@@ -76,13 +73,16 @@ class StreamStore:
             StreamExistsError: one of that id is there.
         """
         with redis_errors(f"add the stream {spec.id}", self._where):
-            if not self._client.hsetnx(STREAMS, spec.id, spec.model_dump_json()):
+            if not self._client.hsetnx(STREAMS, spec.id, to_text(spec)):
                 raise StreamExistsError(
                     f"there is a stream {spec.id!r} already; remove it or give another name"
                 )
-            self._client.hset(
-                StreamKeys(spec.id).state, mapping=to_fields({"state": "starting", "since": spec.created_at})
-            )
+            try:
+                begin(self._client, spec, to_fields({"state": "starting", "since": spec.created_at}))
+            except Exception:
+                # Redis may be full. Whoever is told that it was not added must not find it in the list.
+                self._client.eval(_DELETE, 1, STREAMS, spec.id, to_text(spec))
+                raise
 
     def add_named(self, name: str, settings: Mapping[str, Any]) -> StreamSpec:
         """Adds a stream under an id that is free: the name, else the name with a number.
@@ -117,8 +117,17 @@ class StreamStore:
             merged = before.model_dump() | changes | {"revision": before.revision + 1}
             after = StreamSpec.model_validate(merged)
             with redis_errors(f"change the stream {stream}", self._where):
-                if self._client.eval(_REPLACE, 1, STREAMS, stream, text, after.model_dump_json()):
+                if self._client.eval(_REPLACE, 1, STREAMS, stream, text, to_text(after)):
                     return after
+
+    def seal(self) -> None:
+        """Seals every spec with the key that seals now, see `workers.contract.sealing`."""
+        with redis_errors("seal the streams", self._where):
+            for stream, value in self._client.hgetall(STREAMS).items():
+                spec = _read(value)
+                if spec is not None and not is_current(value):
+                    # Else somebody has changed it meanwhile, and sealed it.
+                    self._client.eval(_REPLACE, 1, STREAMS, stream, value, to_text(spec))
 
     def remove(self, stream: str) -> None:
         """Removes a stream with all it wrote; whoever runs it can write nothing more.
@@ -126,14 +135,13 @@ class StreamStore:
         Raises:
             NoStreamError: there is none of that id.
         """
+        spec, text = self._look_up(stream)
         with redis_errors(f"remove the stream {stream}", self._where):
-            removed = self._client.hdel(STREAMS, stream)
-            keys = StreamKeys(stream)
-            written = (keys.state, keys.results, keys.energy, keys.events, keys.preview, keys.sinks)
-            names = (keys.lease, keys.last, *written)
-            self._client.eval(_FORGET, len(names), *names, _FENCED_MS)
+            # First what it wrote: were it left when we die between, nobody would know of it.
+            end(self._client, spec)
+            removed = self._client.eval(_DELETE, 1, STREAMS, stream, text)
         if not removed:
-            raise NoStreamError(f"there is no stream {stream!r}; `vwt streams list` shows those there are")
+            raise _none(stream)
 
     def status(self, stream: str) -> StreamStatus:
         """What a stream is doing."""
@@ -163,8 +171,12 @@ class StreamStore:
             value = self._client.hget(STREAMS, stream)
         spec = None if value is None else _read(value)
         if spec is None:
-            raise NoStreamError(f"there is no stream {stream!r}; `vwt streams list` shows those there are")
+            raise _none(stream)
         return spec, value
+
+
+def _none(stream: str) -> NoStreamError:
+    return NoStreamError(f"there is no stream {stream!r}; `vwt streams list` shows those there are")
 
 
 def _numbered(name: str) -> Iterator[str]:
@@ -175,6 +187,6 @@ def _numbered(name: str) -> Iterator[str]:
 
 def _read(value: bytes) -> StreamSpec | None:
     try:
-        return StreamSpec.model_validate_json(value)
-    except ValidationError:
+        return from_text(value)
+    except ValueError:
         return None

@@ -12,6 +12,7 @@ from fastapi_offline import FastAPIOffline
 from workers.access.bearer_tokens import BearerTokens
 from workers.gateway.backend import Backend
 from workers.gateway.connections import Connections
+from workers.gateway.crowd import Crowd
 from workers.gateway.frames import frame_routes
 from workers.gateway.guard import Guard
 from workers.gateway.health import health_routes
@@ -63,6 +64,8 @@ def build_api(settings: ServiceSettings, backend: Backend) -> FastAPI:
     app.include_router(health_routes(connections, backend))
     app.include_router(metric_routes(connections))
     app.include_router(page_routes())
+    app.add_middleware(Crowd, settings=settings.gateway)
+    # The last one added sees a request first.
     app.add_middleware(Guard, tokens=tokens, settings=settings.gateway)
     answer_with_problems(app)
     return app

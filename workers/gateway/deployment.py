@@ -14,6 +14,8 @@ from ray.serve.handle import DeploymentHandle
 
 from pipeline.errors import ServiceError
 from workers.contract.messages import TokenSettings
+from workers.contract.sealing import use_keys
+from workers.deployment import keep_to_loopback
 from workers.gateway.api import build_api
 from workers.gateway.listener import Listener
 from workers.settings.schema import ServiceSettings
@@ -89,10 +91,13 @@ class Gateway:
     ) -> None:
         known = ServiceSettings.model_validate(settings)
         log_from_replica(known.log_format)
+        use_keys(known.key_file)
+        keep_to_loopback()
         self._app = build_api(known, ServiceBackend(inference))
         self._listener: Listener | None = None
         if listens:
-            most = known.gateway.max_connections
+            # Beside those that are served there are some that begin, or are turned away.
+            most = 2 * known.gateway.max_connections
             self._listener = Listener(self._app, known.host, known.port, most, _LEAVE_S)
 
     def __serve_build_asgi_app__(self) -> FastAPI:

@@ -47,7 +47,12 @@ class Guard:
         query_token = _take_token(scope)
         try:
             headers = Headers(scope=scope)
-            scope.setdefault("state", {})["role"] = await self._role(headers, query_token)
+            token = self._token(headers, query_token)
+            state = scope.setdefault("state", {})
+            state["role"] = role = await self._role(token)
+            # Who it is to `Crowd`. The token itself stays here.
+            address = (scope.get("client") or ("",))[0]
+            state["client"] = address if token is None or role is None else f"token {hash(token)}"
             self._check_access(scope, headers)
             if scope["type"] == "http":
                 receive = self._limited(scope, headers, receive)
@@ -56,11 +61,15 @@ class Guard:
             return
         await self._app(scope, receive, send)
 
-    async def _role(self, headers: Headers, query_token: str | None) -> Role | None:
+    def _token(self, headers: Headers, query_token: str | None) -> str | None:
+        if self._tokens is None:
+            return None
+        kind, _, bearer = headers.get("authorization", "").partition(" ")
+        return bearer.strip() if kind.lower() == "bearer" else query_token
+
+    async def _role(self, token: str | None) -> Role | None:
         if self._tokens is None:
             return "manage"
-        kind, _, bearer = headers.get("authorization", "").partition(" ")
-        token = bearer.strip() if kind.lower() == "bearer" else query_token
         # Looks at the file, which may be on a slow disk.
         return await to_thread.run_sync(self._tokens.role, token) if token else None
 

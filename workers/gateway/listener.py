@@ -9,6 +9,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from pipeline.errors import ServiceError
+from workers.gateway.patience import PatientWebSocket, patient_http
 
 _BACKLOG = 2048
 
@@ -19,7 +20,7 @@ class Listener:
     Args:
         app: to serve.
         host, port: where; a free port for 0.
-        most: connections at once; requests of more are answered with 503.
+        most: connections at once; one more ends the one that has said nothing for longest.
         leave_s: how long `close` lets requests end.
 
     Raises:
@@ -43,8 +44,8 @@ class Listener:
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                # Counts the connection that it refuses.
-                limit_concurrency=most + 1,
+                http=patient_http(most),
+                ws=PatientWebSocket,
                 timeout_graceful_shutdown=max(1, round(leave_s)),
             )
         )
@@ -57,6 +58,11 @@ class Listener:
     def alive(self) -> bool:
         """Whether requests are answered."""
         return self._thread.is_alive()
+
+    @property
+    def connections(self) -> int:
+        """How many there are now, WebSockets too."""
+        return len(self._server.server_state.connections)
 
     def close(self) -> None:
         """Takes no more requests, and waits for those under way for a while."""

@@ -20,6 +20,8 @@ from workers.contract.stream_store import NoStreamError, StreamExistsError
 
 MEDIA_TYPE = "application/problem+json"
 _RETRY_AFTER_S = "1"
+# What FastAPI says of a body that is no text.
+_UNREADABLE = "There was an error parsing the body"
 
 
 class ProblemBody(BaseModel):
@@ -101,6 +103,8 @@ def _as_problem(error: Exception) -> Problem:
     match error:
         case Problem():
             return error
+        case HTTPException() if error.detail == _UNREADABLE:
+            return Problem(422, "the body is no JSON in UTF-8; see the API's documentation", "invalid")
         case HTTPException():
             return Problem(error.status_code, error.detail, headers=error.headers)
         case RequestValidationError():

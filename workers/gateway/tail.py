@@ -182,7 +182,7 @@ class Tail:
         epoch = await self._client.get(EPOCH)
         if value is not None:
             self._epoch, self._lost_at = epoch, None
-            return bool(StreamSpec.model_validate_json(value).created_at != self._spec.created_at)
+            return bool(json.loads(value)["created_at"] != self._spec.created_at)
         if self._lost_at is None and epoch != self._epoch:
             self._lost_at = time.monotonic()
         return self._lost_at is None or time.monotonic() > self._lost_at + _PUT_BACK_S

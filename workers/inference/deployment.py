@@ -8,7 +8,8 @@ from ray import serve
 from ray.serve.config import RequestRouterConfig
 
 from workers.contract.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings
-from workers.deployment import scaled, where
+from workers.contract.sealing import use_keys
+from workers.deployment import keep_to_loopback, scaled, where
 from workers.inference.scaling import BACKLOG_S, BUSY, STREAMS, BacklogPolicy
 from workers.settings.schema import ServiceSettings
 from workers.telemetry.logs import log_from_replica, serve_logging
@@ -41,6 +42,8 @@ class Inference:
 
         known = ServiceSettings.model_validate(settings)
         log_from_replica(known.log_format)
+        use_keys(known.key_file)
+        keep_to_loopback()
         self._where = where()
         self._core: InferenceCore | None = InferenceCore(
             known,

@@ -156,8 +156,7 @@ class StreamRecord:
                 _trim(self._early)
         if self._unsent:
             # Fenced, so that nothing is written for a stream that was removed meanwhile.
-            self._log.set_status(self.fence, self._sums.energy_fields())
-            self._log.settle(list(self._unsent))
+            self._log.settle(self.fence, list(self._unsent), self._sums.energy_fields())
             self._unsent.clear()
 
 

@@ -150,7 +150,7 @@ class _Delivery:
         if self._sink is None:
             # What the caller named may have come to lead elsewhere.
             self._settings.check(self._access)
-            self._sink = self._settings.open(self._stream)
+            self._sink = self._settings.open(self._stream, self._access)
         self._sink.write([result for _, result in entries])
         if self._reached.error is not None:
             _log.info("%s takes results of %s again", self._settings.display, self._stream)

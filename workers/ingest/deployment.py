@@ -11,7 +11,8 @@ from ray.serve.handle import DeploymentHandle
 from pipeline.errors import ServiceError
 from vocab.connection import connect
 from workers.contract.messages import FrameBatch
-from workers.deployment import scaled, where
+from workers.contract.sealing import use_keys
+from workers.deployment import keep_to_loopback, scaled, where
 from workers.ingest.replica_context import ReplicaContext
 from workers.ingest.scaling import STREAMS, StreamPolicy
 from workers.ingest.sender import Answer
@@ -41,6 +42,8 @@ class Ingest:
         torch.set_num_threads(1)
         self._settings = ServiceSettings.model_validate(settings)
         log_from_replica(self._settings.log_format)
+        use_keys(self._settings.key_file)
+        keep_to_loopback()
         assert self._settings.redis is not None
         # Once, before threads share it: it is set up by its first use.
         self._inference: Any = inference.options()

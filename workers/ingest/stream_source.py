@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 
 from pipeline.errors import SourceError, UsageError
-from pipeline.sources import Source, SourceOptions, open_source, parse_source
-from pipeline.sources.source import OnNotice
+from pipeline.sources import Source, SourceOptions, SourceSpec, open_source, parse_source
+from pipeline.sources.source import Notice, OnNotice
+from workers.access.addresses import AllowedHosts
+from workers.access.route import CheckedRoute
 from workers.access.sources import check_source
 from workers.ingest.sender import Stopped
 from workers.settings.schema import ServiceSettings
@@ -29,6 +31,10 @@ class StreamSource:
         ingest = settings.ingest
         self._text = text
         self._access = settings.access
+        hosts = AllowedHosts(settings.access.allow_hosts)
+        spec = self._spec()
+        remote = spec is not None and spec.host is not None
+        self._route = CheckedRoute(hosts, self._refused) if remote and not hosts.any else None
         self._options = SourceOptions(
             open_timeout_s=ingest.open_timeout_s,
             stall_timeout_s=ingest.stall_timeout_s,
@@ -38,6 +44,7 @@ class StreamSource:
             fps=fps,
             decode=ingest.decode,
             max_pixels=ingest.max_pixels,
+            route=self._route,
         )
         self._on_notice = on_notice
         self._lock = threading.Lock()
@@ -47,10 +54,8 @@ class StreamSource:
     @property
     def comes_back(self) -> bool:
         """Whether it may be there later if it failed; no clip is, nor what is no source at all."""
-        try:
-            return not parse_source(self._text).local
-        except (SourceError, UsageError):
-            return False
+        spec = self._spec()
+        return spec is not None and not spec.local
 
     def open(self) -> Source:
         """Checks that it may be read, and opens it.
@@ -74,3 +79,14 @@ class StreamSource:
             self._closed = True
             if self._source is not None:
                 self._source.close()
+            if self._route is not None:
+                self._route.close()
+
+    def _spec(self) -> SourceSpec | None:
+        try:
+            return parse_source(self._text)
+        except (SourceError, UsageError):
+            return None
+
+    def _refused(self, why: str) -> None:
+        self._on_notice(Notice("refused", why))

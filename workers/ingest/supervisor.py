@@ -14,8 +14,9 @@ from vocab.connection import server_name
 from vocab.errors import StoreUnavailable
 from vocab.redis_errors import redis_errors
 from vocab.redis_lease import RedisLease
-from workers.contract.keys import ROOM, StreamKeys
+from workers.contract.keys import ROOM
 from workers.contract.result_log import ResultLog
+from workers.contract.stream_life import StreamLease
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamExistsError, StreamStore
 from workers.ingest.replica_context import ReplicaContext
@@ -118,6 +119,8 @@ class Supervisor:
             self._closed.wait(self._settings.poll_s)
 
     def _turn(self) -> None:
+        if self._epoch is None:
+            self._store.seal()
         specs = self._store.all()
         lapsed = self._renew()
         # After what may have found nothing: a Redis that has just lost its data must not look like one whose
@@ -238,12 +241,8 @@ class Supervisor:
 
     def _take(self, spec: StreamSpec, failures: int = 0) -> bool:
         """Reads a stream unless somebody else was faster."""
-        lease = RedisLease(
-            self._client,
-            StreamKeys(spec.id),
-            self._settings.lease_s,
-            owner=str(self._context.where["replica"]),
-        )
+        owner = str(self._context.where["replica"])
+        lease = StreamLease(self._client, spec, self._settings.lease_s, owner)
         fence = lease.acquire()
         if fence is None:
             return False
@@ -289,7 +288,7 @@ class Supervisor:
 
     def _pause(self, spec: StreamSpec) -> None:
         """Says of a stream that nobody reads that it is paused."""
-        lease = RedisLease(self._client, StreamKeys(spec.id), self._settings.lease_s)
+        lease = StreamLease(self._client, spec, self._settings.lease_s)
         fence = lease.acquire()
         if fence is not None:
             log = ResultLog(self._client, spec.id, self._context.settings.kept_results)

@@ -232,7 +232,7 @@ class StreamWorker:
             self.reporter.report("reconnecting", notice.message)
         elif notice.kind == "reconnected":
             self.reporter.report("running")
-        elif notice.kind in ("truncated", "ended"):
+        elif notice.kind in ("truncated", "refused", "ended"):
             self._flaw = redact(notice.message)
         else:
             _log.info("%s: %s", self.spec.id, notice.message, extra={"stream": self.spec.id})

@@ -12,6 +12,8 @@ from ray.serve.handle import DeploymentHandle
 
 from pipeline.errors import ServiceError, VwtError
 from workers.contract.messages import ModelFacts
+from workers.contract.sealing import use_keys
+from workers.deployment import keep_to_loopback
 from workers.settings.schema import ServiceSettings
 from workers.telemetry.logs import log_from_replica, serve_logging
 
@@ -34,6 +36,8 @@ class KeeperService:
         known = ServiceSettings(**settings)
         assert known.redis is not None
         log_from_replica(known.log_format)
+        use_keys(known.key_file)
+        keep_to_loopback()
         self._inference = inference
         self._facts: dict[str, ModelFacts] = {}
         self._keepers = Keepers(known.redis, known.keeper, self._describe, _log.info)

@@ -14,10 +14,12 @@ from pipeline.errors import ServiceError, UsageError
 from vocab.connection import connect
 from vocab.errors import StoreUnavailable
 from workers.access.bearer_tokens import BearerTokens
+from workers.contract.sealing import use_keys
 from workers.contract.stream_store import StreamStore
 from workers.notices import Notices
 from workers.serve.address import base_url, free_port, is_loopback
 from workers.serve.first_streams import Given, add_given, given_sources
+from workers.serve.private import ray_token_readable
 from workers.serve.ray import gpus, running_app, running_ray
 from workers.serve.redis import Watch, running_redis
 from workers.serve.signals import Signals
@@ -46,21 +48,26 @@ def serve_until_stopped(settings: ServiceSettings, sources: Sequence[str], notic
         stack.enter_context(redirect_stdout(sys.stderr))
         url, watch = stack.enter_context(running_redis(settings, notices.say))
         settings = settings.model_copy(update={"redis": url})
+        if (token := ray_token_readable()) is not None:
+            notices.say(f"others on this machine may read Ray's token: chmod 600 {token}")
         with notices.waiting("starting Ray"):
-            logs = stack.enter_context(running_ray(settings))
+            logs, processes = stack.enter_context(running_ray(settings))
             signals.listen()
         settings = _with_gpu(settings, notices)
         stack.callback(lambda: notices.say("stopped"))
         with notices.waiting("starting the service: it loads torch and the model"):
-            stack.enter_context(running_app(settings, logs))
+            stack.enter_context(running_app(settings, logs, processes))
         stack.callback(lambda: notices.say("stopping; Ctrl-C again ends at once"))
+        watches = (processes.check, watch)
+        # It was ready for a while already, and something may have died in it.
+        _look(watches)
         try:
             store = StreamStore(connect(url))
             ids = add_given(store, given, settings.model_settings)
         except StoreUnavailable as error:
             raise ServiceError(str(error)) from error
         _say_where(settings, dict(zip(ids, given, strict=True)), logs, notices)
-        _stay(StatusLine(store, notices.say), watch, notices)
+        _stay(StatusLine(store, notices.say), watches, notices)
 
 
 def _check(settings: ServiceSettings) -> None:
@@ -72,6 +79,7 @@ def _check(settings: ServiceSettings) -> None:
             f"on --host {settings.host} others reach the service: give --token-file FILE as well (make one "
             "with `vwt token NAME --role manage --file FILE`), or stay on 127.0.0.1"
         )
+    use_keys(settings.key_file)
     if settings.ray_address is not None and settings.redis is None:
         raise UsageError("the machines of a cluster share a Redis: give --redis URL with --ray-address")
 
@@ -102,10 +110,15 @@ def _say_where(
     notices.say(f"  curl -N{login} {url}/v1/streams/{stream}/results")
 
 
-def _stay(status: StatusLine, watch: Watch, notices: Notices) -> None:
+def _look(watches: Sequence[Watch]) -> None:
+    for watch in watches:
+        watch()
+
+
+def _stay(status: StatusLine, watches: Sequence[Watch], notices: Notices) -> None:
     line = notices.console.status(Text(""))
     with line if notices.console.is_interactive else nullcontext():
         while True:
-            watch()
+            _look(watches)
             line.update(Text(status.look()))
             time.sleep(_LOOK_EVERY_S)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import logging
 import math
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ServiceError
 from pipeline.sources.deadline import within
+from workers.serve.metrics_port import forwarded
+from workers.serve.private import private_folder
+from workers.serve.processes import RayProcesses
 from workers.serve.signals import Stop
 from workers.settings.schema import ServiceSettings
 from workers.telemetry.logs import serve_logging
@@ -22,15 +26,16 @@ from workers.telemetry.logs import serve_logging
 APP = "vwt"
 _REACH_S = 3.0
 _DRAIN_S = 15.0
+_LEAVE_S = 10.0
 _OBJECTS_BYTES = 2**30
 
 
 @contextmanager
-def running_ray(settings: ServiceSettings) -> Iterator[Path | None]:
-    """Starts Ray here, or joins the cluster that the settings name.
+def running_ray(settings: ServiceSettings) -> Iterator[tuple[Path | None, RayProcesses]]:
+    """Starts Ray here, on the loopback alone, or joins the cluster that the settings name.
 
     Yields:
-        The folder of Ray's logs; None on another machine's cluster.
+        The folder of Ray's logs, None on another machine's cluster; and what Ray runs here.
 
     Raises:
         ServiceError: the cluster cannot be reached, or Ray does not start.
@@ -42,6 +47,11 @@ def running_ray(settings: ServiceSettings) -> Iterator[Path | None]:
     os.environ.setdefault("RAY_worker_niceness", "0")
     if settings.ray_address is not None:
         _check_reachable(settings.ray_address)
+    else:
+        # Where Ray is for one machine only, as by default on others than Linux, it listens on the loopback
+        # alone. Its name says less; it is read when Ray is imported.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    processes = RayProcesses()
 
     import ray
 
@@ -49,7 +59,9 @@ def running_ray(settings: ServiceSettings) -> Iterator[Path | None]:
     if settings.ray_address is None:
         # "local": RAY_ADDRESS of some other work must not be joined.
         options |= {"address": "local", "include_dashboard": False, "num_cpus": _cpus(settings)}
-        options |= {"object_store_memory": _OBJECTS_BYTES, "_metrics_export_port": settings.ray_metrics_port}
+        # Ray lets everybody into its folders, with logs and sockets: so they are in one of ours.
+        options |= {"_temp_dir": str(private_folder("vwt-ray") / "t")}
+        options |= {"object_store_memory": _OBJECTS_BYTES}
     else:
         options |= {"address": settings.ray_address}
     try:
@@ -59,16 +71,37 @@ def running_ray(settings: ServiceSettings) -> Iterator[Path | None]:
     except Exception as error:
         where = "start Ray here" if settings.ray_address is None else f"join Ray at {settings.ray_address}"
         raise ServiceError(f"cannot {where}: {error}") from error
+    # What it says of its processes, we say in one line.
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
     try:
-        info = getattr(context, "address_info", {})
-        folder = info.get("session_dir")
-        yield None if folder is None or settings.ray_address is not None else Path(folder, "logs")
+        if settings.ray_address is not None:
+            yield None, processes
+            return
+        info: dict[str, Any] = getattr(context, "address_info", {})
+        processes.find()
+        with ExitStack() as stack:
+            if settings.ray_metrics_port is not None:
+                stack.enter_context(forwarded(settings.ray_metrics_port, info["metrics_export_port"]))
+            yield Path(info["session_dir"], "logs"), processes
     finally:
-        ray.shutdown()
+        _leave(processes)
+
+
+def _leave(processes: RayProcesses) -> None:
+    """Leaves Ray, which waits for ever for processes of its own that are no more."""
+    import ray
+
+    if processes.dead is None:
+        with suppress(TimeoutError):
+            within(_LEAVE_S, ray.shutdown, lambda _: None)
+    else:
+        # It would wait as well when the interpreter ends, or crash there.
+        atexit.register(os._exit, ServiceError.exit_code)
+    processes.end()
 
 
 @contextmanager
-def running_app(settings: ServiceSettings, logs: Path | None) -> Iterator[None]:
+def running_app(settings: ServiceSettings, logs: Path | None, processes: RayProcesses) -> Iterator[None]:
     """Runs the application until the block ends, then drains it.
 
     Raises:
@@ -97,8 +130,9 @@ def running_app(settings: ServiceSettings, logs: Path | None) -> Iterator[None]:
         # Others may have applications on a cluster that was joined.
         leave = serve.shutdown if local else partial(serve.delete, APP)
         # Ray prints that a controller that was told to end has ended. What has not left in time ends with it.
-        with redirect_stdout(io.StringIO()), suppress(TimeoutError):
-            within(_DRAIN_S, leave, lambda _: None)
+        if processes.dead is None:
+            with redirect_stdout(io.StringIO()), suppress(TimeoutError):
+                within(_DRAIN_S, leave, lambda _: None)
 
 
 def gpus() -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -21,7 +22,7 @@ class StatusLine:
     def __init__(self, store: StreamStore, say: Callable[[str], None]) -> None:
         self._store = store
         self._say = say
-        self._states: dict[str, tuple[str, str | None]] = {}
+        self._states: dict[str, tuple[str, str | None, float | None]] = {}
         self._away = False
 
     def look(self) -> str:
@@ -42,15 +43,26 @@ class StatusLine:
 
     def _tell(self, statuses: dict[str, StreamStatus]) -> None:
         for stream, status in statuses.items():
+            if status.state == "failed" and status.ingest is not None and status.retry_at is None:
+                # Who reads it is about to say when it is tried again.
+                continue
             state, reason = status.shown
             # A share that changes a little is no news.
-            told = (state, None if state == "degraded" else reason)
+            told = (state, None if state == "degraded" else reason, status.retry_at)
             if self._states.get(stream) != told:
-                self._say(f"{stream}: {state}{'' if reason is None else f' ({reason})'}")
+                self._say(f"{stream}: {state}{_why(status)}")
             self._states[stream] = told
         for stream in set(self._states) - set(statuses):
             self._say(f"{stream}: removed")
             del self._states[stream]
+
+
+def _why(status: StreamStatus) -> str:
+    _, reason = status.shown
+    parts = [] if reason is None else [reason]
+    if status.retry_at is not None:
+        parts.append(f"trying again at {time.strftime('%H:%M:%S', time.localtime(status.retry_at))}")
+    return f" ({'; '.join(parts)})" if parts else ""
 
 
 def _line(statuses: dict[str, StreamStatus]) -> str:

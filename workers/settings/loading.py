@@ -96,9 +96,19 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise UsageError(f"cannot read the settings {path}: {error.problem}{line}") from None
     except (ValueError, yaml.YAMLError) as error:
         raise UsageError(f"cannot read the settings {path}: {redact(str(error))}") from None
-    if not isinstance(values or {}, dict):
+    except RecursionError:
+        raise UsageError(f"cannot read the settings {path}: it is nested too deep") from None
+    if not isinstance(values or {}, dict) or not _named(values or {}):
         raise UsageError(f"cannot read the settings {path}: it must hold settings by name")
     return values or {}
+
+
+def _named(values: Mapping[Any, Any]) -> bool:
+    """Whether all settings are called by a text, at every depth; YAML also has numbers and dates there."""
+    return all(
+        isinstance(key, str) and (not isinstance(value, Mapping) or _named(value))
+        for key, value in values.items()
+    )
 
 
 def _settings(layers: list[_Layer]) -> ServiceSettings:

@@ -103,7 +103,9 @@ class GatewaySettings(BaseModel):
     """The HTTP side.
 
     Attributes:
-        max_connections: requests and streams of results that a replica serves at once; more are refused.
+        max_connections: requests and streams of results that a replica serves at once; more are refused. A
+            tenth is kept for health and for looking after streams.
+        max_connections_per_client: of those, how many one client may have: who holds a token, or an address.
         max_image_bytes, max_image_pixels: of an image to predict.
         max_body_bytes: of any other body.
     """
@@ -113,6 +115,7 @@ class GatewaySettings(BaseModel):
     replicas: Annotated[int, Field(ge=1)] = 1
     num_cpus: Annotated[float, Field(ge=0)] = 0.1
     max_connections: Annotated[int, Field(ge=1)] = 1000
+    max_connections_per_client: Annotated[int, Field(ge=1)] = 300
     max_image_bytes: Annotated[int, Field(ge=1024)] = 20 * 2**20
     max_image_pixels: Annotated[int, Field(ge=1)] = 64_000_000
     max_body_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024
@@ -250,9 +253,12 @@ class ServiceSettings(BaseModel):
         host, port: what the HTTP side binds.
         redis: URL of the server; None for an embedded one.
         ray_address: of a running Ray cluster; None to start one here.
-        ray_metrics_port: of the Ray that is started here: where Prometheus finds the metrics of replicas, at
-            every address of this machine and without a token; None for a port that Ray picks.
+        ray_metrics_port: where Prometheus finds the metrics of replicas, at every address of this machine and
+            without a token; None for a port of the loopback that Ray picks, as all its others are. Of the Ray
+            that is started here.
         data_folder: where the embedded server keeps its data; None for ~/.local/state/vwt.
+        key_file: keys that seal the specs of streams in Redis, with credentials of sources and sinks; None to
+            keep them in clear. See `vwt key`.
         redis_bytes: memory for data of the embedded server; beyond it nothing more is written.
         model: of streams that name none.
         fit, size: of its input, for the same streams, see `InputFields`; None as suits the model.
@@ -268,6 +274,7 @@ class ServiceSettings(BaseModel):
     ray_address: str | None = None
     ray_metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     data_folder: FullPath | None = None
+    key_file: FullPath | None = None
     redis_bytes: Annotated[int, Field(ge=64 * 2**20)] = 2 * 2**30
     model: str = DEFAULT_MODEL
     fit: Fit | None = None

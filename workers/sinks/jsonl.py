@@ -54,7 +54,7 @@ class JsonlSettings(SinkSettings):
         if real.suffix != ".jsonl":
             raise UsageError(f"{refusal}: it leads to a file that does not end in .jsonl")
 
-    def open(self, stream: str) -> JsonlFile:  # noqa: ARG002
+    def open(self, stream: str, access: AccessSettings) -> JsonlFile:  # noqa: ARG002
         """See `SinkSettings`."""
         return JsonlFile(Path(self.path).resolve())
 

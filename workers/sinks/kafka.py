@@ -8,7 +8,11 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import SecretStr, field_validator
 
-from workers.sinks.settings import UrlSinkSettings
+from pipeline.errors import UsageError
+from workers.access.addresses import AllowedHosts
+from workers.settings.schema import AccessSettings
+from workers.sinks.kafka_metadata import advertised_hosts
+from workers.sinks.settings import REFUSAL, UrlSinkSettings
 from workers.sinks.sink import SinkError
 from workers.sinks.urls import split_url, topic_of
 
@@ -38,9 +42,22 @@ class KafkaSettings(UrlSinkSettings):
             raise ValueError("a Kafka sink takes no login")
         return url
 
-    def open(self, stream: str) -> KafkaTopic:
+    def check_access(self, access: AccessSettings) -> None:
+        """See `SinkSettings`.
+
+        A broker names others that its clients are to connect to, and their library does so by itself: such
+        connections cannot be checked. So the broker itself must have been named by who runs the service.
+        """
+        super().check_access(access)
+        if not AllowedHosts(access.allow_hosts).vouched(self.host):
+            raise UsageError(
+                f"{REFUSAL.format(self.display)}: a Kafka broker sends its clients on to addresses of its "
+                f"own choice; if it is trusted, start the service with --allow-host {self.host}"
+            )
+
+    def open(self, stream: str, access: AccessSettings) -> KafkaTopic:
         """See `SinkSettings`."""
-        return KafkaTopic(self, stream)
+        return KafkaTopic(self, stream, access)
 
 
 class KafkaTopic:
@@ -49,9 +66,14 @@ class KafkaTopic:
     Args:
         settings: where to.
         stream: id of the stream, the key of its records.
+        access: what may be connected to.
+
+    Raises:
+        SinkError: nobody answers there.
+        UsageError: a broker of the topic may not be delivered to.
     """
 
-    def __init__(self, settings: KafkaSettings, stream: str) -> None:
+    def __init__(self, settings: KafkaSettings, stream: str, access: AccessSettings) -> None:
         from confluent_kafka import Producer
 
         self._shown = settings.display
@@ -59,13 +81,15 @@ class KafkaTopic:
         self._key = stream.encode()
         self._failure: str | None = None
         url = split_url(settings.url, settings.schemes)
-        host = url.hostname or ""
-        address = f"[{host}]" if ":" in host else host
+        port = url.port or _PORT
+        where = settings.addresses(access)[0]
+        self._check_brokers(where, port, AllowedHosts(access.allow_hosts))
+        address = f"[{where}]" if ":" in where else where
         # One request at a time: one that is tried again cannot overtake another. No linger: batches are
         # made before they come here.
         self._producer = Producer(
             {
-                "bootstrap.servers": f"{address}:{url.port or _PORT}",
+                "bootstrap.servers": f"{address}:{port}",
                 "client.id": "vwt-stream",
                 "acks": "all",
                 "max.in.flight.requests.per.connection": 1,
@@ -76,6 +100,15 @@ class KafkaTopic:
             },
             logger=_log,
         )
+
+    def _check_brokers(self, address: str, port: int, hosts: AllowedHosts) -> None:
+        """Looks at where the broker sends its clients, before there is a client."""
+        try:
+            brokers = advertised_hosts(address, port, self._topic, _TIMEOUT_S)
+        except (OSError, ValueError) as error:
+            raise SinkError(f"cannot reach {self._shown}: {error}; start it or check its URL") from error
+        for broker in brokers:
+            hosts.check(broker, f"{self._shown}, which leads to {broker},", REFUSAL)
 
     def write(self, results: Sequence[bytes]) -> None:
         """See `Sink`."""

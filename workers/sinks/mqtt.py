@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
@@ -10,6 +11,7 @@ from urllib.parse import unquote
 
 from pydantic import SecretStr, field_validator
 
+from workers.settings.schema import AccessSettings
 from workers.sinks.settings import UrlSinkSettings
 from workers.sinks.sink import SinkError
 from workers.sinks.urls import split_url, topic_of
@@ -40,9 +42,9 @@ class MqttSettings(UrlSinkSettings):
             raise ValueError("the topic of an MQTT sink may hold no + and no #")
         return url
 
-    def open(self, stream: str) -> MqttTopic:  # noqa: ARG002
+    def open(self, stream: str, access: AccessSettings) -> MqttTopic:  # noqa: ARG002
         """See `SinkSettings`."""
-        return MqttTopic(self)
+        return MqttTopic(self, self.addresses(access)[0])
 
 
 class MqttTopic:
@@ -52,12 +54,13 @@ class MqttTopic:
 
     Args:
         settings: where to.
+        address: of the broker, checked.
 
     Raises:
         SinkError: the broker cannot be reached or refuses us.
     """
 
-    def __init__(self, settings: MqttSettings) -> None:
+    def __init__(self, settings: MqttSettings, address: str) -> None:
         from paho.mqtt.client import Client, MQTTv5
         from paho.mqtt.enums import CallbackAPIVersion
 
@@ -76,9 +79,9 @@ class MqttTopic:
                 unquote(url.username), None if url.password is None else unquote(url.password)
             )
         if url.scheme == "mqtts":
-            self._client.tls_set()
+            self._client.tls_set_context(_named(settings.host))
         try:
-            self._client.connect(url.hostname or "", url.port or _PORTS[url.scheme])
+            self._client.connect(address, url.port or _PORTS[url.scheme])
         except (OSError, ValueError) as error:
             raise SinkError(f"cannot reach {self._shown}: {error}; start it or check its URL") from error
         self._client.loop_start()
@@ -128,3 +131,15 @@ class MqttTopic:
     def _on_publish(self, _client: Any, _data: Any, mid: int, reason: Any, _properties: Any) -> None:
         refused = SinkError(f"{self._shown} refuses results: {reason}; check what the user may publish")
         self._events.put(refused if reason.is_failure else mid)
+
+
+def _named(host: str) -> ssl.SSLContext:
+    """Verifies a certificate for the host that was named, whatever address is connected to."""
+
+    class Named(ssl.SSLContext):
+        def wrap_socket(self, *arguments: Any, **options: Any) -> ssl.SSLSocket:
+            return super().wrap_socket(*arguments, **{**options, "server_hostname": host})
+
+    context = Named(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_default_certs()
+    return context

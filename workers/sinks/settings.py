@@ -23,6 +23,7 @@ from workers.settings.schema import AccessSettings
 from workers.sinks.sink import Sink
 from workers.sinks.urls import split_url
 
+REFUSAL = "the sink {} may not be delivered to"
 SinkName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$")]
 
 
@@ -79,11 +80,12 @@ class SinkSettings(BaseModel):
         """
         raise NotImplementedError
 
-    def open(self, stream: str) -> Sink:
-        """Opens it for a stream, by its id.
+    def open(self, stream: str, access: AccessSettings) -> Sink:
+        """Opens it for a stream, by its id; connects only to addresses that may be delivered to.
 
         Raises:
             SinkError: it cannot be reached.
+            UsageError: it may not be.
         """
         raise NotImplementedError
 
@@ -118,11 +120,23 @@ class UrlSinkSettings(SinkSettings):
     def check_access(self, access: AccessSettings) -> None:
         """See `SinkSettings`.
 
-        Blocks for up to 3 s while the host is looked up. The address may change afterwards, so whoever opens
-        the sink checks it again.
+        Blocks for up to 3 s while the host is looked up. The address may change afterwards, so whoever
+        connects takes `addresses` instead.
         """
-        host = urlsplit(self.url.get_secret_value()).hostname or ""
-        AllowedHosts(access.allow_hosts).check(host, self.display, "the sink {} may not be delivered to")
+        AllowedHosts(access.allow_hosts).check(self.host, self.display, REFUSAL)
+
+    def addresses(self, access: AccessSettings) -> list[str]:
+        """The addresses of its host: connect to one of these, and to no name.
+
+        Raises:
+            UsageError: one of them may not be delivered to, or it has none.
+        """
+        return AllowedHosts(access.allow_hosts).resolve(self.host, self.display, REFUSAL)
+
+    @property
+    def host(self) -> str:
+        """The host that the URL names."""
+        return urlsplit(self.url.get_secret_value()).hostname or ""
 
 
 def _installed(module: str) -> bool:

@@ -223,3 +223,21 @@ def test_who_asks_for_the_embedding_alone_gets_it_and_pays_for_no_more(name):
     np.testing.assert_allclose(prediction.embedding, expected.embedding, atol=1e-5)
     if name == "dinov2_vits14_saliency":
         assert alone.flops(None) < 0.85 * both.flops(None)
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        [1, 2],
+        {"head.weight": [1, 2]},
+        {"head.weight": torch.tensor(1.0)},
+        {"state_dict": [1]},
+        7,
+        {"a": None},
+    ],
+)
+def test_a_file_of_anything_but_weights_is_one_line(tmp_path, held):
+    path = tmp_path / "odd.pth"
+    torch.save(held, path)
+    with pytest.raises(ModelError, match=r"holds no weights by name|not those of"):
+        load_model(TINY, weights=str(path))

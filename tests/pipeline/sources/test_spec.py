@@ -16,7 +16,7 @@ from pipeline.sources import SAMPLES, parse_source
         ("./cam:1.mp4", "file", "cam-1", "./cam:1.mp4"),
         ("rtsp://cam.local/live/1", "rtsp", "cam-local-live-1", "rtsp://cam.local/live/1"),
         ("RTSPS://cam.local:322/x", "rtsp", "cam-local-322-x", "rtsps://cam.local:322/x"),
-        ("https://h/a.m3u8?token=abc&q=1", "http", "h-a-m3u8", "https://h/a.m3u8?token=***&q=1"),
+        ("https://h/a.m3u8?token=abc&q=1", "http", "h-a-m3u8", "https://h/a.m3u8?token=***&q=***"),
         ("http://[::1]:8000/a.mp4", "http", "1-8000-a-mp4", "http://[::1]:8000/a.mp4"),
         ("camera:02", "camera", "camera-2", "camera:2"),
         ("sample:bikes", "sample", "bikes", "sample:bikes"),

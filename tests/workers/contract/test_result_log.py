@@ -152,5 +152,5 @@ def test_a_stream_that_lives_in_a_cluster(cluster: Server) -> None:
     log = ResultLog(client, "gate", 1000)
     assert log.append(fence, 0, ["a"], {"pts_s": 0.0}) == 1
     log.set_status(fence, {"state": "running"}, "{}")
-    log.settle(['{"frame":0}'])
+    log.settle(fence, ['{"frame":0}'], {})
     assert _status(client).state == "running"

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
-import uvicorn
 
 from pipeline.errors import ServiceError
 from vocab.connection import RedisClient, connect
@@ -19,6 +16,7 @@ from workers.contract.keys import StreamKeys
 from workers.contract.messages import TokenSettings
 from workers.contract.result_log import ResultLog
 from workers.gateway.api import build_api
+from workers.gateway.listener import Listener
 from workers.settings.schema import ServiceSettings
 
 
@@ -46,12 +44,9 @@ class Api:
 
     def __init__(self, settings: ServiceSettings) -> None:
         self.edge = Edge()
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
         app = build_api(settings, self.edge)
-        self._server = uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=1))
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],))
-        self._thread.start()
+        self.listener = Listener(app, "127.0.0.1", 0, 2 * settings.gateway.max_connections, 1)
+        self.port = self.listener.port
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
 
     def add(self, **stream: Any) -> dict[str, Any]:
@@ -71,9 +66,7 @@ class Api:
 
     def close(self) -> None:
         self.http.close()
-        self._server.should_exit = True
-        self._thread.join(20)
-        assert not self._thread.is_alive(), "the API does not end"
+        self.listener.close()
 
 
 class Event:
@@ -121,4 +114,5 @@ class Writer:
         self.log.set_status(self.fence, {"state": state}, json.dumps({"state": state, "reason": None}))
 
     def energy(self, frame: int, joules: float) -> None:
-        self.log.settle([json.dumps({"frame": frame, "energy": {"joules": joules}})])
+        energy = json.dumps({"frame": frame, "energy": {"joules": joules}})
+        self.log.settle(self.fence, [energy], {})

@@ -67,16 +67,6 @@ def test_a_port_of_somebody_else_is_refused_with_what_to_do(listen):
         listen(app("ours"), port=other.getsockname()[1])
 
 
-def test_more_requests_than_allowed_are_turned_away_at_once(listen):
-    holding = threading.Event()
-    listener = listen(app("busy", holding), most=1)
-    with socket.create_connection(("127.0.0.1", listener.port)) as one:
-        one.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert holding.wait(20)
-
-        assert httpx.get(f"http://127.0.0.1:{listener.port}/", timeout=20).status_code == 503
-
-
 def test_a_request_that_does_not_end_does_not_hold_the_end_up(listen):
     holding = threading.Event()
     listener = listen(app("busy", holding))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from tests.vocab.servers import Server
 from tests.workers.gateway.serving import Api, Writer
 from vocab.connection import connect
@@ -144,7 +146,7 @@ def test_a_sink_is_a_text_or_an_object_and_credentials_in_either_are_shown_to_no
     answer = api.http.get("/v1/streams/gate")
     assert SECRET not in answer.text
     shown = [(sink["name"], sink["kind"], sink["to"]) for sink in answer.json()["sinks"]]
-    to = "https://***@8.8.8.8/hook?token=***"
+    to = "https://***@8.8.8.8/***"
     assert shown == [(name, "webhook", to) for name in ("webhook", "other", "webhook-2")]
     kept = StreamStore(connect(redis.url)).get("gate").sinks
     assert [sink.url.get_secret_value() for sink in kept] == [text] * 3
@@ -174,3 +176,38 @@ def test_a_sink_that_the_service_may_not_deliver_to_is_refused(api: Api) -> None
     api.add()
     assert api.http.patch("/v1/streams/bikes", json={"sinks": sinks}).status_code == 422
     assert api.http.get("/v1/streams/bikes").json()["sinks"] == []
+
+
+HALF = "\\ud800"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"source": "sample:bikes", "labels": {"site": "%s"}}',
+        '{"source": "sample:bikes", "model": "%s"}',
+        '{"source": "sample:bikes", "scope": "%s"}',
+    ],
+)
+def test_half_a_character_is_refused_as_any_value_that_cannot_be_right(api: Api, body: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = api.http.post("/v1/streams", content=body % HALF, headers=headers)
+    assert answer.status_code == 422
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert api.http.get("/v1/streams").json()["streams"] == []
+
+
+def test_a_body_that_is_no_utf8_is_refused_as_documented(api: Api) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = api.http.post("/v1/streams", content=b'{"source": "\xff\xfe"}', headers=headers)
+    assert answer.status_code == 422
+    assert "no JSON in UTF-8" in answer.json()["detail"]
+
+
+def test_a_stream_that_a_full_redis_refuses_is_not_in_the_list(api: Api, redis: Server) -> None:
+    client = connect(redis.url)
+    # What follows the spec cannot be written: as where memory ends between the two.
+    client.acl_setuser("default", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-hset"])
+    assert api.http.post("/v1/streams", json={"source": "sample:bikes"}).status_code == 503
+    client.acl_setuser("default", enabled=True, nopass=True, keys=["*"], commands=["+@all"])
+    assert api.http.get("/v1/streams").json()["streams"] == []

@@ -4,6 +4,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -61,6 +62,27 @@ def numbers(results):
 
 def next_frame(client, stream="cam"):
     return ResultLog(client, stream, 100).next_frame()
+
+
+def test_a_stream_removed_between_the_look_and_the_claim_is_not_read_and_leaves_nothing(
+    supervise, store, endless, client, monkeypatch
+):
+    store.add(endless())
+    looks, look = threading.Semaphore(0), StreamStore.all
+
+    def look_and_remove(self):
+        specs = look(self)
+        if "cam" in specs:
+            StreamStore(client).remove("cam")
+        looks.release()
+        return specs
+
+    monkeypatch.setattr(StreamStore, "all", look_and_remove)
+    one = supervise()
+    for _ in range(3):
+        assert looks.acquire(timeout=20)
+    assert one.streams() == []
+    assert [key for key in client.keys("vwt:{cam}:*") if client.ttl(key) == -1] == []
 
 
 def test_replicas_share_the_streams(supervise, store, endless):

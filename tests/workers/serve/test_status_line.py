@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from vocab.connection import connect
@@ -73,6 +75,26 @@ def test_a_stream_that_loses_frames_is_degraded_and_says_what_helps(server, stor
         "tokenizer that saves more, fewer streams or more replicas help)",
         "gate: running",
     ]
+
+
+def test_a_stream_that_is_tried_again_is_said_with_the_time_of_each_try(server, store):
+    said = []
+    line = StatusLine(store, said.append)
+    store.add(StreamSpec(id="gate", source="camera:0"))
+    reader = {"replica": "a", "node": "b", "pid": 1}
+    tell(server, "gate", state="failed", reason="no such model", ingest=reader)
+    line.look()
+    at = [1_800_000_000.0, 1_800_000_010.0]
+    for retry_at in at:
+        tell(server, "gate", retry_at=retry_at)
+        line.look()
+        line.look()
+    tell(server, "gate", ingest=None, retry_at=None)
+    line.look()
+
+    times = [time.strftime("%H:%M:%S", time.localtime(when)) for when in at]
+    tries = [f"gate: failed (no such model; trying again at {when})" for when in times]
+    assert said == [*tries, "gate: failed (no such model)"]
 
 
 def test_a_redis_that_goes_away_and_comes_back_is_said_once(server, store):

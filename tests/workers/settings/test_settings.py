@@ -174,3 +174,20 @@ def test_a_file_of_another_kind_or_none_is_reported(tmp_path, name, why):
 def test_a_file_that_is_a_list_is_reported(config):
     with pytest.raises(UsageError, match="it must hold settings by name"):
         load_settings(config("- a\n", "vwt.yaml"), {})
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.yaml", "1: 2\n"),
+        ("a.yaml", "inference: {2026-11-26: x}\n"),
+        ("a.yaml", "? [a]\n: b\n"),
+        ("a.json", "[" * 100_000),
+        ("a.yaml", "[" * 5_000),
+    ],
+)
+def test_an_odd_file_is_one_line(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(UsageError, match="cannot read the settings"):
+        load_settings(path, {})

