@@ -3,7 +3,9 @@
 For every position of a frame the stream keeps its keys and values of all blocks, its output token and the
 pixels they were computed from. Of a new frame only those positions run whose change matters to the answer;
 the others are recalled. How much a change of pixels matters is learned per position (`_State.gain`), weighted
-by what the class token pays to it.
+by what the class token pays to it; how far the answer then moves is learned per stream (`_State.moves`).
+
+A stream of which recall would run nearly everything goes over to token merging, and back when it calms down.
 """
 
 from __future__ import annotations
@@ -40,19 +42,30 @@ if TYPE_CHECKING:
 
 # Cosine distance by which the context may have moved at no loss, and what more of it counts.
 _CONTEXT_FREE, _CONTEXT_WEIGHT = 0.05, 0.5
-# Positions run from this part of the threshold on.
+# What an answer moves per mean of `_State.matters`: at first, within what bounds, how fast it is learned, and
+# how many times the learned value is reckoned with.
+_MOVES, _MOVES_BOUNDS, _MOVES_STEP, _MOVES_SPARE = 0.15, (0.03, 0.6), 0.2, 1.2
+# Positions run from this part of the allowed error on, times what the answer moves at first. Where answers
+# move less frames are held for longer, and a run then settles more.
 _PICK = 0.25
 # Merging pays from this share of positions on, if answers move by this much (`_State.moving`) and errors of
 # this size (`_State.eps`) are allowed; above the last share all run.
 _MERGE_SHARE, _MERGE_MOVING, _MERGE_EPS, _FULL_SHARE = 0.3, 0.08, 0.007, 0.9
 # What a merged run costs of a full one, and the share of patches that it merges away in all its blocks.
 _MERGED_COST, _MERGED_AWAY = 0.64, 0.75
+# A stream merges when what recall runs of it, a running mean by `_BUSY_STEP`, costs more than merging for the
+# same target, and goes on until it costs less by `_CALM`. It merges away `_SWITCHED_AWAY` of the patches,
+# less where the allowed error is below `_SWITCHED_EPS` (that of a target of .98), by the root of it; all of
+# them would save `_MERGING_SAVES` of the cost (bikes: p5 .99 with .43 merged away, .98 with .54).
+_BUSY, _BUSY_STEP, _CALM = 0.5, 0.125, 0.1
+_SWITCHED_AWAY, _SWITCHED_EPS, _MERGING_SAVES = 0.42, 0.02 / 3, 0.37
 # An answer that moves by this much was not foreseen.
 _ESCALATE = 0.05
 _GAIN_BOUNDS = (0.1, 4.0)
-# Frames after which one is answered in full, too, to see how good its answer was; and how eps follows, so
-# that `_MISSED` of the answers miss the target, within `_EPS_RANGE` times what it was at first.
-_AUDIT_EVERY, _EPS_STEP, _MISSED, _EPS_RANGE = 48, 0.35, 0.05, 4.0
+# Frames after which one is answered in full, too, to see how good its answer was; and how eps follows, within
+# `_EPS_RANGE` times what it was at first, so that `_MISSED` of these answers miss the target: more than
+# the 5 % of all that may, since what is audited is the oldest (`benchmarks/drift.py`).
+_AUDIT_EVERY, _EPS_STEP, _MISSED, _EPS_RANGE = 48, 0.35, 0.15, 4.0
 
 
 class RecallTokenizer(StatefulTokenizer):
@@ -113,15 +126,19 @@ class RecallTokenizer(StatefulTokenizer):
         return Decided("full", memory, _states(patches, INTACT), len(patches), 0)
 
     def _go_on(self, state: _State, frame: Frame, patches: torch.Tensor) -> Generator[Run, Ran, Decided]:
-        count, threshold, before = len(patches), state.eps / 0.15, state.summary
+        count, before = len(patches), state.summary
+        # Of holding, and of leaving a position out.
+        threshold, least = state.eps / (_MOVES_SPARE * state.moves), _PICK * state.least_error / _MOVES
         moved = (patches - state.pixels).square().mean(dim=1)
         matters = state.matters(moved)
         flops = 3 * patches.numel() + 2 * state.context.numel()
-        mean, picked = torch.stack([matters.mean(), (matters > _PICK * threshold).sum()]).tolist()
+        mean, picked = torch.stack([matters.mean(), (matters > least).sum()]).tolist()
         picked, all_patches = int(picked), _states(patches, INTACT)
         state.age += 1
         state.newest = frame
         audit = state.age >= _AUDIT_EVERY
+
+        state.expects(mean, 0.0 if mean <= threshold else picked / count)
 
         decision: Decision
         states, kept = all_patches, count
@@ -131,8 +148,10 @@ class RecallTokenizer(StatefulTokenizer):
                 held_ms = state.held_ms(frame)
                 return Decided("hold", state.memory, _states(patches, RECALLED), 0, flops, held_ms)
             decision = "hold"
+        elif state.merging and picked >= _MERGE_SHARE * count:
+            decision, states = "merged", (yield from self._run_merged(state, patches, moved, state.away))
         elif picked >= _MERGE_SHARE * count and state.moving > _MERGE_MOVING and state.eps >= _MERGE_EPS:
-            decision, states = "merged", (yield from self._run_merged(state, patches, moved))
+            decision, states = "merged", (yield from self._run_merged(state, patches, moved, _MERGED_AWAY))
         elif picked > _FULL_SHARE * count:
             decision = "full"
             state.take(patches, moved, None, (yield Run(state.memory)))
@@ -147,10 +166,12 @@ class RecallTokenizer(StatefulTokenizer):
             if _apart(state.summary, before) > max(3 * state.eps, _ESCALATE):
                 decision, states, kept = "escalated", all_patches, count
                 if len(rest) > _MERGED_COST * count:
-                    states = yield from self._run_merged(state, patches, moved, rest)
+                    states = yield from self._run_merged(state, patches, moved, _MERGED_AWAY, rest)
                     rest = None
                 elif len(rest):
                     state.take(patches, moved, rest, (yield Run(state.memory, rest)))
+        if decision == "escalated":
+            state.busy += _BUSY_STEP * (1 - picked / count)
         error = None
         if decision == "full":
             state.age = 0
@@ -166,10 +187,15 @@ class RecallTokenizer(StatefulTokenizer):
         return Decided(decision, state.memory, states, kept, flops, None, error)
 
     def _run_merged(
-        self, state: _State, patches: torch.Tensor, moved: torch.Tensor, gains: torch.Tensor | None = None
+        self,
+        state: _State,
+        patches: torch.Tensor,
+        moved: torch.Tensor,
+        away: float,
+        gains: torch.Tensor | None = None,
     ) -> Generator[Run, Ran, torch.Tensor]:
-        """Runs all positions and merges them on the way; gives their states."""
-        ran = yield Run(state.memory, step=self._merging(patches, state.blocks))
+        """Runs all positions and merges a share of them away; gives their states."""
+        ran = yield Run(state.memory, step=self._merging(patches, state.blocks, away))
         state.take(patches, moved, None, ran, gains)
         assert ran.group is not None
         sizes = torch.zeros(len(patches), dtype=torch.int64, device=patches.device)
@@ -190,6 +216,9 @@ class _State:
         gain: (N,) change of its output per change of its pixels.
         context: (N, C) the summary when each was computed.
         summary: (C,) of the last answer.
+        moves: what the answer moves by per mean of `matters`, a running geometric mean.
+        busy: running mean of the share of positions that recall runs.
+        merging: whether the stream has gone over to merging.
         moving: running mean of the cosine distance between answers.
         eps: allowed error per frame.
         age: frames since one ran in full.
@@ -207,12 +236,16 @@ class _State:
         self.gain = torch.ones(len(patches), device=patches.device)
         self.summary = ran.summary
         self.context = ran.summary.repeat(len(patches), 1)
+        self.moves = _MOVES
+        self.busy = _BUSY
+        self.merging = False
         self.moving = 0.0
         self.eps = eps
         self.age = 0
         self.blocks = len(ran.kept)
         self.prefix = len(memory.tokens) - len(patches)
         self._eps_range = eps / _EPS_RANGE, eps * _EPS_RANGE
+        self._expected = 0.0
         self._answered = frame
         own = (self.pixels, self.attention, self.gain, self.context, self.summary)
         # It never changes.
@@ -222,6 +255,27 @@ class _State:
     def bytes(self) -> int:
         """That all of it takes."""
         return self._own_bytes + self.memory.bytes
+
+    @property
+    def least_error(self) -> float:
+        """Of the allowed error, what is left for positions that do not run."""
+        return self.eps * min(self.moves / _MOVES, 1)
+
+    @property
+    def away(self) -> float:
+        """Share of patches that merging may do without."""
+        return _SWITCHED_AWAY * math.sqrt(min(self.eps / _SWITCHED_EPS, 1))
+
+    def expects(self, mean: float, share: float) -> None:
+        """Notes what a frame brings, and goes over to merging and back.
+
+        Args:
+            mean: of `matters`.
+            share: of the positions that recall would run.
+        """
+        self._expected = mean
+        self.busy += _BUSY_STEP * ((1.0 if share > _FULL_SHARE else share) - self.busy)
+        self.merging = self.busy > 1 - _MERGING_SAVES * self.away - (_CALM if self.merging else 0)
 
     def held_ms(self, frame: Frame) -> float:
         """Age of the last answer when a frame is shown."""
@@ -270,15 +324,26 @@ class _State:
 
     def answered(self, frame: Frame, moved: float) -> None:
         """Notes a fresh answer, and how far it is from the last one."""
+        if self._expected > 0:
+            low, high = _MOVES_BOUNDS
+            found = min(max(moved / self._expected, low), high)
+            self.moves *= (found / self.moves) ** _MOVES_STEP
         self.moving = 0.5 * self.moving + 0.5 * moved
         self._answered = frame
 
 
-def _by_keys(patches: torch.Tensor, blocks: int) -> BlockStep:
-    return MergeStep(round(_MERGED_AWAY * len(patches) / blocks))
+def _by_keys(patches: torch.Tensor, blocks: int, away: float) -> BlockStep:
+    return MergeStep(round(away * len(patches) / blocks))
 
 
-def _by_words(vocabulary: Vocabulary, near: float, patches: torch.Tensor, blocks: int) -> BlockStep:  # noqa: ARG001
+def _by_words(
+    vocabulary: Vocabulary,
+    near: float,
+    patches: torch.Tensor,
+    blocks: int,  # noqa: ARG001
+    away: float,  # noqa: ARG001
+) -> BlockStep:
+    """How much is merged away follows from the words."""
     return WordStep.of(patches, vocabulary, near)
 
 

@@ -263,6 +263,54 @@ def test_positions_computed_in_another_context_run_again_though_their_pixels_sta
     assert runs == [(11, False)]
 
 
+def test_a_stream_whose_answers_move_little_is_held_for_longer():
+    steady, lively = RecallTokenizer(0.98), RecallTokenizer(0.98)
+    for number in range(8):
+        talk(steady, number, [number] * 100, (1, 0))
+        talk(lively, number, [number] * 100, (1, 0) if number % 2 else (0, 1))
+
+    assert talk(steady, 8, [7.4] * 100) == ([], "hold")
+    assert talk(lively, 8, [7.4] * 100, (1, 0)) == ([(100, False)], "full")
+
+
+def test_a_stream_that_changes_everywhere_goes_over_to_merging_and_back_once_it_has_calmed_down():
+    tokenizer = RecallTokenizer(0.98)
+    decided = [talk(tokenizer, number, [2 * number] * 100, (1, 0)) for number in range(30)]
+
+    merges = [decision for _, decision in decided].index("merged")
+    assert 5 < merges < 15
+    assert [decision for _, decision in decided] == ["full"] * merges + ["merged"] * (30 - merges)
+    assert decided[-1] == ([(100, True)], "merged")
+
+    # Half of it still changes: it merges until a while of that has shown that recall is cheaper.
+    after, pixels = [], [58] * 100
+    for number in range(30, 50):
+        pixels = [value + 9 for value in pixels[:50]] + pixels[50:]
+        after.append(talk(tokenizer, number, pixels, (1, 0)))
+    recalls = [decision for _, decision in after].index("recall")
+    assert recalls > 1
+    assert after == [([(100, True)], "merged")] * recalls + [([(50, False)], "recall")] * (20 - recalls)
+
+
+@pytest.mark.parametrize("family", ["dinov2 with registers", "eva02", "siglip image tower"])
+@torch.inference_mode()
+def test_running_every_position_gives_what_the_plain_model_gives_however_old_the_memory(family):
+    model = build(family, 4)
+    side = model.patch_embed.img_size[0]
+    packed = PackedModel("small", model, LabelHead(None, embedding=True), InputSpec(side, side))
+    engine, count = Engine(packed), (side // packed.patch_size) ** 2
+    tokenizer = RecallTokenizer(0.98, cache=torch.float32, bucket=packed.prefix + count)
+    seen = [still(seed, side, side) for seed in (0, 0, 1)]
+    seen[1][:40, :40] += np.uint8(90)
+
+    for frame in clip(*seen):
+        (found,) = outputs(engine, tokenizer, [frame])
+        (expected,) = outputs(engine, FullTokenizer(), [frame])
+
+        assert found.tokens_kept == count
+        np.testing.assert_allclose(found.prediction.embedding, expected.prediction.embedding, atol=1e-5)
+
+
 def test_an_audit_tightens_when_an_answer_missed_the_target_and_loosens_a_little_when_not():
     missed, met = RecallTokenizer(0.98), RecallTokenizer(0.98)
     for tokenizer, found in ((missed, (0, 1)), (met, (1, 0))):
