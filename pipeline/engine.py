@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +16,13 @@ import torch
 from pipeline.cuda_timeline import CudaTimeline
 from pipeline.errors import UsageError
 from pipeline.frame import Frame, FrameTimes, Geometry
-from pipeline.guard.compare import with_check
 from pipeline.models.base import Model
 from pipeline.models.heads import Outputs
 from pipeline.models.packed import PackedModel
 from pipeline.models.positions import Placed
 from pipeline.models.recalling import Answered, Watched
-from pipeline.reading import FrameOutput, note_answers, planned_outputs, stateful_outputs
-from pipeline.stacking import Part, Planned, Stack, Stateful, checked_row, divided, pixels, stacks
+from pipeline.reading import FrameOutput, note_answers, planned_outputs, stateful_outputs, with_check
+from pipeline.stacking import Checked, Part, Planned, Stack, Stateful, checked, divided, pixels, stacks
 from pipeline.tokenizers import FullTokenizer, Tokenizer, TokenPlan
 from pipeline.tokenizers.stateful import StatefulTokenizer
 
@@ -47,6 +46,12 @@ class _Planned:
     plan: TokenPlan | None
     images: Sequence[Placed]
     checked: int | None
+
+
+class _Prepared(NamedTuple):
+    planned: _Planned | None
+    stateful: Sequence[Stateful]
+    checked: Checked | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +140,17 @@ class Engine:
             with torch.cuda.device(self.model.device):
                 return self._submit_cuda(parts, self._cuda)
         start = time.monotonic()
-        outputs, read = self._run(parts, *self._prepare(parts))
+        outputs, read = self._run(parts, self._prepare(parts))
         end = time.monotonic()
         return PendingBatch(self.model, parts, outputs, read, lambda: (start, end))
 
-    def answer(self, parts: Sequence[Stateful]) -> list[Answered]:
-        """What `plan` and `PackedModel.encode` are for plans, for the frames of stateful tokenizers."""
+    def answer(self, parts: Sequence[Stateful], checked: Frame | None = None) -> list[Answered]:
+        """What `plan` and `PackedModel.encode` are for plans, for the frames of stateful tokenizers.
+
+        Args:
+            parts: of the batch.
+            checked: a frame of them whose rest is computed, too.
+        """
         model = self.model
         assert isinstance(model, PackedModel), f"{model.name} has nothing to recall"
         stacked = stacks(parts, model.patch_size)
@@ -150,32 +160,35 @@ class Engine:
             images = iter(zip(stack.frames, self.normalise(some), strict=True))
             for tokenizer, count in stack.planners:
                 watched += [
-                    Watched(frame, tokenizer, image, stack.place) for frame, image in islice(images, count)
+                    Watched(frame, tokenizer, image, stack.place, frame is checked)
+                    for frame, image in islice(images, count)
                 ]
         return model.recall(watched)
 
-    def _prepare(self, parts: Sequence[Part]) -> tuple[_Planned | None, Sequence[Stateful]]:
+    def _prepare(self, parts: Sequence[Part]) -> _Prepared:
         """What can be done beside the batch before this one; what looks at outputs has to wait."""
         planned, stateful = divided(parts)
+        found = None if self.model.patch_size is None else checked(parts)
         if not planned:
-            return None, stateful
-        checked = None if self.model.patch_size is None else checked_row(parts)
-        if checked is not None:
-            row, frame, other = checked
-            planned.append(([frame], other))
+            return _Prepared(None, stateful, found)
+        row = None if found is None else found.row
+        if row is not None:
+            assert found is not None
+            assert found.other is not None
+            planned.append(([found.frame], found.other))
         plan, images = self._uploaded(planned)
-        return _Planned(planned, plan, images, None if checked is None else row), stateful
+        return _Prepared(_Planned(planned, plan, images, row), stateful, found)
 
-    def _run(
-        self, parts: Sequence[Part], planned: _Planned | None, stateful: Sequence[Stateful]
-    ) -> tuple[Outputs, _Read]:
+    def _run(self, parts: Sequence[Part], prepared: _Prepared) -> tuple[Outputs, _Read]:
         """Runs a batch of both kinds of tokenizers; gives outputs of those that have plans, and reads all."""
+        planned, stateful, found = prepared
+        frame = None if found is None else found.frame
         if planned is None:
-            return {}, self._run_stateful(stateful)
+            return {}, self._run_stateful(stateful, frame)
         outputs, read_planned = self._run_planned(planned)
         if not stateful:
             return outputs, read_planned
-        read_stateful = self._run_stateful(stateful)
+        read_stateful = self._run_stateful(stateful, frame)
 
         def read() -> list[FrameOutput]:
             of_plans, of_states = iter(read_planned()), iter(read_stateful())
@@ -207,15 +220,22 @@ class Engine:
 
         return outputs, read
 
-    def _run_stateful(self, parts: Sequence[Stateful]) -> _Read:
-        answers, model = self.answer(parts), self.model
+    def _run_stateful(self, parts: Sequence[Stateful], checked: Frame | None) -> _Read:
+        answers, model = self.answer(parts, checked), self.model
         assert isinstance(model, PackedModel)
         frames = [frame for some, _ in parts for frame in some]
         try:
-            features = model.recalled(answers)
+            # What a check found comes right behind the answer that it is about, as it was computed.
+            pairs = [
+                (frame, one)
+                for frame, answer in zip(frames, answers, strict=True)
+                for one in (answer, answer.check)
+                if one is not None
+            ]
+            features = model.recalled([answer for _, answer in pairs])
             computed = {} if features is None else model.read(features)
             outputs = {key: self._to_host(value) for key, value in computed.items()}
-            said = note_answers(model, frames, answers, outputs)
+            said = note_answers(model, pairs, outputs)
         except BaseException:
             # What they remember was never said.
             for _, tokenizer in parts:
@@ -260,7 +280,7 @@ class Engine:
     def _submit_cuda(self, parts: Sequence[Part], cuda: CudaTimeline) -> PendingBatch:
         prepared = self._prepare(parts)
         start = cuda.mark()
-        outputs, read = self._run(parts, *prepared)
+        outputs, read = self._run(parts, prepared)
         end = cuda.mark()
         # The end comes last on the device, so waiting for it makes every host copy whole.
         return PendingBatch(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from pipeline.frame import Frame, Geometry
+from pipeline.guard.compare import Compared, agreement
 from pipeline.models.base import Model
 from pipeline.models.heads import Outputs
 from pipeline.models.packed import PackedModel
@@ -21,9 +21,6 @@ from pipeline.runtimes import NOT_COMPUTED, Computed
 from pipeline.stacking import Planned
 from pipeline.tokenizers import Tokenizer, patch_states
 from pipeline.tokenizers.stateful import Decision
-
-if TYPE_CHECKING:
-    from pipeline.guard.compare import Compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +116,24 @@ def _planned(
     )
 
 
+def with_check(
+    outputs: Sequence[FrameOutput], row: int, summaries: npt.NDArray[np.float32]
+) -> list[FrameOutput]:
+    """Notes in the output of a frame what the last one, of the same frame answered in another way, says of
+    it.
+
+    Args:
+        outputs: of a batch, the other answer last.
+        row: the frame that was checked.
+        summaries: (B, C) pooled features.
+    """
+    *own, other = outputs
+    given = own[row]
+    same = agreement(given.prediction, other.prediction)
+    own[row] = replace(given, compared=Compared(summaries[row], summaries[-1], same, other.flops))
+    return own
+
+
 class Said:
     """What a model said of a frame, for as long as the answer is held; read once, when it is first wanted.
 
@@ -149,45 +164,48 @@ class Said:
 
 
 def note_answers(
-    model: PackedModel, frames: Sequence[Frame], answers: Sequence[Answered], outputs: Outputs
-) -> list[Said]:
-    """What was said of each frame; a held one gets what was said before, also in an earlier batch.
+    model: PackedModel, answers: Sequence[tuple[Frame, Answered]], outputs: Outputs
+) -> dict[Answered, Said]:
+    """What was said in each answer; a held one says what was said before, also in an earlier batch.
 
     Args:
         model: that ran.
-        frames: of the batch.
-        answers: one per frame.
-        outputs: of the model, a row per frame that is not held.
+        answers: with the frames that they are of.
+        outputs: of the model, a row per answer that is not held.
     """
-    found: list[Said] = []
+    found: dict[Answered, Said] = {}
     row = 0
-    for frame, answer in zip(frames, answers, strict=True):
+    for frame, answer in answers:
         memory = answer.decided.memory
         if answer.tokens is not None:
             memory.answer = Said(model, outputs, row, frame.geometry)
             row += 1
-        found.append(memory.answer)
+        found[answer] = memory.answer
     return found
 
 
 def stateful_outputs(
-    model: PackedModel, answers: Sequence[Answered], said: Sequence[Said], versions: Sequence[int | None]
+    model: PackedModel,
+    answers: Sequence[Answered],
+    said: Mapping[Answered, Said],
+    versions: Sequence[int | None],
 ) -> list[FrameOutput]:
     """Of frames of stateful tokenizers.
 
     Args:
         model: that ran.
-        answers, said: one per frame.
+        answers: one per frame.
+        said: in them, and in their checks.
         versions: of the words that decided each.
     """
     computed = model.encoder.runtime.stepwise.computed
     outputs = []
-    for answer, one, version in zip(answers, said, versions, strict=True):
+    for answer, version in zip(answers, versions, strict=True):
         decided, flops = answer.decided, model.recalled_flops(answer)
         rows, columns = answer.place.grid
         outputs.append(
             FrameOutput(
-                one.prediction(),
+                said[answer].prediction(),
                 rows * columns,
                 decided.kept,
                 decided.states.cpu().numpy().reshape(rows, columns),
@@ -197,6 +215,19 @@ def stateful_outputs(
                 version,
                 decided.decision,
                 decided.held_ms,
+                _compared(model, answer, said),
             )
         )
     return outputs
+
+
+def _compared(model: PackedModel, answer: Answered, said: Mapping[Answered, Said]) -> Compared | None:
+    if answer.summary is None:
+        return None
+    check, given = answer.check, answer.summary.float().cpu().numpy()
+    if check is None or check.summary is None:
+        # All of the frame ran.
+        return Compared(given, given, agreement(*[said[answer].prediction()] * 2), 0)
+    other = check.summary.float().cpu().numpy()
+    same = agreement(said[answer].prediction(), said[check].prediction())
+    return Compared(given, other, same, model.ran_flops(check))

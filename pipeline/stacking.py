@@ -76,18 +76,28 @@ def divided(parts: Sequence[Part]) -> tuple[list[Planned], list[Stateful]]:
     return planned, stateful
 
 
-def checked_row(parts: Sequence[Part]) -> tuple[int, Frame, Tokenizer] | None:
-    """Of the frames that have plans: the one that is checked, by its row, and what else plans it.
+class Checked(NamedTuple):
+    """The one frame of a batch that is checked: never two of them, so that no pass takes much longer for it.
 
-    Never two of a batch, so that no pass takes much longer for it.
+    Attributes:
+        frame: which.
+        other: see `Check`.
+        row: among the frames that have plans; None where its tokenizer is stateful.
     """
+
+    frame: Frame
+    other: Tokenizer | None
+    row: int | None
+
+
+def checked(parts: Sequence[Part]) -> Checked | None:
+    """The first frame that is to be checked; None where none is."""
     row = 0
     for frames, tokenizer, check in parts:
-        if isinstance(tokenizer, StatefulTokenizer):
-            continue
-        if check is not None and check.other is not None:
-            return row + check.row, frames[check.row], check.other
-        row += len(frames)
+        stateful = isinstance(tokenizer, StatefulTokenizer)
+        if check is not None:
+            return Checked(frames[check.row], check.other, None if stateful else row + check.row)
+        row += 0 if stateful else len(frames)
     return None
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.reading import FrameOutput
 from pipeline.results import Prediction, Region
 
 # Boxes that overlap by this much are the same thing; usual for detection (PASCAL VOC).
@@ -35,24 +34,6 @@ class Compared:
     def cosine(self) -> float:
         """Of the pooled features."""
         return cosine(self.given, self.other)
-
-
-def with_check(
-    outputs: Sequence[FrameOutput], row: int, summaries: npt.NDArray[np.float32]
-) -> list[FrameOutput]:
-    """Notes in the output of a frame what the last one, of the same frame answered in another way, says of
-    it.
-
-    Args:
-        outputs: of a batch, the other answer last.
-        row: the frame that was checked.
-        summaries: (B, C) pooled features.
-    """
-    *own, other = outputs
-    given = own[row]
-    same = agreement(given.prediction, other.prediction)
-    own[row] = replace(given, compared=Compared(summaries[row], summaries[-1], same, other.flops))
-    return own
 
 
 def cosine(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:

@@ -45,6 +45,11 @@ class Guard:
         """Of the knob's option from now on; while frames run in full, that of the probes."""
         return self._knob.value(_PROBE if self.full else self._position)
 
+    @property
+    def none(self) -> float:
+        """The value at which nothing is saved."""
+        return self._knob.value(0.0)
+
     def hear(self, error: float, drawn: bool = True) -> None:
         """Acts on an audit.
 

@@ -45,6 +45,7 @@ class Guarded:
         self._draw = Draw(watch.audit, watch.seed)
         self._audits = Audits(watch.promise)
         self._alarm = Alarm()
+        self._remembers = False
         self._promise = watch.promise
         self.fidelity = self._audits.fidelity()
         self._knob: Knob | None = None
@@ -58,7 +59,7 @@ class Guarded:
             self._knob = Knob(kind)
             start = kind.value(self._knob.name, self._options.get(self._knob.name))
             self._guard = Guard(self._knob, watch.promise, start)
-            self._tune()
+            self._tune(self._guard.value)
 
     @property
     def bytes(self) -> int:
@@ -75,17 +76,23 @@ class Guarded:
 
     def part(self, frames: Sequence[Frame]) -> Part:
         """The next frames of the stream, with what plans them and which of them is audited."""
+        drawn, guard = self._draw.of(len(frames)), self._guard
+        unable = guard is not None and guard.full
+        if guard is not None and unable and self._remembers:
+            # In full it goes on remembering, so that what a probe recalls is as fresh as ever.
+            self._tune(guard.value if drawn is not None else guard.none)
         tokenizer = self._tokenizer.next(frames)
-        drawn = self._draw.of(len(frames))
-        if isinstance(tokenizer, FullTokenizer):
+        self._remembers = isinstance(tokenizer, StatefulTokenizer)
+        if isinstance(tokenizer, StatefulTokenizer):
+            other = None
+        elif isinstance(tokenizer, FullTokenizer):
             # It learns still, or compresses nothing.
             return Part(frames, tokenizer)
-        full = FullTokenizer()
-        if self._guard is not None and self._guard.full:
-            assert not isinstance(tokenizer, StatefulTokenizer)
-            return Part(frames, full, None if drawn is None else Check(drawn, tokenizer))
-        other = None if isinstance(tokenizer, StatefulTokenizer) else full
-        if self._guard is not None:
+        elif unable:
+            return Part(frames, FullTokenizer(), None if drawn is None else Check(drawn, tokenizer))
+        else:
+            other = FullTokenizer()
+        if guard is not None and not unable:
             # All of them are seen, so that the next batch knows what is usual.
             rung = [row for row, frame in enumerate(frames) if self._alarm.rings(frame.image)]
             if drawn is None and rung:
@@ -115,13 +122,12 @@ class Guarded:
         if self._guard is not None and self._promise is not None:
             error = self._promise.error(found.cosine, found.agreement)
             self._guard.hear(error, part.check.drawn)
-            self._tune()
+            self._tune(self._guard.value)
         self.fidelity = self._audits.fidelity()
         return outputs
 
-    def _tune(self) -> None:
-        assert self._guard is not None
+    def _tune(self, value: float) -> None:
         assert self._knob is not None
-        if self._options.get(self._knob.name) != self._guard.value:
-            self._options[self._knob.name] = self._guard.value
+        if self._options.get(self._knob.name) != value:
+            self._options[self._knob.name] = value
             self._tokenizer.tune(self._options)

@@ -109,12 +109,16 @@ class PackedModel(Model):
         return self._recaller.answer(frames)
 
     def recalled(self, answers: Sequence[Answered]) -> Features | None:
-        """Features of those frames that are not held, in their order; None where all are."""
+        """Features of those answers that are not held, in their order; None where all are."""
         return self._recaller.features(answers)
 
     def recalled_flops(self, answer: Answered) -> int:
         """Operations of all that ran for a frame, its tokenizer's decisions included."""
-        flops = answer.decided.flops
+        return answer.decided.flops + self.ran_flops(answer)
+
+    def ran_flops(self, answer: Answered) -> int:
+        """The same without the decisions."""
+        flops = 0
         for ran in answer.runs:
             flops += self._encoder_flops.tokens(ran.kept, ran.kept[0], ran.keys) + ran.step_flops
         if answer.tokens is not None:

@@ -16,8 +16,8 @@ from pipeline.models.encoder import Features, PackedEncoder
 from pipeline.models.positions import Place, Placed, still
 from pipeline.models.shapes import rounded
 from pipeline.models.stepping import Trail
-from pipeline.tokenizers.plan import TokenPlan
-from pipeline.tokenizers.stateful import Decided, Ran, Run, StatefulTokenizer
+from pipeline.tokenizers.plan import INTACT, MERGED, RECALLED, TokenPlan
+from pipeline.tokenizers.stateful import Decided, Memory, Ran, Run, StatefulTokenizer
 from pipeline.tokenizers.steps import Attended, BlockStep
 from vocab.patches import patchify
 
@@ -31,12 +31,14 @@ class Watched:
         tokenizer: of its stream.
         image: (3, H, W) float32, normalised.
         place: of its patches.
+        checked: whether what the answer left out is computed, too, once it is given.
     """
 
     frame: Frame
     tokenizer: StatefulTokenizer
     image: torch.Tensor
     place: Place
+    checked: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -49,6 +51,9 @@ class Answered:
         tokens: (prefix+N, C) normalised output tokens; None for a held frame.
         number: of the fresh answers of its stream, from 1; 0 for a held frame.
         decoded: share of its patches that a dense head looked at.
+        summary: (C,) pooled features, of a frame that is checked; else None.
+        check: what the frame's answer would be with all positions run; None where there was no check, or
+            nothing left to run.
     """
 
     place: Place
@@ -56,6 +61,8 @@ class Answered:
     tokens: torch.Tensor | None = None
     number: int = 0
     decoded: float = 1.0
+    summary: torch.Tensor | None = None
+    check: Answered | None = None
     _rows: list[torch.Tensor | None] = field(default_factory=list)
     _decided: Decided | None = None
 
@@ -79,9 +86,18 @@ class Answered:
         """Takes the last word of the tokenizer; copies tokens, since the next frame writes to the memory."""
         self._decided = decided
         if decided.held_ms is None:
-            decided.memory.answers += 1
-            self.number = decided.memory.answers
-            self.tokens = decided.memory.tokens.clone()
+            self._take_tokens(decided.memory)
+
+    def end_check(self, decided: Decided, run: Run, ran: Ran) -> None:
+        """Takes what became of all that the answer before it left out."""
+        self.take(run, ran)
+        self._decided, self.summary = decided, ran.summary
+        self._take_tokens(decided.memory)
+
+    def _take_tokens(self, memory: Memory) -> None:
+        memory.answers += 1
+        self.number = memory.answers
+        self.tokens = memory.tokens.clone()
 
 
 _Talk = Generator[Run, Ran, Decided]
@@ -119,7 +135,7 @@ class Recaller:
         return answers
 
     def features(self, answers: Sequence[Answered]) -> Features | None:
-        """The output tokens of all frames that are not held, in their order; None where all are."""
+        """The output tokens of all answers that are not held, in their order; None where all are."""
         fresh = [answer for answer in answers if answer.tokens is not None]
         if not fresh:
             return None
@@ -144,6 +160,26 @@ class Recaller:
             for index, ran in self._run(wished, frames, patches).items():
                 answers[index].take(wished[index], ran)
                 self._hear(index, ran, talks, wishes, answers)
+        checks = {
+            index: run
+            for index, watched in frames.items()
+            if watched.checked and (run := self._check(answers[index])) is not None
+        }
+        for index, ran in self._run(checks, frames, patches).items():
+            answer, run = answers[index], checks[index]
+            answer.check = Answered(answer.place)
+            answer.check.end_check(answer.decided, run, ran)
+            frames[index].tokenizer.checked(patches[index], run.rows, ran)
+
+    def _check(self, answer: Answered) -> Run | None:
+        """What is still to be run of a frame; None where nothing is."""
+        decided = answer.decided
+        answer.summary = self._summary(Run(decided.memory), answer.place)
+        if bool((decided.states == INTACT).all()):
+            return None
+        if bool((decided.states == MERGED).any()):
+            return Run(decided.memory)
+        return Run(decided.memory, (decided.states == RECALLED).nonzero()[:, 0])
 
     def _hear(
         self,

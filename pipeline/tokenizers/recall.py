@@ -62,10 +62,11 @@ _SWITCHED_AWAY, _SWITCHED_EPS, _MERGING_SAVES = 0.42, 0.02 / 3, 0.37
 # An answer that moves by this much was not foreseen.
 _ESCALATE = 0.05
 _GAIN_BOUNDS = (0.1, 4.0)
-# Frames after which one is answered in full, too, to see how good its answer was; and how eps follows, within
-# `_EPS_RANGE` times what it was at first, so that `_MISSED` of these answers miss the target: more than
-# the 5 % of all that may, since what is audited is the oldest (`benchmarks/drift.py`).
-_AUDIT_EVERY, _EPS_STEP, _MISSED, _EPS_RANGE = 48, 0.35, 0.15, 4.0
+# How eps follows what is found of answers, within `_EPS_RANGE` times what it was at first, so that `_MISSED`
+# of them miss the target. So many frames after one ran in full another does, at the latest, and its answer is
+# looked at as well: of these more may miss, since they are the oldest (`benchmarks/drift.py`).
+_EPS_STEP, _MISSED, _EPS_RANGE = 0.35, 0.05, 4.0
+_REFRESH_EVERY, _MISSED_OLDEST = 48, 0.15
 
 
 class RecallTokenizer(StatefulTokenizer):
@@ -125,6 +126,21 @@ class RecallTokenizer(StatefulTokenizer):
         self._state = _State(memory, frame, place, patches, ran, (1 - self.target) / 3)
         return Decided("full", memory, _states(patches, INTACT), len(patches), 0)
 
+    def checked(self, patches: torch.Tensor, rows: torch.Tensor | None, ran: Ran) -> None:
+        """See `StatefulTokenizer.checked`; what was drawn at random is judged by what may miss of all."""
+        state = self._state
+        if state is None:
+            return
+        given = state.summary
+        state.take(patches, (patches - state.pixels).square().mean(dim=1), rows, ran)
+        state.judge(_apart(given, state.summary) > 1 - self.target, _MISSED)
+
+    def take_over(self, other: StatefulTokenizer) -> None:
+        """See `StatefulTokenizer.take_over`; what was learned of the allowed error goes on with it."""
+        if isinstance(other, RecallTokenizer) and other._state is not None and self._cache == other._cache:
+            self._state = other._state
+            self._state.rescale((1 - self.target) / (1 - other.target))
+
     def _go_on(self, state: _State, frame: Frame, patches: torch.Tensor) -> Generator[Run, Ran, Decided]:
         count, before = len(patches), state.summary
         # Of holding, and of leaving a position out.
@@ -136,7 +152,7 @@ class RecallTokenizer(StatefulTokenizer):
         picked, all_patches = int(picked), _states(patches, INTACT)
         state.age += 1
         state.newest = frame
-        audit = state.age >= _AUDIT_EVERY
+        audit = state.age >= _REFRESH_EVERY
 
         state.expects(mean, 0.0 if mean <= threshold else picked / count)
 
@@ -181,7 +197,7 @@ class RecallTokenizer(StatefulTokenizer):
             rows = rest if decision == "recall" else None
             state.take(patches, moved, rows, (yield Run(state.memory, rows)))
             error = _apart(given, state.summary)
-            state.judge(error > 1 - self.target)
+            state.judge(error > 1 - self.target, _MISSED_OLDEST)
             decision, states, kept = "full", all_patches, count
         state.answered(frame, _apart(state.summary, before))
         return Decided(decision, state.memory, states, kept, flops, None, error)
@@ -316,10 +332,16 @@ class _State:
         self.summary = ran.summary
         self.attention = ran.attention
 
-    def judge(self, missed: bool) -> None:
-        """Allows more or less, by whether an audited answer missed the target."""
+    def rescale(self, factor: float) -> None:
+        """Allows so many times the error."""
+        self.eps *= factor
         low, high = self._eps_range
-        self.eps = min(max(self.eps * math.exp(_EPS_STEP * (_MISSED - missed)), low), high)
+        self._eps_range = low * factor, high * factor
+
+    def judge(self, missed: bool, may: float) -> None:
+        """Allows more or less, by whether an answer missed the target and what share of them may."""
+        low, high = self._eps_range
+        self.eps = min(max(self.eps * math.exp(_EPS_STEP * (may - missed)), low), high)
         self.age = 0
 
     def answered(self, frame: Frame, moved: float) -> None:

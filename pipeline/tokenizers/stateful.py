@@ -255,6 +255,16 @@ class StatefulTokenizer(ABC):
     def bytes(self) -> int:
         """What it keeps."""
 
+    @abstractmethod
+    def checked(self, patches: torch.Tensor, rows: torch.Tensor | None, ran: Ran) -> None:
+        """Takes in that the rest of the last frame was computed, too, once it had been answered.
+
+        Args:
+            patches: (N, 3*P*P) of that frame.
+            rows: (n,) int64 patches that ran in ascending order; None for all.
+            ran: what became of them.
+        """
+
     def take_over(self, other: StatefulTokenizer) -> None:  # noqa: B027
         """Goes on with what another one keeps, of the same class with other options; else begins anew."""
 

@@ -13,7 +13,7 @@ from pipeline.guard.knob import Knob
 from pipeline.guard.promise import Promise
 from pipeline.tokenizers.registry import TOKENIZERS, kind_of
 
-GUARDED = [name for name, kind in TOKENIZERS.items() if kind.knob and not kind.stateful]
+GUARDED = [name for name, kind in TOKENIZERS.items() if kind.knob and kind.holds is None]
 
 
 @pytest.mark.parametrize("name", GUARDED)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from pipeline.engine import Engine
-from pipeline.frame import Frame
+from pipeline.frame import Frame, FrameTimes
+from pipeline.guard.audits import Draw
 from pipeline.guard.guarded import Guarded
 from pipeline.guard.promise import Promise, Watch
 from pipeline.models import load_model
@@ -17,7 +19,8 @@ from pipeline.reading import FrameOutput
 from pipeline.stacking import Part
 from pipeline.tokenizers import FullTokenizer, MergeTokenizer
 from pipeline.tokenizers.registry import kind_of
-from pipeline.tokenizers.stream import StreamNeeds
+from pipeline.tokenizers.stream import GivenWords, StreamNeeds
+from pipeline.warmup import learn_words
 from tests.workers.inference.examples import clip
 
 
@@ -160,6 +163,71 @@ def test_a_part_that_failed_is_not_heard_and_breaks_nothing(engine: Engine, fram
     (output,) = run(engine, stream, frames[1:2])
     assert output.audit is not None
     assert stream.fidelity.audits == 1
+
+
+def test_a_recalled_answer_is_audited_by_running_the_rest_of_its_frame(
+    engine: Engine, frames: list[Frame]
+) -> None:
+    plain, watched = (guarded("recall", Watch(audit=audit)) for audit in (0.0, 1.0))
+    # The second frame is the first to be recalled.
+    (_, given), (first, output) = (run(engine, stream, frames[:2]) for stream in (plain, watched))
+    assert first.audit is not None
+    assert (first.audit.cosine, first.audit.cost) == (pytest.approx(1.0), 0.0)
+    assert given.decision == output.decision == "recall"
+    assert (output.tokens_kept, output.flops) == (given.tokens_kept, given.flops)
+    np.testing.assert_allclose(output.prediction.embedding, given.prediction.embedding, atol=1e-4)
+    (full,) = engine.submit([frames[1]], FullTokenizer()).result().frames
+    assert output.compared is not None
+    ours, theirs = np.array(given.prediction.embedding), np.array(full.prediction.embedding)
+    expected = ours @ theirs / np.linalg.norm(ours) / np.linalg.norm(theirs)
+    assert output.compared.cosine == pytest.approx(expected, abs=2e-3)
+    assert 0 < output.compared.flops < full.flops
+
+
+def test_a_held_answer_is_audited_too_and_the_next_one_is_held_against_what_was_found(
+    engine: Engine, frames: list[Frame]
+) -> None:
+    stream = guarded("recall", Watch(audit=1.0))
+    same = [replace(frames[0], times=FrameTimes(pts_s=0.1 * number)) for number in range(3)]
+    first, held, again = run(engine, stream, same)
+    assert (held.decision, again.decision) == ("hold", "hold")
+    assert held.prediction == first.prediction
+    assert held.audit is not None
+    assert held.audit.cosine == pytest.approx(1.0, abs=1e-3)
+    assert held.tokens_kept == 0
+    assert held.compared is not None
+    assert held.compared.flops > 100 * held.flops
+    assert stream.fidelity.audits == 3
+
+
+def test_audits_teach_recall_how_much_it_may_leave_out(engine: Engine, frames: list[Frame]) -> None:
+    def kept(audit: float) -> int:
+        stream = guarded("recall", Watch(audit=audit), target=0.9999)
+        return sum(output.tokens_kept or 0 for output in run(engine, stream, frames))
+
+    # None of these answers is that near: every audit asks for more.
+    assert kept(1.0) > kept(0.0)
+
+
+def test_words_that_recall_are_guarded_by_their_threshold(engine: Engine, frames: list[Frame]) -> None:
+    kind = kind_of("inter")
+    words = learn_words([frame.image for frame in frames], engine.model.input, 14, 100)
+    options = kind.check({"threshold": 0.2})
+    tokenizer = kind.open(options, StreamNeeds(GivenWords(words)))
+    stream = Guarded(kind, options, tokenizer, Watch(audit=1.0, promise=Promise(0.9999)))
+    outputs = run(engine, stream, frames * 2)
+    assert outputs[1].decision == "recall"
+    assert stream.guard is not None
+    assert stream.guard.state == "unable"
+    undrawn = replace_draw(stream)
+    (output,) = run(engine, undrawn, frames[:1])
+    assert output.tokens_kept == output.tokens_full
+
+
+def replace_draw(stream: Guarded) -> Guarded:
+    """The same without audits from now on."""
+    stream._draw = Draw(0.0, 0)
+    return stream
 
 
 def test_parts_without_a_check_pass_through(frames: list[Frame]) -> None:
