@@ -69,7 +69,7 @@ bench-gpu: setup
 			--json out/bench-gpu-$$size-$$batch.json || exit 1; \
 	done; done
 
-# A quarter of an hour on two quiet cores. benchmarks/ has more: fit, rolling, start, single_images.
+# A quarter of an hour on two quiet cores. benchmarks/ has more: drift, fit, rolling, start, single_images.
 bench: setup
 	$(BIN)/python -m benchmarks.preprocess
 	$(BIN)/python -m benchmarks.tokenizers --quick

@@ -299,7 +299,7 @@ def test_running_every_position_gives_what_the_plain_model_gives_however_old_the
     side = model.patch_embed.img_size[0]
     packed = PackedModel("small", model, LabelHead(None, embedding=True), InputSpec(side, side))
     engine, count = Engine(packed), (side // packed.patch_size) ** 2
-    tokenizer = RecallTokenizer(0.98, cache=torch.float32, bucket=packed.prefix + count)
+    tokenizer = RecallTokenizer(0.98, cache="fp32", bucket=packed.prefix + count)
     seen = [still(seed, side, side) for seed in (0, 0, 1)]
     seen[1][:40, :40] += np.uint8(90)
 
