@@ -50,8 +50,8 @@ LINE = """    Kind(
         knob=("nth", 1),
     ),
 """
-# Of the 13 rows of 16 patches of carphone, the first patch and every third after it.
-PATCHES, KEPT = 208, 70
+# Of the 12 rows of 16 patches of carphone, the first patch and every third after it.
+PATCHES, KEPT = 192, 64
 
 
 @pytest.fixture(scope="module")

@@ -112,7 +112,7 @@ def test_words_are_learned_of_pictures_as_they_are_fitted_into_a_size(tmp_path: 
 def test_more_words_than_patches_are_refused(tmp_path: Path) -> None:
     out = tmp_path / "words.safetensors"
     line = refused("vocab", "learn", "sample:carphone", "--words", "300", "--frames", "1", "-o", out, code=2)
-    assert "300 words cannot be learned from 208 patches" in line
+    assert "300 words cannot be learned from 192 patches" in line
     assert not out.exists()
 
 

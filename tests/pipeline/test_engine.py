@@ -112,26 +112,26 @@ def test_outputs_say_what_became_of_each_patch_and_what_it_cost(engine, frames, 
 
     assert (full.states == INTACT).all()
     # carphone is 11:9: 13 rows of 16 patches, and none of padding
-    assert full.states.shape == (13, 16)
+    assert full.states.shape == (12, 16)
     intact = int((merged.states == INTACT).sum())
-    assert intact < merged.tokens_kept < merged.tokens_full == 208
-    planning = inter.flops(208, 14)
-    assert merged.flops - planning == engine.model.flops(merged.tokens_kept, (13, 16)) < full.flops
+    assert intact < merged.tokens_kept < merged.tokens_full == 192
+    planning = inter.flops(192, 14)
+    assert merged.flops - planning == engine.model.flops(merged.tokens_kept, (12, 16)) < full.flops
 
 
 def test_merging_between_blocks_is_counted_block_by_block(engine, frames):
     (output,) = engine.submit(frames[6:7], MergeTokenizer(15)).result().frames
 
-    # What enters the encoder is all of it; behind the last of 12 blocks 208 - 11 * 15 tokens are left.
-    assert output.tokens_kept == output.tokens_full == 208
+    # What enters the encoder is all of it; behind the last of 12 blocks 192 - 11 * 15 tokens are left.
+    assert output.tokens_kept == output.tokens_full == 192
     intact = int((output.states == INTACT).sum())
-    assert intact + int((output.states == MERGED).sum()) == 208
+    assert intact + int((output.states == MERGED).sum()) == 192
     assert intact < 43
-    kept = [208 - 15 * block for block in range(12)]
+    kept = [192 - 15 * block for block in range(12)]
     step = MergeTokenizer(15).plan(torch.zeros(1, 3, 14, 14), 14).steps[0]
     steps = sum(step.flops(count, 6, 64) for count in kept[:-1])
     assert (
-        output.flops == engine.model.flops(kept, (13, 16)) + steps < 0.7 * engine.model.flops(None, (13, 16))
+        output.flops == engine.model.flops(kept, (12, 16)) + steps < 0.7 * engine.model.flops(None, (12, 16))
     )
 
 

@@ -10,6 +10,7 @@ from pipeline.frame import Frame, FrameTimes, Geometry
 from pipeline.input_spec import InputSpec
 from pipeline.models.heads import LabelHead
 from pipeline.models.packed import PackedModel
+from pipeline.stacking import Part
 from pipeline.tokenizers import (
     INTACT,
     RECALLED,
@@ -160,7 +161,7 @@ def test_a_patch_between_two_words_does_not_run_for_going_back_and_forth(engine)
     # Words on either side of the patch, each nearest to one of its two looks by next to nothing.
     apart = patches[1] - patches[0]
     tokenizer = RecallingInterTokenizer(
-        Vocabulary(torch.stack([patches[0] - apart, patches[1] + apart])), THRESHOLD, cache=torch.float32
+        Vocabulary(torch.stack([patches[0] - apart, patches[1] + apart])), THRESHOLD, cache="fp32"
     )
     looks = [int(tokenizer.vocabulary.match(look[None]).word) for look in patches]
     assert looks == [0, 1]
@@ -224,11 +225,11 @@ def test_newer_words_cost_one_full_frame_and_what_was_kept_by_older_ones_goes(en
 
 def test_streams_share_a_pass_as_if_each_were_alone(engine, vocabulary):
     scenes = [clip(scene(seed), with_patch(scene(seed), seed, scene()[at(45)])) for seed in (2, 3)]
-    parts = [(frames, RecallingInterTokenizer(vocabulary, THRESHOLD)) for frames in scenes]
+    parts = [Part(frames, RecallingInterTokenizer(vocabulary, THRESHOLD)) for frames in scenes]
 
     found = iter(engine.submit_parts(parts).result().frames)
 
-    for frames, _ in parts:
+    for frames, _, _ in parts:
         for expected in outputs(engine, RecallingInterTokenizer(vocabulary, THRESHOLD), frames):
             output = next(found)
             assert (output.decision, output.tokens_kept) == (expected.decision, expected.tokens_kept)

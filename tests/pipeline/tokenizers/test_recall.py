@@ -439,7 +439,10 @@ def test_operations_count_every_run_there_was_for_a_frame(engine, wishes):
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         (output,) = outputs(engine, scripted, clip(changed(still(), 3)))
 
-    assert output.flops == pytest.approx(counter.get_total_flops(), rel=0.02)
+    # Rows that a pass is rounded up by are no frame's: batch mates would change what it costs.
+    rounding = 7 * len(wishes) * (engine.model.flops(9) - engine.model.flops(8))
+    counted = counter.get_total_flops()
+    assert 0.98 * counted - rounding <= output.flops <= 1.02 * counted
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
+from pipeline.guard.audits import Audits
+from pipeline.guard.compare import Compared
+from pipeline.guard.stream_fidelity import GuardStatus
 from pipeline.results import Energy
 from tests.pipeline.outputs.examples import a_result
 from tests.workers.telemetry.exposition import samples_of
@@ -26,8 +30,17 @@ from workers.telemetry.metrics import REPLICA, RUN, SERVICE, Described
 _DEPLOY = Path(__file__).parents[3] / "deploy"
 _RULES = _DEPLOY / "prometheus" / "rules.yml"
 _DASHBOARD = _DEPLOY / "grafana" / "vwt.json"
+_FOUND = Audits()
+_FOUND.add(Compared(np.ones(2, np.float32), np.ones(2, np.float32), None, 1), 1)
 _STATUS = StreamStatus(
-    state="running", vocab_version=1, joules=1.0, energy_method="rapl", latency_ms=1.0, results_at=1.0
+    state="running",
+    vocab_version=1,
+    joules=1.0,
+    energy_method="rapl",
+    latency_ms=1.0,
+    results_at=1.0,
+    fidelity=_FOUND.fidelity().to_dict(),
+    guard=GuardStatus(0.98, "cosine", "holding", "r", 8).to_dict(),
 )
 _ENERGY = Energy(1.0, 0.5, "rapl", settled=True)
 
