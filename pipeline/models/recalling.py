@@ -329,7 +329,8 @@ class Recaller:
         if rows is None:
             memory.tokens.copy_(outputs)
         else:
-            memory.tokens.index_copy_(0, rows, outputs)
+            # A model that has just chosen its precision goes on with tokens of the one before.
+            memory.tokens.index_copy_(0, rows, outputs.to(memory.tokens.dtype))
         return change
 
     def _summary(self, run: Run, place: Place) -> torch.Tensor:

@@ -86,7 +86,7 @@ class Redecoder:
         Returns:
             What is to be kept, and how many patches were decoded, as `rounded` has it.
         """
-        if before is None or before.grid != grid:
+        if before is None or before.grid != grid or before.maps[0].dtype != self.dtype:
             before, rows = self._empty(grid, number), None
         maps, inner = before.maps, _inner(grid)
         if rows is None:

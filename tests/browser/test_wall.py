@@ -37,7 +37,7 @@ def test_a_stream_is_added_by_form_and_opened(url: str, api: Api, open_page: Cal
     view = api.http.get("/v1/streams/gate").json()
     settings = view["settings"]
     assert view["labels"] == {"site": "north", "door": "2"}
-    assert [sink["to"] for sink in view["sinks"]] == ["http://127.0.0.1:9/results"]
+    assert [sink["to"] for sink in view["sinks"]] == ["http://127.0.0.1:9/***"]
     wanted = {"fps": 2.5, "tokenizer": "intra", "drop": 0.4, "loop": True, "realtime": False}
     wanted |= {"fit": "letterbox", "size": "448x252"}
     assert wanted.items() <= settings.items()

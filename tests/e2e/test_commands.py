@@ -105,8 +105,8 @@ def test_words_are_learned_of_pictures_as_they_are_fitted_into_a_size(tmp_path: 
     )
     out = tmp_path / "results.jsonl"
     succeeds("run", "sample:carphone", *fitted, "--vocab", words, "--max-frames", "2", "--out", out)
-    # 112 pixels are 8 patches; 11:9 leaves no whole row of them to padding.
-    assert [json.loads(line)["tokens"]["full"] for line in out.read_text().splitlines()] == [64, 64]
+    # 112 pixels are 8 patches; 4:3 leaves two rows of them to padding.
+    assert [json.loads(line)["tokens"]["full"] for line in out.read_text().splitlines()] == [48, 48]
 
 
 def test_more_words_than_patches_are_refused(tmp_path: Path) -> None:

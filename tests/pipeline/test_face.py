@@ -94,9 +94,9 @@ def test_it_gives_the_results_of_the_command(tmp_path: Path) -> None:
         same = ("stream", "frame", "pts_s", "tokenizer", "vocab_version", "tokens", "prediction")
         own, other = result.to_dict(), json.loads(line)
         assert [own[name] for name in same] == [other[name] for name in same]
-        assert result.image.shape == (144, 176, 3)
-    assert results[0].tokens_kept == results[0].tokens_full == 13 * 16
-    assert results[-1].tokens_kept < 13 * 16
+        assert result.image.shape == (144, 193, 3)
+    assert results[0].tokens_kept == results[0].tokens_full == 12 * 16
+    assert results[-1].tokens_kept < 12 * 16
     assert all(result.energy.joules is not None or result.energy.reason for result in results)
 
 

@@ -48,11 +48,11 @@ def serve_until_stopped(settings: ServiceSettings, sources: Sequence[str], notic
         stack.enter_context(redirect_stdout(sys.stderr))
         url, watch = stack.enter_context(running_redis(settings, notices.say))
         settings = settings.model_copy(update={"redis": url})
-        if (token := ray_token_readable()) is not None:
-            notices.say(f"others on this machine may read Ray's token: chmod 600 {token}")
         with notices.waiting("starting Ray"):
             logs, processes = stack.enter_context(running_ray(settings))
             signals.listen()
+        if (token := ray_token_readable()) is not None:
+            notices.say(f"others on this machine may read Ray's token: chmod 600 {token}")
         settings = _with_gpu(settings, notices)
         stack.callback(lambda: notices.say("stopped"))
         with notices.waiting("starting the service: it loads torch and the model"):

@@ -144,7 +144,7 @@ def test_only_the_stream_that_makes_a_pass_fail_is_told_so(
     held.let_go()
 
     assert len(good.future.result(WAIT_S).ran[0].outputs) == 2
-    assert fine.future.result(WAIT_S).ran[0].outputs[0].tokens_kept == 13 * 16 // 2
+    assert fine.future.result(WAIT_S).ran[0].outputs[0].tokens_kept == 12 * 16 // 2
     with pytest.raises(UsageError, match="cannot tokenize frames of bad: ") as failure:
         bad.future.result(WAIT_S)
     assert "\n" not in str(failure.value)
