@@ -27,6 +27,7 @@ class Actor(Writer):
 
     Attributes:
         lose: frames dropped before each result, by reason.
+        watched: further fields of its status, from now on.
 
     Args:
         url: of Redis.
@@ -46,6 +47,7 @@ class Actor(Writer):
         self._joules, self._method, self._busy = joules, method, busy
         self.version = version
         self.lose: dict[str, int] = {}
+        self.watched: dict[str, Any] = {}
         self._recalls = recalls
         self._next = 0
         self._sums: dict[str, Any] = {
@@ -66,7 +68,8 @@ class Actor(Writer):
             "live": True, "tokenizer": self._tokenizer, "recall_bytes": 4_600_000 if self._recalls else 0,
             "full_joules": self._full, "saved_joules": self._saved,
             "ingest": {"replica": "a", "node": "10.0.0.7", "pid": 4100},
-            "inference": {"replica": "b", "node": "10.0.0.7", "pid": 4200}, **self._sums, **status,
+            "inference": {"replica": "b", "node": "10.0.0.7", "pid": 4200},
+            **self._sums, **self.watched, **status,
         }  # fmt: skip
         self.log.append(self.fence, self._next, [json.dumps(result) for result in results], fields)
         self._next += count

@@ -44,7 +44,7 @@ function summary() {
   if (!streams.known) return "";
   const all = [...streams.all.values()];
   const count = (state) => all.filter((one) => one.shownState === state).length;
-  const wrong = ["stale", "reconnecting", "failed"].filter(count).map((state) => `${count(state)} ${state}`);
+  const wrong = ["degraded", "stale", "reconnecting", "failed"].filter(count).map((state) => `${count(state)} ${state}`);
   const frames = all.reduce((sum, one) => sum + (one.status.state === "running" ? one.status.fps ?? 0 : 0), 0);
   return [`${count("running")} of ${all.length} running`, ...wrong, `${number(frames)} frames/s`].join(" · ");
 }

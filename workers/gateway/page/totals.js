@@ -6,12 +6,15 @@ import { JOULES_PER_KWH, methodOf, priceOfKwh } from "./saving.js";
 import { saved } from "./streams.js";
 
 const NAMES = ["Streams", "Frames/s", "Tokens kept", "Energy per frame", "Recalls from", "Saved so far"];
+// Streams that lose frames, beside the one that loses most.
+const NAMED = 4;
 
 /** The strip above the wall; returns the element and `update(streams)`. */
 export function totals() {
   const shown = figures(NAMES, "totals");
   const basis = el("p", { class: "basis" });
-  const element = el("section", { class: "panel", "aria-label": "All streams" }, shown.list, basis);
+  const lossy = el("p", { class: "lossy" });
+  const element = el("section", { class: "panel", "aria-label": "All streams" }, shown.list, lossy, basis);
   return {
     element,
     update(streams) {
@@ -27,6 +30,7 @@ export function totals() {
         recalled ? bytes(recalled) : UNKNOWN,
         byMethod(worthSaying, (some) => some.reduce((total, { status }) => total + saved(status).joules, 0), about),
       ]);
+      write(lossy, losses(all));
       const methods = [...new Set(worthSaying.map(({ status }) => methodOf(status)))].sort().join("; ");
       const guessed = worthSaying.filter(({ status }) => !saved(status).measured).length;
       const told = [`Saved: over ${worthSaying.length} of ${all.length} streams since each was added`,
@@ -50,6 +54,15 @@ function states(all) {
   const counts = new Map();
   for (const { shownState } of all) counts.set(shownState, (counts.get(shownState) ?? 0) + 1);
   return [...counts].map(([state, count]) => `${count} ${state}`).join(", ");
+}
+
+/** Who loses frames, the most first, and what helps; empty where nobody does. */
+function losses(all) {
+  const [worst, ...others] = all.filter(({ shownState }) => shownState === "degraded").sort((a, b) => b.status.lost - a.status.lost);
+  if (!worst) return "";
+  const named = others.slice(0, NAMED).map(({ id, status }) => `${id} ${percent(status.lost)}`);
+  if (others.length > NAMED) named.push(`${others.length - NAMED} more`);
+  return `${worst.id}: ${worst.shown.reason}.${named.length ? ` Others that lose frames: ${named.join(", ")}.` : ""}`;
 }
 
 /** A ratio of sums of the last minute, over the streams that know both. */
