@@ -11,6 +11,7 @@ from tests.browser.conftest import Screen
 from tests.browser.test_wall import tile
 from tests.vocab.servers import Server
 from tests.workers.gateway.serving import Api
+from vocab.connection import connect
 from workers.access.bearer_tokens import add_token
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamStore
@@ -27,9 +28,9 @@ def locked(redis: Server, tokens: Path) -> Iterator[str]:
     """The address of a page whose API wants tokens, with a stream "yard" that runs."""
     add_token(tokens, "other", "manage")
     api = Api(ServiceSettings(redis=redis.url, access=AccessSettings(token_file=tokens)))
-    actor = Actor(redis.url, "yard")
-    store = StreamStore(actor.client)
+    store = StreamStore(connect(redis.url))
     store.add(StreamSpec(id="yard", source="sample:bikes"))
+    actor = Actor(redis.url, "yard")
     actor.play()
     yield f"http://127.0.0.1:{api.port}/"
     actor.rest()
