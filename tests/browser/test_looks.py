@@ -89,6 +89,7 @@ def test_it_fits_from_phone_to_wall(
     page.get_by_role("link", name="All streams").click()
     page.get_by_role("link", name="yard").click()
     expect(page.locator("tbody")).to_contain_text("hold")
+    expect(page.locator(".bill")).to_contain_text(" J")
     expect(page.locator(".saving")).to_contain_text("less than one in full")
     assert fits(page)
     assert faint(page) == []

@@ -1,6 +1,7 @@
 // One stream: its picture, its figures as lines, its latest predictions.
 
 import { actions } from "./actions.js";
+import { bill } from "./bill.js";
 import { askToChange } from "./dialogs.js";
 import { badge, el, figures, write } from "./dom.js";
 import { fidelity } from "./fidelity.js";
@@ -40,6 +41,7 @@ export function streamView(id, streams) {
   const drops = el("ul", { class: "drops" });
   const worth = fidelity();
   const savings = saving();
+  const costs = bill();
   const sheet = words(id);
   const rows = el("tbody");
   const seen = el("p", { class: "basis" });
@@ -60,7 +62,7 @@ export function streamView(id, streams) {
       el("div", { class: "stack" },
         el("section", { class: "panel", "aria-label": "Figures" }, facts.list, el("h3", {}, "Frames dropped"), drops,
           el("h3", {}, "Delivers to"), sinks),
-        savings.element),
+        savings.element, costs.element),
       el("section", { class: "panel wide", "aria-label": "Predictions" },
         el("div", { class: "head" }, el("h3", {}, "Latest predictions"), link), seen,
         el("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Latest predictions" },
@@ -114,6 +116,7 @@ export function streamView(id, streams) {
       listed(sinks, view.sinks.map(delivery));
       worth.update(view);
       savings.update(view);
+      costs.update(view);
       sheet.update(view);
       buttons.update(view);
     },

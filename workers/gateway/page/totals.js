@@ -1,11 +1,12 @@
 // All streams in a few figures: what they do now, and what was saved so far.
 
+import { money, today } from "./bill.js";
 import { el, figures, write } from "./dom.js";
 import { bytes, joules, number, percent, UNKNOWN } from "./format.js";
-import { JOULES_PER_KWH, methodOf, priceOfKwh } from "./saving.js";
+import { methodOf } from "./saving.js";
 import { saved } from "./streams.js";
 
-const NAMES = ["Streams", "Frames/s", "Tokens kept", "Energy per frame", "Recalls from", "Saved so far"];
+const NAMES = ["Streams", "Frames/s", "Tokens kept", "Energy per frame", "Recalls from", "Today", "Saved so far"];
 // Streams that lose frames, beside the one that loses most.
 const NAMED = 4;
 
@@ -27,7 +28,7 @@ export function totals() {
         states(all), number(running.reduce((total, { status }) => total + (status.fps ?? 0), 0)),
         percent(ratio(all, "kept", "full")),
         byMethod(all, (some) => ratio(some, "joules", "metered"), joules),
-        recalled ? bytes(recalled) : UNKNOWN,
+        recalled ? bytes(recalled) : UNKNOWN, today(),
         byMethod(worthSaying, (some) => some.reduce((total, { status }) => total + saved(status).joules, 0), about),
       ]);
       write(lossy, losses(all));
@@ -35,7 +36,7 @@ export function totals() {
       const guessed = worthSaying.filter(({ status }) => !saved(status).measured).length;
       const told = [`Saved: over ${worthSaying.length} of ${all.length} streams since each was added`,
         guessed < worthSaying.length && "measured against their own frames in full", guessed && `for ${guessed} as if tokens alone cost energy`];
-      write(basis, ["Tokens and energy: of the last minute.", worthSaying.length && `${told.filter(Boolean).join(", ")} (${methods}).`]
+      write(basis, ["Tokens and energy: of the last minute; today: of UTC.", worthSaying.length && `${told.filter(Boolean).join(", ")} (${methods}).`]
         .filter(Boolean).join(" "));
     },
   };
@@ -73,6 +74,5 @@ function ratio(all, above, below) {
 }
 
 function about(found) {
-  const price = priceOfKwh();
-  return `about ${joules(found)}${price > 0 ? `, worth ${number((found / JOULES_PER_KWH) * price)}` : ""}`;
+  return `about ${joules(found)}${money(found) && `, worth ${money(found)}`}`;
 }
