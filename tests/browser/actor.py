@@ -13,6 +13,7 @@ from typing import Any
 from PIL import Image
 
 from tests.workers.gateway.serving import Writer
+from workers.contract.bill import Figures, day_of
 
 _PICTURE = Path(__file__).parents[2] / "docs" / "annotated.png"
 # By their sizes the page's picture is told to be one or the other.
@@ -27,6 +28,7 @@ class Actor(Writer):
 
     Attributes:
         lose: frames dropped before each result, by reason.
+        watched: further fields of its status, from now on.
 
     Args:
         url: of Redis.
@@ -46,6 +48,7 @@ class Actor(Writer):
         self._joules, self._method, self._busy = joules, method, busy
         self.version = version
         self.lose: dict[str, int] = {}
+        self.watched: dict[str, Any] = {}
         self._recalls = recalls
         self._next = 0
         self._sums: dict[str, Any] = {
@@ -66,7 +69,8 @@ class Actor(Writer):
             "live": True, "tokenizer": self._tokenizer, "recall_bytes": 4_600_000 if self._recalls else 0,
             "full_joules": self._full, "saved_joules": self._saved,
             "ingest": {"replica": "a", "node": "10.0.0.7", "pid": 4100},
-            "inference": {"replica": "b", "node": "10.0.0.7", "pid": 4200}, **self._sums, **status,
+            "inference": {"replica": "b", "node": "10.0.0.7", "pid": 4200},
+            **self._bill(), **self._sums, **self.watched, **status,
         }  # fmt: skip
         self.log.append(self.fence, self._next, [json.dumps(result) for result in results], fields)
         self._next += count
@@ -90,6 +94,12 @@ class Actor(Writer):
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+
+    def _bill(self) -> dict[str, Any]:
+        if self._total is None:
+            return {}
+        energy = Figures(self._next, self._total, self._saved).to_dict()
+        return {"day": day_of(time.time()), "day_energy": {self._method: energy}}
 
     @property
     def _tokenizer(self) -> str:

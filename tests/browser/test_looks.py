@@ -9,8 +9,10 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Page, expect
 
+from pipeline.guard.stream_fidelity import GuardStatus
 from tests.browser.actor import Actor
 from tests.browser.conftest import OUT, Screen
+from tests.browser.test_fidelity import FOUND
 from tests.vocab.servers import Server
 from tests.workers.gateway.words import publish
 
@@ -27,6 +29,9 @@ def street(redis: Server, act: Callable[..., Actor]) -> list[Actor]:
     ]  # fmt: skip
     actors[0].version = publish(redis.url, "gate/dinov2_vits14_saliency", covered=0.75)
     actors[0].lose = {"late": 1}
+    unable = GuardStatus(0.98, "cosine", "unable", "threshold", 0.005).to_dict()
+    actors[0].watched = {"fidelity": FOUND, "lost": 0.93, "guard": unable}
+    actors[1].watched = {"fidelity": FOUND}
     for actor in actors:
         actor.give(400, dropped={"late": 31, "gap": 2})
         actor.play()
@@ -76,6 +81,7 @@ def test_it_fits_from_phone_to_wall(
     expect(page.locator(".picture canvas")).to_be_visible()
     expect(page.get_by_alt_text("All 40 words")).to_be_visible()
     expect(page.locator(".words path.js-line")).to_be_attached()
+    expect(page.locator(".fidelity")).to_contain_text("cannot hold 0.98")
     assert fits(page)
     assert faint(page) == []
     page.screenshot(path=OUT / f"stream-{width}-{scheme}.png", full_page=True)
@@ -83,6 +89,7 @@ def test_it_fits_from_phone_to_wall(
     page.get_by_role("link", name="All streams").click()
     page.get_by_role("link", name="yard").click()
     expect(page.locator("tbody")).to_contain_text("hold")
+    expect(page.locator(".bill")).to_contain_text(" J")
     expect(page.locator(".saving")).to_contain_text("less than one in full")
     assert fits(page)
     assert faint(page) == []

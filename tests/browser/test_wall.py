@@ -27,6 +27,10 @@ def test_a_stream_is_added_by_form_and_opened(url: str, api: Api, open_page: Cal
     page.get_by_label("Frames per second").fill("2.5")
     page.get_by_label("Tokenizer").select_option("intra")
     page.get_by_label("share of patches dropped").fill("0.4")
+    expect(page.get_by_label("Audited share")).to_have_attribute("placeholder", "0.02")
+    page.get_by_label("Audited share").fill("0.05")
+    page.get_by_label("Guarded fidelity").fill("0.97")
+    page.get_by_label("Guarded by").select_option("agreement")
     page.get_by_label("How pictures fit in").select_option("letterbox")
     page.get_by_role("textbox", name="Size").fill("448x252")
     page.get_by_label("Labels").fill("site=north\ndoor = 2")
@@ -39,6 +43,7 @@ def test_a_stream_is_added_by_form_and_opened(url: str, api: Api, open_page: Cal
     assert view["labels"] == {"site": "north", "door": "2"}
     assert [sink["to"] for sink in view["sinks"]] == ["http://127.0.0.1:9/***"]
     wanted = {"fps": 2.5, "tokenizer": "intra", "drop": 0.4, "loop": True, "realtime": False}
+    wanted |= {"audit": 0.05, "guard": 0.97, "guard_by": "agreement"}
     wanted |= {"fit": "letterbox", "size": "448x252"}
     assert wanted.items() <= settings.items()
     page.get_by_role("link", name="gate").click()
@@ -149,6 +154,38 @@ def test_results_that_stay_away_are_called_stale(
     expect(tile(page, "yard").locator(".badge")).to_contain_text("stale")
     expect(tile(page, "yard")).to_contain_text("no result for")
     expect(page.locator("#summary")).to_contain_text("1 stale")
+
+
+def test_streams_that_lose_frames_are_degraded_and_told_what_helps(
+    url: str, act: Callable[..., Actor], open_page: Callable[..., Screen]
+) -> None:
+    for name, lost in (("yard", 0.93), ("gate", 0.124), ("dock", None)):
+        act(name).give(10, lost=lost)
+    page = open_page(url, width=640).page
+    shown = tile(page, "yard")
+    expect(shown.locator(".badge")).to_contain_text("degraded")
+    reason = shown.locator(".reason")
+    expect(reason).to_have_text(
+        re.compile("^93% of its frames come too late .* a lower fps, .* replicas help$")
+    )
+    # All of it can be read, not only its beginning.
+    assert reason.evaluate("line => line.scrollHeight <= line.clientHeight")
+    expect(tile(page, "dock").locator(".badge")).to_contain_text("running")
+    expect(figure(shown, "Frames/s")).to_have_text("10")
+    expect(page.locator("#summary")).to_contain_text("1 of 3 running · 2 degraded")
+    sums = page.get_by_role("region", name="All streams")
+    expect(figure(sums, "Streams")).to_have_text("2 degraded, 1 running")
+    expect(sums).to_contain_text("yard: 93% of its frames come too late")
+    expect(sums).to_contain_text("help. Others that lose frames: gate 12 %.")
+
+
+def test_a_guard_that_cannot_hold_its_target_is_told_on_the_wall(
+    url: str, act: Callable[..., Actor], open_page: Callable[..., Screen]
+) -> None:
+    unable = {"target": 0.98, "by": "cosine", "state": "unable", "option": "r", "value": 1.0}
+    act("yard").give(10, guard=unable)
+    page = open_page(url).page
+    expect(tile(page, "yard").locator(".reason")).to_have_text("guard: cannot hold 0.98, running in full")
 
 
 def test_a_stream_is_paused_resumed_and_removed_with_the_keyboard(

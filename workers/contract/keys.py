@@ -66,6 +66,11 @@ class StreamKeys:
         return self._key("watched")
 
     @property
+    def bill(self) -> str:
+        """Hash of a day that is over to what its frames took, see `bill`; of the latest days."""
+        return self._key("bill")
+
+    @property
     def sinks(self) -> str:
         """Hash of sink name to how far it has come."""
         return self._key("sinks")

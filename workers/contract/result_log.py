@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.errors import VwtError
 from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import redis_errors
+from workers.contract.bill import DAYS_KEPT
 from workers.contract.keys import StreamKeys
 from workers.contract.stream_status import to_fields
 
@@ -17,8 +18,26 @@ local last = redis.call('HGET', KEYS[1], 'token')
 if last and tonumber(last) > tonumber(ARGV[1]) then return {err = 'FENCED'} end
 if not last then redis.call('HSET', KEYS[1], 'token', ARGV[1]) end
 """
+# A day that is over goes from the status to the bill; ISO dates are in the order of their texts.
+_SET_FIELDS = """
+local function set_fields(state, bill, first)
+    for i = first, #ARGV, 2 do
+        if ARGV[i] == 'day' then
+            local was, energy = unpack(redis.call('HMGET', state, 'day', 'day_energy'))
+            if was and energy and was ~= 'null' and was ~= ARGV[i + 1] then
+                redis.call('HSET', bill, string.sub(was, 2, -2), energy)
+                local days = redis.call('HKEYS', bill)
+                table.sort(days)
+                for j = 1, #days - DAYS_KEPT do redis.call('HDEL', bill, days[j]) end
+            end
+        end
+    end
+    for i = first, #ARGV, 2 do redis.call('HSET', state, ARGV[i], ARGV[i + 1]) end
+end
+""".replace("DAYS_KEPT", str(DAYS_KEPT))
 _APPEND = (
     CHECK_FENCE
+    + _SET_FIELDS
     + """
 local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
 local next_frame = newest[1] and tonumber(string.match(newest[1][1], '^(%d+)')) or 0
@@ -32,7 +51,7 @@ for i = 0, count - 1 do
 end
 if first + count >= next_frame then
     next_frame = first + count
-    for i = 5 + count, #ARGV, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
+    set_fields(KEYS[3], KEYS[4], 5 + count)
     redis.call('HSET', KEYS[3], 'next_frame', string.format('%d', next_frame))
 end
 return next_frame
@@ -47,10 +66,11 @@ if ARGV[3] ~= '' then redis.call('XADD', KEYS[3], 'MAXLEN', ARGV[2], '*', 'state
 )
 _SETTLE = (
     CHECK_FENCE
+    + _SET_FIELDS
     + """
 local count = tonumber(ARGV[3])
 for i = 4, 3 + count do redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[2], '*', 'energy', ARGV[i]) end
-for i = 4 + count, #ARGV, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
+set_fields(KEYS[3], KEYS[4], 4 + count)
 """
 )
 _KEPT_EVENTS = 256
@@ -100,7 +120,7 @@ class ResultLog:
             OutOfOrderError: results before the first are missing.
         """
         fields = [part for item in to_fields(status).items() for part in item]
-        keys = (self._keys.last, self._keys.results, self._keys.state)
+        keys = (self._keys.last, self._keys.results, self._keys.state, self._keys.bill)
         arguments = (fence, self._kept, first, len(results), *results, *fields)
         return int(self._run(f"write results of {self._keys.stream}", _APPEND, keys, arguments))
 
@@ -131,7 +151,7 @@ class ResultLog:
             FencedError: a newer fence was given out.
         """
         fields = [part for item in to_fields(status).items() for part in item]
-        keys = (self._keys.last, self._keys.energy, self._keys.state)
+        keys = (self._keys.last, self._keys.energy, self._keys.state, self._keys.bill)
         arguments = (fence, self._kept, len(energies), *energies, *fields)
         self._run(f"write energies of {self._keys.stream}", _SETTLE, keys, arguments)
 

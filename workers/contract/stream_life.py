@@ -99,5 +99,5 @@ def _eval(client: Any, script: str, spec: StreamSpec, *arguments: Any) -> None:
 
 def _keys(spec: StreamSpec) -> tuple[str, ...]:
     keys = StreamKeys(spec.id)
-    written = (keys.state, keys.results, keys.energy, keys.events, keys.preview, keys.sinks)
+    written = (keys.state, keys.results, keys.energy, keys.events, keys.preview, keys.sinks, keys.bill)
     return (keys.lease, keys.last, *written)

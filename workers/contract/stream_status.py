@@ -46,6 +46,8 @@ class StreamStatus:
         metered_frames: how many results `joules` is of.
         energy_method: how `joules` was found. Where it changes, the fields about joules begin anew: those of
             different methods are never added up.
+        day: that `day_energy` is of, as `bill.day_of` has it; None before the first result with joules.
+        day_energy: what the frames of that day took, see `bill.Figures`, by `energy_method`.
         fidelity: what audits found, see `pipeline.guard.stream_fidelity.StreamFidelity`; None before.
         guard: what the guard does, see `GuardStatus` there; None without one.
         full_joules: of the latest durable results that cost what they would in `full`: what the others are
@@ -88,6 +90,8 @@ class StreamStatus:
     above_idle_joules: float | None = None
     metered_frames: int = 0
     energy_method: str | None = None
+    day: str | None = None
+    day_energy: dict[str, dict[str, Any]] = field(default_factory=dict)
     fidelity: dict[str, Any] | None = None
     guard: dict[str, Any] | None = None
     full_joules: list[float] = field(default_factory=list)

@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.errors import UsageError
 from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import redis_errors
+from workers.contract.bill import Line, days_over, lines_of
 from workers.contract.keys import EPOCH, STREAMS, StreamKeys
 from workers.contract.sealing import from_text, is_current, to_text
 from workers.contract.stream_life import begin, end
@@ -155,6 +156,22 @@ class StreamStore:
             for stream in streams:
                 pipeline.hgetall(StreamKeys(stream).state)
             return [StreamStatus.from_hash(values) for values in pipeline.execute()]
+
+    def bill(self) -> dict[str, list[Line]]:
+        """What the frames of each stream took on each day; no lines where no energy is known."""
+        streams = sorted(self.all())
+        # Before what is over: a day that ends meanwhile is in both, rather than in neither.
+        statuses = self.statuses(streams)
+        with redis_errors("look up the bill", self._where):
+            pipeline = self._client.pipeline(transaction=False)
+            for stream in streams:
+                pipeline.hgetall(StreamKeys(stream).bill)
+            over = pipeline.execute()
+        found = {}
+        for stream, status, values in zip(streams, statuses, over, strict=True):
+            runs = {} if status.day is None else {status.day: status.day_energy}
+            found[stream] = lines_of(stream, runs | days_over(values))
+        return found
 
     def epoch(self) -> tuple[str, bool]:
         """Names the data set Redis holds.

@@ -31,7 +31,16 @@ def tokenizer_choice(null: str) -> Any:
     """
     named = "; ".join(f"{kind.name} ({kind.says})" for kind in TOKENIZERS.values())
     # A list: keys of an object lose their order on the way, which is that of preference.
-    shown: Any = [{"name": kind.name, "says": kind.says, "wants": kind.wants} for kind in TOKENIZERS.values()]
+    shown: Any = [
+        {
+            "name": kind.name,
+            "says": kind.says,
+            "wants": kind.wants,
+            "knob": kind.knob and kind.knob[0],
+            "holds": kind.holds,
+        }
+        for kind in TOKENIZERS.values()
+    ]
     return Field(
         default=None,
         description=f"One of: {named}. Null for {null}.",

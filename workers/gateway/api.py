@@ -11,6 +11,7 @@ from fastapi_offline import FastAPIOffline
 
 from workers.access.bearer_tokens import BearerTokens
 from workers.gateway.backend import Backend
+from workers.gateway.bill import bill_routes
 from workers.gateway.connections import Connections
 from workers.gateway.crowd import Crowd
 from workers.gateway.frames import frame_routes
@@ -60,6 +61,7 @@ def build_api(settings: ServiceSettings, backend: Backend) -> FastAPI:
     app.include_router(result_routes(connections))
     app.include_router(preview_routes(connections))
     app.include_router(word_routes(settings, connections))
+    app.include_router(bill_routes(settings.gateway, connections))
     app.include_router(frame_routes(settings, backend))
     app.include_router(health_routes(connections, backend))
     app.include_router(metric_routes(connections))

@@ -17,7 +17,7 @@ from workers.settings.schema import GatewaySettings
 _OPEN = ("/", "/healthz", "/readyz", "/docs", "/openapi.json")
 _OPEN_BELOW = ("/docs/", "/page/")
 # Browsers cannot set headers of those.
-_TOKEN_IN_QUERY = ("/results", "/ws", "/preview.jpg", "/preview.mjpeg", "/words.png")
+_TOKEN_IN_QUERY = ("/results", "/ws", "/preview.jpg", "/preview.mjpeg", "/words.png", "/bill.csv")
 _READING = ("GET", "HEAD", "OPTIONS")
 
 

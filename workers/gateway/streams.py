@@ -9,6 +9,7 @@ from fastapi import APIRouter, Body, Response
 from pydantic import BaseModel, Field
 
 from pipeline.guard.promise import Promise, Watch
+from pipeline.guard.stream_fidelity import GuardStatus
 from pipeline.tokenizers.registry import TOKENIZERS, kind_of
 from vocab.connection import RedisClient
 from workers.access.sources import check_source
@@ -34,6 +35,20 @@ class NewStream(StreamSettings):
     name: StreamId | None = None
 
 
+class Shown(BaseModel):
+    """What a stream does as people are told it, in words.
+
+    Attributes:
+        state: that of its status, or degraded where it runs, but loses frames.
+        reason: why, and what helps; null when there is nothing to say.
+        guard: what its guard does; null without one.
+    """
+
+    state: str
+    reason: str | None
+    guard: str | None
+
+
 class StreamView(BaseModel):
     """A stream as the API shows it; `source` is without credentials."""
 
@@ -47,6 +62,7 @@ class StreamView(BaseModel):
     )
     labels: dict[str, str]
     status: StreamStatus
+    shown: Shown
     sinks: list[dict[str, Any]] = Field(description="What each is doing, and where it delivers to.")
     links: dict[str, str]
 
@@ -171,6 +187,8 @@ def _shown(client: RedisClient, spec: StreamSpec, status: StreamStatus) -> Strea
     links = {name: f"{here}/{name}" for name in ("results", "ws")}
     links |= {"self": here, "preview": f"{here}/preview.mjpeg"}
     shown = spec.model_dump(include=set(StreamSettings.model_fields) - {"labels", "sinks"})
+    state, reason = status.shown
+    guard = None if status.guard is None else GuardStatus(**status.guard).text()
     return StreamView(
         id=spec.id,
         source=spec.display,
@@ -179,6 +197,7 @@ def _shown(client: RedisClient, spec: StreamSpec, status: StreamStatus) -> Strea
         settings=shown | {"tokenizer": spec.tokenizer or status.tokenizer},
         labels=spec.labels,
         status=status,
+        shown=Shown(state=state, reason=reason, guard=guard),
         sinks=sink_status(client, spec),
         links=links,
     )

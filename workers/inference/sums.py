@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -10,6 +11,7 @@ from typing import Any
 
 from pipeline.results import Energy, FrameResult
 from pipeline.stats.phases import lacked_words, ran_in_full
+from workers.contract.bill import Figures, day_of
 from workers.contract.stream_status import StreamStatus
 
 # Frames in full whose joules are kept, to measure the others against.
@@ -33,6 +35,7 @@ class Sums:
             when each became known; None before there was one.
         joules, above_idle_joules: of results whose energy is known; None before the first.
         metered_frames: how many results `joules` is of.
+        day, day_energy: see `StreamStatus`.
         energy_method: how `joules` was found; before there are any, what the results say; None before.
         dropped: frames dropped, by reason.
     """
@@ -47,6 +50,8 @@ class Sums:
     above_idle_joules: float | None = None
     metered_frames: int = 0
     energy_method: str | None = None
+    day: str | None = None
+    day_energy: dict[str, dict[str, Any]] = field(default_factory=dict)
     full_joules: list[float] = field(default_factory=list)
     full_of: str | None = None
     saved_joules: float | None = None
@@ -58,8 +63,13 @@ class Sums:
         known = {one.name: getattr(status, one.name) for one in fields(cls)}
         return cls(**known)._apart()
 
-    def plus(self, results: Sequence[FrameResult]) -> Sums:
-        """The sums with results that are not durable yet; those that are already do not count again."""
+    def plus(self, results: Sequence[FrameResult], day: str | None = None) -> Sums:
+        """The sums with results that are not durable yet; those that are already do not count again.
+
+        Args:
+            results: of the stream.
+            day: that they count to, as `bill.day_of` has it; None for today.
+        """
         sums = self._apart()
         for result in results:
             if result.frame < sums.next_frame:
@@ -73,7 +83,7 @@ class Sums:
             if result.decision is not None:
                 sums.decisions[result.decision] += 1
             sums.look_at(result)
-            sums.add(result.energy, ran_in_full(result))
+            sums.add(result.energy, ran_in_full(result), day)
             sums.dropped.update(result.dropped)
         return sums
 
@@ -85,12 +95,13 @@ class Sums:
             self.full_of = now
             self.full_joules.clear()
 
-    def add(self, energy: Energy, in_full: bool = False) -> None:
+    def add(self, energy: Energy, in_full: bool = False, day: str | None = None) -> None:
         """Adds what one frame cost.
 
         Args:
             energy: of the frame.
             in_full: whether it cost what it would in `full`.
+            day: that it counts to, see `plus`.
         """
         if energy.joules is None:
             self.energy_method = self.energy_method or energy.method
@@ -104,13 +115,21 @@ class Sums:
         self.metered_frames += 1
         if in_full:
             self.full_joules = [*self.full_joules, energy.joules][-_FULL_KEPT:]
+        saved = None
         if self.full_joules:
-            self.saved_joules = (
-                (self.saved_joules or 0.0) + statistics.median(self.full_joules) - energy.joules
-            )
+            saved = statistics.median(self.full_joules) - energy.joules
+            self.saved_joules = (self.saved_joules or 0.0) + saved
+        self._bill(Figures(1, energy.joules, saved), energy.method, day or day_of(time.time()))
         if energy.above_idle_joules is not None:
             # Of a short frame it may come out below zero; a counter never falls.
             self.above_idle_joules = (self.above_idle_joules or 0.0) + max(energy.above_idle_joules, 0.0)
+
+    def _bill(self, figures: Figures, method: str, day: str) -> None:
+        # The clock of another machine may be behind; a day that is over stays so.
+        if self.day is None or day > self.day:
+            self.day, self.day_energy = day, {}
+        before = Figures(**self.day_energy.get(method, {}))
+        self.day_energy[method] = before.plus(figures).to_dict()
 
     def energy_fields(self) -> dict[str, Any]:
         """The fields of `StreamStatus` that energies change."""
@@ -119,6 +138,8 @@ class Sums:
             "above_idle_joules": self.above_idle_joules,
             "metered_frames": self.metered_frames,
             "energy_method": self.energy_method,
+            "day": self.day,
+            "day_energy": dict(self.day_energy),
             "full_joules": list(self.full_joules),
             "saved_joules": self.saved_joules,
         }
@@ -142,5 +163,6 @@ class Sums:
             self,
             decisions=Counter(self.decisions),
             dropped=Counter(self.dropped),
+            day_energy=dict(self.day_energy),
             full_joules=list(self.full_joules),
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from pipeline.defaults import (
     DEFAULT_MAX_PIXELS,
@@ -108,6 +108,8 @@ class GatewaySettings(BaseModel):
         max_connections_per_client: of those, how many one client may have: who holds a token, or an address.
         max_image_bytes, max_image_pixels: of an image to predict.
         max_body_bytes: of any other body.
+        price_per_kwh: what the bill counts energy at; None for no money on it.
+        currency: of that price, as EUR; None to leave it out.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -119,6 +121,8 @@ class GatewaySettings(BaseModel):
     max_image_bytes: Annotated[int, Field(ge=1024)] = 20 * 2**20
     max_image_pixels: Annotated[int, Field(ge=1)] = 64_000_000
     max_body_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024
+    price_per_kwh: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] | None = None
 
 
 class IngestSettings(BaseModel):

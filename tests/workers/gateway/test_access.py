@@ -59,6 +59,8 @@ def bearer(token: str) -> dict[str, str]:
         "/v1/streams/bikes/results",
         "/v1/streams/bikes/preview.jpg",
         "/v1/previews?stream=bikes",
+        "/v1/bill",
+        "/v1/bill.csv",
         "/nowhere",
         "//v1/streams",
     ],
@@ -99,6 +101,7 @@ def test_a_browser_may_name_its_token_in_the_url_only_where_it_must(
     with pytest.raises(InvalidStatus) as refused, websocket(f"{address}?after=0"):
         pass
     assert refused.value.response.status_code == 401
+    assert locked.http.get("/v1/bill.csv", params={"token": reader}).status_code == 200
     assert locked.http.get("/v1/streams", params={"token": reader}).status_code == 401
     assert locked.http.delete("/v1/streams/bikes", params={"token": manager}).status_code == 401
 

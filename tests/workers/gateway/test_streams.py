@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.guard.stream_fidelity import GuardStatus
 from tests.vocab.servers import Server
 from tests.workers.gateway.serving import Api, Writer
 from vocab.connection import connect
@@ -116,6 +117,19 @@ def test_what_a_stream_is_doing_is_shown(api: Api, writer: Writer) -> None:
     assert (status["state"], status["next_frame"]) == ("running", 3)
     listed = api.http.get("/v1/streams").json()["streams"][0]
     assert listed["status"] == status
+
+
+def test_what_people_are_told_of_a_stream_is_shown_in_words(api: Api, writer: Writer) -> None:
+    assert api.http.get("/v1/streams/bikes").json()["shown"] == {
+        "state": "starting",
+        "reason": None,
+        "guard": None,
+    }
+    guard = GuardStatus(0.98, "cosine", "holding", "r", 8.0).to_dict()
+    writer.log.set_status(writer.fence, {"state": "running", "lost": 0.4, "guard": guard})
+    shown = api.http.get("/v1/streams/bikes").json()["shown"]
+    assert (shown["state"], shown["guard"]) == ("degraded", "holding 0.98 (cosine) at --r 8")
+    assert shown["reason"].startswith("40% of its frames come too late")
 
 
 def test_credentials_are_kept_for_the_reader_and_shown_to_nobody(api: Api, redis: Server) -> None:

@@ -1,9 +1,11 @@
+import time
 from dataclasses import replace
 
 import pytest
 
 from pipeline.results import Energy
 from tests.pipeline.outputs.examples import a_result
+from workers.contract.bill import day_of
 from workers.contract.stream_status import StreamStatus, to_fields
 from workers.inference.sums import Sums
 
@@ -64,7 +66,8 @@ def test_sums_go_on_where_another_replica_left_off():
         [
             a_result(0, energy=HALF, dropped={"late": 2}),
             a_result(1, tokenizer="recall", decision="full", tokens_kept=256, share=1.0, energy=HALF),
-        ]
+        ],
+        "2026-11-26",
     )
     status = StreamStatus.from_hash(
         {key.encode(): value.encode() for key, value in to_fields({"next_frame": 2} | first.fields()).items()}
@@ -73,7 +76,8 @@ def test_sums_go_on_where_another_replica_left_off():
     second = Sums.of(status)
 
     assert second == first
-    assert second.plus([a_result(2, energy=HALF, tokenizer="recall", decision="hold")]).fields() == {
+    third = second.plus([a_result(2, energy=HALF, tokenizer="recall", decision="hold")], "2026-11-26")
+    assert third.fields() == {
         "tokens_full": 3 * 256,
         "tokens_kept": 128 + 256 + 128,
         "warm_up_frames": 1,
@@ -84,6 +88,8 @@ def test_sums_go_on_where_another_replica_left_off():
         "above_idle_joules": 0.75,
         "metered_frames": 3,
         "energy_method": "nvml",
+        "day": "2026-11-26",
+        "day_energy": {"nvml": {"frames": 3, "joules": 1.5, "saved_joules": 0.0}},
         "full_joules": [0.5, 0.5],
         "full_of": "a-model None None 256",
         "saved_joules": 0.0,
@@ -144,6 +150,35 @@ def test_what_another_model_or_input_cost_in_full_is_nothing_to_be_measured_agai
 
     assert changed.full_joules == []
     assert changed.saved_joules == sums.saved_joules == 0.0
+
+
+def test_each_day_begins_with_nothing_and_a_slow_clock_brings_none_back():
+    sums = Sums()
+    for joules, day in ((1.0, "2026-11-30"), (2.0, "2026-12-01"), (4.0, "2026-11-30")):
+        sums.add(in_joules(joules), day=day)
+
+    assert sums.joules == 7.0
+    assert sums.day == "2026-12-01"
+    assert sums.day_energy == {"nvml": {"frames": 2, "joules": 6.0, "saved_joules": None}}
+
+
+def test_a_day_keeps_joules_of_different_methods_apart():
+    sums = Sums()
+    sums.add(in_joules(2.0), in_full=True, day="2026-11-30")
+    sums.add(in_joules(0.5), day="2026-11-30")
+    sums.add(replace(HALF, joules=9.0, method="estimate"), day="2026-11-30")
+
+    assert sums.day_energy == {
+        "nvml": {"frames": 2, "joules": 2.5, "saved_joules": 1.5},
+        "estimate": {"frames": 1, "joules": 9.0, "saved_joules": None},
+    }
+
+
+def test_without_a_day_it_is_today():
+    before = day_of(time.time())
+    sums = Sums().plus([a_result(0, energy=HALF)])
+
+    assert before <= sums.day <= day_of(time.time())
 
 
 def test_only_the_latest_full_frames_are_remembered():

@@ -1,6 +1,7 @@
 // The page: which view is shown, and what is said above it.
 
 import { whenLocked } from "./api.js";
+import { follow, linkToTable } from "./bill.js";
 import { askForToken, askToAdd } from "./dialogs.js";
 import { write } from "./dom.js";
 import { duration, number } from "./format.js";
@@ -36,6 +37,11 @@ function update() {
   write(document.getElementById("summary"), summary());
   tell(stale);
   if (!streams.known) return;
+  redraw();
+  follow(redraw);
+}
+
+function redraw() {
   if (view) view.update();
   else show();
 }
@@ -44,7 +50,7 @@ function summary() {
   if (!streams.known) return "";
   const all = [...streams.all.values()];
   const count = (state) => all.filter((one) => one.shownState === state).length;
-  const wrong = ["stale", "reconnecting", "failed"].filter(count).map((state) => `${count(state)} ${state}`);
+  const wrong = ["degraded", "stale", "reconnecting", "failed"].filter(count).map((state) => `${count(state)} ${state}`);
   const frames = all.reduce((sum, one) => sum + (one.status.state === "running" ? one.status.fps ?? 0 : 0), 0);
   return [`${count("running")} of ${all.length} running`, ...wrong, `${number(frames)} frames/s`].join(" · ");
 }
@@ -58,6 +64,7 @@ function tell(stale) {
   write(banner, `${problem.message[0].toUpperCase()}${problem.message.slice(1)}; trying again.${since}`);
 }
 
+linkToTable(document.getElementById("bill"));
 document.getElementById("add").addEventListener("click", () => askToAdd(streams));
 window.addEventListener("hashchange", () => {
   route();

@@ -25,7 +25,7 @@ export function figures(names, kind = "figures") {
 }
 
 const MARKS = {
-  running: "●", starting: "◔", reconnecting: "↻", paused: "‖", ended: "■", failed: "✕", stale: "▲", gone: "■",
+  running: "●", degraded: "◐", starting: "◔", reconnecting: "↻", paused: "‖", ended: "■", failed: "✕", stale: "▲", gone: "■",
 };
 
 /** The state of a stream: a shape and a word, so that it does not hang on colour. */

@@ -13,6 +13,13 @@ export function number(value) {
 
 export const unit = (value, name) => (known(value) ? `${number(value)} ${name}` : UNKNOWN);
 export const percent = (share) => (known(share) ? `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %` : UNKNOWN);
+/** Bounds of a share or a figure, as "0.6 to 9.1 %". */
+export function bounds({ low, high }, text) {
+  const [from, to] = [text(low), text(high)];
+  const unit = to.slice(to.indexOf(" "));
+  return to.includes(" ") && from.endsWith(unit) ? `${from.slice(0, -unit.length)} to ${to}` : `${from} to ${to}`;
+}
+
 export const milliseconds = (ms) => (ms >= 10_000 ? unit(ms / 1000, "s") : unit(ms, "ms"));
 
 /** Joules in the unit that keeps them short. */

@@ -1,12 +1,11 @@
 // What was saved against running every patch, with what it rests on beside it.
 
+import { money, price } from "./bill.js";
 import { el, write } from "./dom.js";
-import { joules, number, percent } from "./format.js";
+import { joules, percent } from "./format.js";
 import { saved } from "./streams.js";
 import { againstFull } from "./summary.js";
 
-const PRICE = "vwt-price-per-kwh";
-export const JOULES_PER_KWH = 3.6e6;
 const METHODS = {
   nvml: "measured by the GPU's counter",
   rapl: "measured by the CPU's counter, which counts every process",
@@ -15,21 +14,14 @@ const METHODS = {
 /** Where joules come from, in words; null where there are none. */
 export const methodOf = ({ energy_method: name }) => METHODS[name] ?? (name ? `by the meter ${name}` : null);
 
-/** What the operator pays for a kWh; 0 while not told. */
-export const priceOfKwh = () => Number(localStorage.getItem(PRICE));
-
 /** The panel; returns the element, `update(view)` and `lately(results)`. It hides where nothing can be said. */
 export function saving() {
   const figure = el("p", { class: "big" });
-  const money = el("p");
+  const worth = el("p");
   const late = el("p");
   const basis = el("p", { class: "basis" });
-  const price = el("input", {
-    type: "number", min: "0", step: "any", inputMode: "decimal", placeholder: "none", value: localStorage.getItem(PRICE) ?? "",
-  });
   const panel = el("section", { class: "panel saving", hidden: true, "aria-label": "Saved" },
-    el("h3", {}, "Saved against running in full"), figure, money, late,
-    el("label", { class: "inline" }, "Price of a kWh ", price), basis);
+    el("h3", {}, "Saved against running in full"), figure, worth, late, basis);
   let last = null;
   let results = [];
   const update = (view) => {
@@ -39,8 +31,7 @@ export function saving() {
     panel.hidden = found === null;
     if (found === null) return;
     write(figure, `about ${joules(found.joules)}`);
-    write(money, Number(price.value) > 0
-      ? `worth ${number((found.joules / JOULES_PER_KWH) * Number(price.value))} at ${price.value} per kWh` : "");
+    write(worth, price() && `worth ${money(found.joules)} at ${price()}`);
     write(late, againstFull(results, status.full_joules));
     const cost = `${joules(status.joules)} (${methodOf(status)})`;
     write(basis, found.measured
@@ -48,10 +39,6 @@ export function saving() {
       : `An estimate since the stream was added: ${percent(status.tokens_kept / status.tokens_full)} of the tokens were kept at a `
         + `cost of ${cost}, and all of them are taken to cost in proportion. What a frame costs whatever its tokens makes this too high.`);
   };
-  price.addEventListener("input", () => {
-    localStorage.setItem(PRICE, price.value);
-    if (last) update(last);
-  });
   return {
     element: panel,
     update,

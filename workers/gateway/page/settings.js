@@ -3,9 +3,9 @@
 import { catalog } from "./tokenizers.js";
 
 const options = (kind) => catalog.options.filter(kind).map(({ name }) => name);
-const numbers = () => ["fps", ...options(({ check, choices }) => !check && !choices)];
+const numbers = () => ["fps", "audit", "guard", ...options(({ check, choices }) => !check && !choices)];
 const checks = () => ["loop", "realtime", ...options(({ check }) => check)];
-const texts = () => ["tokenizer", "model", "policy", "fit", "size", ...options(({ choices }) => choices)];
+const texts = () => ["tokenizer", "model", "policy", "fit", "size", "guard_by", ...options(({ choices }) => choices)];
 
 /** Fills the form with what a stream has. */
 export function fill(form, { settings, labels }) {

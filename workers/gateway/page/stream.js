@@ -1,8 +1,10 @@
 // One stream: its picture, its figures as lines, its latest predictions.
 
 import { actions } from "./actions.js";
+import { bill } from "./bill.js";
 import { askToChange } from "./dialogs.js";
 import { badge, el, figures, write } from "./dom.js";
+import { fidelity } from "./fidelity.js";
 import { bytes, joules, milliseconds, number, percent, prediction, UNKNOWN } from "./format.js";
 import { lately, share } from "./lately.js";
 import { Preview } from "./preview.js";
@@ -37,7 +39,9 @@ export function streamView(id, streams) {
   const lines = lately();
   const facts = figures(FACTS, "facts");
   const drops = el("ul", { class: "drops" });
+  const worth = fidelity();
   const savings = saving();
+  const costs = bill();
   const sheet = words(id);
   const rows = el("tbody");
   const seen = el("p", { class: "basis" });
@@ -54,11 +58,11 @@ export function streamView(id, streams) {
         el("section", { class: "panel", "aria-label": "Picture" }, preview.box,
           el("label", { class: "check" }, map, "token map: hatched patches were merged or dropped, dark ones recalled, the others computed")),
         sheet.element),
-      lines.element,
+      el("div", { class: "stack" }, lines.element, worth.element),
       el("div", { class: "stack" },
         el("section", { class: "panel", "aria-label": "Figures" }, facts.list, el("h3", {}, "Frames dropped"), drops,
           el("h3", {}, "Delivers to"), sinks),
-        savings.element),
+        savings.element, costs.element),
       el("section", { class: "panel wide", "aria-label": "Predictions" },
         el("div", { class: "head" }, el("h3", {}, "Latest predictions"), link), seen,
         el("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Latest predictions" },
@@ -110,7 +114,9 @@ export function streamView(id, streams) {
       facts.set(factsOf(view));
       listed(drops, dropped(view.status.dropped));
       listed(sinks, view.sinks.map(delivery));
+      worth.update(view);
       savings.update(view);
+      costs.update(view);
       sheet.update(view);
       buttons.update(view);
     },

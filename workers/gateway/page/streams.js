@@ -76,7 +76,9 @@ export class Streams {
     if (last && (status.next_frame < last.next_frame || status.joules < last.joules)) seen = [];
     seen = [...seen.filter((one) => one.at > now - RECENT_S), { at: now, status }];
     this.#history.set(view.id, seen);
-    return { ...view, ...derived(status, seen[0].status), quietFor: quietFor(status) };
+    const quiet = quietFor(status);
+    const shownState = quiet === null ? view.shown.state : "stale";
+    return { ...view, ...derived(status, seen[0].status), quietFor: quiet, shownState };
   }
 }
 
@@ -90,7 +92,6 @@ function derived(status, before) {
     keptShare: full > 0 ? kept / full : null,
     joulesPerFrame: metered ? spent / frames : null,
     lately: { full, kept, joules: spent, metered: metered ? frames : 0 },
-    shownState: quietFor(status) === null ? status.state : "stale",
   };
 }
 

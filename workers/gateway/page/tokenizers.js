@@ -3,8 +3,9 @@
 import { ask } from "./api.js";
 import { el } from "./dom.js";
 
-/** Tokenizers ({name, says, wants}) in order of preference, and options ({name, title, says, of, choices, minimum, maximum}); empty until loaded. */
-export const catalog = { kinds: [], options: [] };
+/** Tokenizers ({name, says, wants, knob, holds}) in order of preference, options ({name, title, says, of, choices, minimum, maximum}), and the
+ *  same bounds of fields that watch answers; empty until loaded. */
+export const catalog = { kinds: [], options: [], watch: [] };
 
 /** Asks the service once; may be called again after a failure. */
 export async function load() {
@@ -15,12 +16,22 @@ export async function load() {
     .filter(([name, field]) => field["x-tokenizers"] && name !== "tokenizer")
     .map(([name, field]) => ({
       name, title: field.title, says: field.description, of: field["x-tokenizers"], whole: field.type === "integer", check: field.type === "boolean", choices: field.enum,
-      minimum: field.minimum ?? field.exclusiveMinimum, maximum: field.maximum ?? field.exclusiveMaximum, value: field.default,
+      ...limits(field),
     }));
+  catalog.watch = ["audit", "guard"].map((name) => ({ name, ...limits(properties[name]) }));
 }
 
+function limits(field) {
+  // Of one that may be null, too, they are those of what it else is.
+  const number = field.anyOf?.find(({ type }) => type !== "null") ?? field;
+  return { minimum: number.minimum ?? number.exclusiveMinimum, maximum: number.maximum ?? number.exclusiveMaximum, value: field.default };
+}
+
+/** A tokenizer as the catalog has it; undefined where it is not known. */
+export const kindOf = (name) => catalog.kinds.find((kind) => kind.name === name);
+
 /** Whether a tokenizer learns words. */
-export const wantsWords = (name) => catalog.kinds.some((kind) => kind.name === name && kind.wants === "words");
+export const wantsWords = (name) => kindOf(name)?.wants === "words";
 
 /** A tokenizer with its options, in words. */
 export function described(settings) {
@@ -39,12 +50,19 @@ export function addFields(form) {
       const among = choices.map((one) => el("option", { value: one, defaultSelected: one === value }, one));
       return el("label", { "data-option": of.join(" ") }, title, el("select", { name }, ...among), el("small", {}, says));
     }
-    const input = el("input", { name, type: "number", step: whole ? "1" : "any", inputMode: whole ? "numeric" : "decimal", placeholder: value });
-    if (minimum !== undefined) input.min = minimum;
-    if (maximum !== undefined) input.max = maximum;
+    const input = el("input", { name, type: "number", step: whole ? "1" : "any", inputMode: whole ? "numeric" : "decimal" });
+    bound(input, { minimum, maximum, value });
     return el("label", { "data-option": of.join(" ") }, title, input, el("small", {}, says));
   });
   choice.closest(".pair").append(...fields);
+  for (const { name, ...limits } of catalog.watch) bound(form.elements[name], limits);
+}
+
+/** Gives an input of a number its bounds, and what it is where nothing is filled in. */
+function bound(input, { minimum, maximum, value }) {
+  if (value !== undefined && value !== null) input.placeholder = value;
+  if (minimum !== undefined) input.min = minimum;
+  if (maximum !== undefined) input.max = maximum;
 }
 
 /** Shows the options of the chosen tokenizer; of the first, which models take that take any, where none is. */

@@ -1,17 +1,21 @@
 // All streams in a few figures: what they do now, and what was saved so far.
 
+import { money, today } from "./bill.js";
 import { el, figures, write } from "./dom.js";
 import { bytes, joules, number, percent, UNKNOWN } from "./format.js";
-import { JOULES_PER_KWH, methodOf, priceOfKwh } from "./saving.js";
+import { methodOf } from "./saving.js";
 import { saved } from "./streams.js";
 
-const NAMES = ["Streams", "Frames/s", "Tokens kept", "Energy per frame", "Recalls from", "Saved so far"];
+const NAMES = ["Streams", "Frames/s", "Tokens kept", "Energy per frame", "Recalls from", "Today", "Saved so far"];
+// Streams that lose frames, beside the one that loses most.
+const NAMED = 4;
 
 /** The strip above the wall; returns the element and `update(streams)`. */
 export function totals() {
   const shown = figures(NAMES, "totals");
   const basis = el("p", { class: "basis" });
-  const element = el("section", { class: "panel", "aria-label": "All streams" }, shown.list, basis);
+  const lossy = el("p", { class: "lossy" });
+  const element = el("section", { class: "panel", "aria-label": "All streams" }, shown.list, lossy, basis);
   return {
     element,
     update(streams) {
@@ -24,14 +28,15 @@ export function totals() {
         states(all), number(running.reduce((total, { status }) => total + (status.fps ?? 0), 0)),
         percent(ratio(all, "kept", "full")),
         byMethod(all, (some) => ratio(some, "joules", "metered"), joules),
-        recalled ? bytes(recalled) : UNKNOWN,
+        recalled ? bytes(recalled) : UNKNOWN, today(),
         byMethod(worthSaying, (some) => some.reduce((total, { status }) => total + saved(status).joules, 0), about),
       ]);
+      write(lossy, losses(all));
       const methods = [...new Set(worthSaying.map(({ status }) => methodOf(status)))].sort().join("; ");
       const guessed = worthSaying.filter(({ status }) => !saved(status).measured).length;
       const told = [`Saved: over ${worthSaying.length} of ${all.length} streams since each was added`,
         guessed < worthSaying.length && "measured against their own frames in full", guessed && `for ${guessed} as if tokens alone cost energy`];
-      write(basis, ["Tokens and energy: of the last minute.", worthSaying.length && `${told.filter(Boolean).join(", ")} (${methods}).`]
+      write(basis, ["Tokens and energy: of the last minute; today: of UTC.", worthSaying.length && `${told.filter(Boolean).join(", ")} (${methods}).`]
         .filter(Boolean).join(" "));
     },
   };
@@ -52,6 +57,15 @@ function states(all) {
   return [...counts].map(([state, count]) => `${count} ${state}`).join(", ");
 }
 
+/** Who loses frames, the most first, and what helps; empty where nobody does. */
+function losses(all) {
+  const [worst, ...others] = all.filter(({ shownState }) => shownState === "degraded").sort((a, b) => b.status.lost - a.status.lost);
+  if (!worst) return "";
+  const named = others.slice(0, NAMED).map(({ id, status }) => `${id} ${percent(status.lost)}`);
+  if (others.length > NAMED) named.push(`${others.length - NAMED} more`);
+  return `${worst.id}: ${worst.shown.reason}.${named.length ? ` Others that lose frames: ${named.join(", ")}.` : ""}`;
+}
+
 /** A ratio of sums of the last minute, over the streams that know both. */
 function ratio(all, above, below) {
   const known = all.filter(({ lately }) => lately[below] > 0 && lately[above] !== null);
@@ -60,6 +74,5 @@ function ratio(all, above, below) {
 }
 
 function about(found) {
-  const price = priceOfKwh();
-  return `about ${joules(found)}${price > 0 ? `, worth ${number((found / JOULES_PER_KWH) * price)}` : ""}`;
+  return `about ${joules(found)}${money(found) && `, worth ${money(found)}`}`;
 }

@@ -43,7 +43,8 @@ class Tile {
 /** Why the stream is as it is, in a line; what it reads when there is nothing to say. */
 export function reason(view) {
   if (view.quietFor !== null) return `no result for ${duration(view.quietFor)}`;
-  return view.status.reason ?? view.source;
+  if (view.shown.reason) return view.shown.reason;
+  return view.status.guard?.state === "unable" ? `guard: ${view.shown.guard}` : view.source;
 }
 
 function worker(status) {
