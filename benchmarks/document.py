@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import RESULTS
+from benchmarks.sections import paragraphs
 from workers.bench.report import TARGETS, line_of, named
 
 TARGET = Path(__file__).parents[1] / "BENCHMARKS.md"
@@ -110,7 +111,8 @@ def document(bench: Mapping[str, Any]) -> Iterator[str]:
 
 def main() -> None:
     bench = json.loads((RESULTS / "bench.json").read_text())
-    TARGET.write_text("\n\n".join(document(bench)) + "\n")
+    others = paragraphs(lambda name: json.loads((RESULTS / name).read_text())["figures"], table)
+    TARGET.write_text("\n\n".join([*document(bench), *others]) + "\n")
     print(f"written: {TARGET}")
 
 
