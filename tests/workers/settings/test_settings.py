@@ -191,3 +191,15 @@ def test_an_odd_file_is_one_line(tmp_path, name, text):
     path.write_text(text)
     with pytest.raises(UsageError, match="cannot read the settings"):
         load_settings(path, {})
+
+
+def test_a_kwh_has_a_price_only_where_one_is_given(config):
+    assert load_settings(None, {}).gateway.price_per_kwh is None
+    priced = load_settings(config('[gateway]\nprice_per_kwh = 0.3\ncurrency = "EUR"\n'), {}).gateway
+    assert (priced.price_per_kwh, priced.currency) == (0.3, "EUR")
+
+
+@pytest.mark.parametrize("text", ["price_per_kwh = -1", "price_per_kwh = inf", 'currency = "euro"'])
+def test_a_price_that_cannot_be_right_is_refused(config, text):
+    with pytest.raises(UsageError, match=text.split()[0]):
+        load_settings(config(f"[gateway]\n{text}\n"), {})
