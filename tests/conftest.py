@@ -10,9 +10,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import make_clips
 from tests.processes import Breakable
+
+# Property tests try the same few examples each time; `make fuzz` tries others, and more of them.
+# Servers are shared by the examples of a test, which begin by emptying them.
+_BORROWED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+settings.register_profile(
+    "suite", max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=_BORROWED
+)
+settings.register_profile(
+    "fuzz", max_examples=1000, deadline=None, database=None, print_blob=True, suppress_health_check=_BORROWED
+)
+settings.load_profile("suite")
 
 # Where tests run in the background SIGINT is ignored, and every process they start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

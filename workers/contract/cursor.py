@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-_FORM = re.compile(r"(\d{1,18})(?:\.(\d{1,18}-\d{1,18})\.(\d{1,18}-\d{1,18}))?")
+_FORM = re.compile(r"(\d{1,18})(?:\.(\d{1,18}-\d{1,18})\.(\d{1,18}-\d{1,18}))?", re.ASCII)
 _START = "0-0"
 
 
