@@ -42,6 +42,7 @@ from pipeline.models import load_model
 from pipeline.models.focus import load_focus
 from pipeline.models.positions import Place, Positions
 from pipeline.reading import FrameOutput
+from pipeline.stacking import Part
 from pipeline.tokenizers import FullTokenizer
 from pipeline.tokenizers.plan import INTACT
 from pipeline.tokenizers.recall import RecallTokenizer
@@ -103,7 +104,7 @@ class Timed:
 
     def __call__(self, frames: Sequence[Frame], tokenizers: Sequence[Any]) -> tuple[float, list[FrameOutput]]:
         """CPU seconds per frame, and the outputs."""
-        parts = [([frame], tokenizer) for frame, tokenizer in zip(frames, tokenizers, strict=True)]
+        parts = [Part([frame], tokenizer) for frame, tokenizer in zip(frames, tokenizers, strict=True)]
         return timed(lambda: list(self._engine.submit_parts(parts).result().frames), len(frames))
 
 
