@@ -41,6 +41,17 @@ def linear_map(
     return lambda x: follows(plain(x))
 
 
+def added(
+    apply: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, other: torch.Tensor
+) -> torch.Tensor:
+    """apply(x) + other, in one where that is possible; for what `linear_map` made without an activation."""
+    if not isinstance(apply, partial) or apply.func is not _onednn:
+        return apply(x) + other
+    packed, bias, _ = apply.args
+    summed: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, other, packed, bias, "add")
+    return summed
+
+
 def _packs(dtype: torch.dtype) -> bool:
     if not torch.backends.mkldnn.is_available() or not torch.backends.mkl.is_available():
         return False

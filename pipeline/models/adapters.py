@@ -60,8 +60,18 @@ class PackedAttention(nn.Module):
             if rope is not None:
                 options["rope"] = rope
             return inner(x, attn_mask=attn_mask, **options)
-        segments, key_bias, capture = attn_mask.segments, attn_mask.key_bias, attn_mask.capture
-        query, key, value = self._project(x[0])
+        mixed = self.mix(x[0], attn_mask, rope)
+        if getattr(inner, "gate", None) is not None:
+            mixed = mixed * inner.gate(x[0]).sigmoid()
+        return inner.proj(mixed)[None]
+
+    def mix(
+        self, x: torch.Tensor, context: AttentionContext, rope: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """All of the attention but its gate and its last layer: (T, C) -> (T, C)."""
+        inner = cast(Any, self.inner)
+        segments, key_bias, capture = context.segments, context.key_bias, context.capture
+        query, key, value = self._project(x)
         query, key = inner.q_norm(query), inner.k_norm(key)
         if capture is not None:
             capture.keys = key
@@ -75,14 +85,12 @@ class PackedAttention(nn.Module):
             key, value = (t.repeat_interleave(inner.num_kv_groups, dim=1) for t in (key, value))
         if capture is not None and capture.wants_attention:
             capture.attended = Attended(query, key, value, key_bias)
-        if attn_mask.recalled is None:
+        if context.recalled is None:
             mixed = ragged_attention(query, key, value, segments, segments, key_bias)
         else:
-            mixed = attn_mask.recalled.attend(query, key, value, segments)
-        mixed = inner.norm(mixed.flatten(1))
-        if getattr(inner, "gate", None) is not None:
-            mixed = mixed * inner.gate(x[0]).sigmoid()
-        return inner.proj(mixed)[None]
+            mixed = context.recalled.attend(query, key, value, segments)
+        normed: torch.Tensor = inner.norm(mixed.flatten(1))
+        return normed
 
     def _project(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(T, C) -> query, key, value, each (T, heads, D)."""

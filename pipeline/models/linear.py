@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from vocab.linear import Activation, linear_map
+from vocab.linear import Activation, added, linear_map
 
 
 class FixedLinear(nn.Module):
@@ -26,6 +26,10 @@ class FixedLinear(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(..., inputs) -> (..., outputs)."""
         return self._map(x)
+
+    def added(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """What `forward` gives and `other`, (..., outputs), in one; for a layer without activation."""
+        return added(self._map, x, other)
 
 
 def fix_blocks(blocks: nn.Module) -> None:

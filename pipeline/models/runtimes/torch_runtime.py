@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 import torch
 
 from pipeline.models.context import AttentionContext
+from pipeline.models.lean import LeanBlock, plainly
 from pipeline.models.linear import fix_blocks
 from pipeline.models.runtimes.base import Blocks
 from pipeline.runtimes import BF16, FP32, Computed, UnavailableError
@@ -22,12 +21,15 @@ class TorchRuntime:
 
     Args:
         blocks: of one type, on one device; they are used, not copied.
+        dtype: theirs; None to ask their parameters, which fixed ones may have none of.
     """
 
-    def __init__(self, blocks: Blocks) -> None:
-        self._layers = cast(Any, blocks.layers)
+    def __init__(self, blocks: Blocks, dtype: torch.dtype | None = None) -> None:
+        self._layers = [
+            LeanBlock(block) if LeanBlock.takes(block) else plainly(block) for block in blocks.layers
+        ]
         self._norm = blocks.norm
-        self.dtype = next(blocks.layers.parameters()).dtype
+        self.dtype = dtype or next(blocks.layers.parameters()).dtype
         self._outside = blocks.dtype
         self.computed = computed_in(self.dtype)
 
@@ -48,8 +50,7 @@ class TorchRuntime:
         self, layer: int, tokens: torch.Tensor, context: AttentionContext, rope: torch.Tensor | None
     ) -> torch.Tensor:
         """See `StepwiseRuntime.block`."""
-        rotation = {} if rope is None else {"rope": rope}
-        return self._layers[layer](tokens.to(self.dtype)[None], attn_mask=context, **rotation)[0]
+        return self._layers[layer](tokens.to(self.dtype), context, rope)
 
     def norm(self, tokens: torch.Tensor) -> torch.Tensor:
         """See `StepwiseRuntime.norm`."""
@@ -64,10 +65,10 @@ def open_torch(blocks: Blocks, precision: str) -> TorchRuntime:
     """
     if precision == BF16 and not cpu_has_bf16():
         raise UnavailableError("this CPU does not compute in bfloat16")
-    blocks.layers.to(_DTYPES[precision])
-    runtime = TorchRuntime(blocks)
+    dtype = _DTYPES[precision]
+    blocks.layers.to(dtype)
     fix_blocks(blocks.layers)
-    return runtime
+    return TorchRuntime(blocks, dtype)
 
 
 def cpu_has_bf16() -> bool:
