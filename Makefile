@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SOURCE ?= sample:bikes
 
-.PHONY: setup run test test-survival test-models test-gpu gpu-clips test-gpu-video lint bench bench-gpu bench-service benchmarks soak clean
+.PHONY: setup run test test-survival test-models test-gpu gpu-clips test-gpu-video fuzz audit lint bench bench-gpu bench-service benchmarks soak clean
 
 setup: $(STAMP)
 
@@ -33,6 +33,17 @@ test: lint
 # Kills parts of a real service, waits until results flow again, and writes the table of deploy/README.md.
 test-survival: setup
 	$(BIN)/pytest -m survival tests/survival
+
+# Damaged clips, images, vocabularies, streams and settings to all that reads them, and the properties tried on
+# more examples. The seed 0 makes the same damage each time: make fuzz FUZZ="--cases 20000 --seed 7"
+FUZZ ?= --cases 2500
+fuzz: setup
+	$(BIN)/python -m tests.fuzz $(FUZZ)
+	$(BIN)/pytest --hypothesis-profile fuzz $$(git ls-files 'tests/*_properties.py')
+
+# Known faults of the packages that are installed; asks PyPI's advisories, so it needs the network.
+audit: setup
+	$(BIN)/pip-audit --skip-editable --progress-spinner off
 
 # Loads and runs every model of timm as far as shapes go. Twenty minutes of one core.
 test-models: setup

@@ -12,7 +12,7 @@ from tests.deploy.files import ROOT
 _DOCUMENTS = [
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").glob("*.md")),
-    ROOT / "deploy" / "README.md",
+    *sorted((ROOT / "deploy").glob("*.md")),
 ]
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
@@ -42,3 +42,17 @@ def test_the_readme_shows_the_way_to_everything_that_was_taken_out_of_it():
     named = {(path.parent / link).resolve() for path, link in links() if path == ROOT / "README.md"}
 
     assert {*(ROOT / "docs").resolve().glob("*.md"), (ROOT / "CONTRIBUTING.md").resolve()} <= named
+
+
+def test_every_promise_about_security_has_tests_that_exist():
+    promises = (ROOT / "deploy" / "SECURITY.md").read_text().partition("## What is promised")[2]
+    rows = [row for row in promises.splitlines() if row.startswith("| ")][1:]
+
+    assert len(rows) > 10
+    for row in rows:
+        shown = re.findall(r"`([^`]+)`", row.split(" | ")[-1])
+        assert shown, row
+        targets = (ROOT / "Makefile").read_text()
+        for one in shown:
+            known = (ROOT / one).is_file() if one.startswith("tests/") else f"\n{one[5:]}:" in targets
+            assert known, one

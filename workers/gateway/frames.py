@@ -60,7 +60,7 @@ def frame_routes(settings: ServiceSettings, backend: Backend) -> APIRouter:
         if kind.wants_words(options_of(query)) and query.scope is None:
             raise Problem(422, f"the tokenizer {kind.name} needs words: name whose with ?scope=", "no-scope")
         data = await _image(request)
-        _check_image(data, settings.gateway.max_image_pixels)
+        check_image(data, settings.gateway.max_image_pixels)
         own = settings.model_settings if query.model is None else {}
         model = query.model or settings.model
         tokens = TokenSettings(
@@ -89,7 +89,12 @@ async def _image(request: Request) -> bytes:
     return await request.body()
 
 
-def _check_image(data: bytes, max_pixels: int) -> None:
+def check_image(data: bytes, max_pixels: int) -> None:
+    """Looks at the head of an image.
+
+    Raises:
+        Problem: it is of no format that is taken, or has more pixels than are.
+    """
     try:
         # Only its head is read here.
         with Image.open(io.BytesIO(data), formats=list(_FORMATS)) as image:

@@ -87,7 +87,8 @@ def _read(path: Path) -> Mapping[str, Any]:
     if reader is None:
         raise UsageError(f"cannot read the settings {path}: give a .toml, .yaml, .yml or .json file")
     try:
-        values = reader(path.read_text())
+        values = reader(path.read_text()) or {}
+        named = isinstance(values, dict) and _named(values)
     except OSError as error:
         raise UsageError(f"cannot read the settings {path}: {error.strerror}") from error
     except yaml.MarkedYAMLError as error:
@@ -97,10 +98,11 @@ def _read(path: Path) -> Mapping[str, Any]:
     except (ValueError, yaml.YAMLError) as error:
         raise UsageError(f"cannot read the settings {path}: {redact(str(error))}") from None
     except RecursionError:
+        # In YAML a part may also hold itself.
         raise UsageError(f"cannot read the settings {path}: it is nested too deep") from None
-    if not isinstance(values or {}, dict) or not _named(values or {}):
+    if not named:
         raise UsageError(f"cannot read the settings {path}: it must hold settings by name")
-    return values or {}
+    return values
 
 
 def _named(values: Mapping[Any, Any]) -> bool:

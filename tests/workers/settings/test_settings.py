@@ -184,6 +184,7 @@ def test_a_file_that_is_a_list_is_reported(config):
         ("a.yaml", "? [a]\n: b\n"),
         ("a.json", "[" * 100_000),
         ("a.yaml", "[" * 5_000),
+        ("a.yaml", "access: &a {b: *a}\n"),
     ],
 )
 def test_an_odd_file_is_one_line(tmp_path, name, text):

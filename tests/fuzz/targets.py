@@ -1,0 +1,136 @@
+"""What strangers may hand to vwt, and how each is read: it is taken, or refused with an error of ours."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+from random import Random
+
+import cv2
+import numpy as np
+import torch
+import yaml  # type: ignore[import-untyped]
+from pydantic import ValidationError
+
+from pipeline.errors import VwtError
+from pipeline.input_spec import InputSpec
+from pipeline.sources import SourceOptions, open_source, parse_source
+from tests import make_clips
+from tests.fuzz.cases import Target
+from tests.fuzz.mutate import damaged, twisted
+from vocab.words import Vocabulary
+from workers.contract.sealing import from_text, to_text
+from workers.contract.stream_spec import StreamSpec
+from workers.gateway.frames import check_image
+from workers.gateway.problems import Problem
+from workers.gateway.streams import NewStream
+from workers.inference.image import ImageReader
+from workers.settings.loading import load_settings
+
+REFUSALS = (VwtError, ValidationError, Problem)
+_MOST_FRAMES = 100
+_MOST_PIXELS = 10_000_000
+_STREAM = {
+    "source": "rtsp://user:password@camera.example/live",
+    "name": "gate",
+    "fps": 5,
+    "labels": {"site": "north", "floor": "2"},
+    "tokenizer": "inter",
+    "threshold": 0.1,
+    "guard": 0.98,
+    "audit": 0.05,
+    "size": "448x252",
+    "sinks": [
+        {"kind": "webhook", "url": "https://example.com/hook", "headers": {"X-Key": "a"}},
+        "jsonl:///tmp/x",
+    ],
+}
+_SETTINGS = {
+    "port": 8000,
+    "host": "127.0.0.1",
+    "model": "null",
+    "access": {"allow_hosts": ["10.0.0.0/8"], "allow_folders": ["/tmp"]},
+    "gateway": {"max_connections": 100},
+    "ingest": {"lease_s": 10},
+    "inference": {"batch": 8, "num_gpus": 0},
+}
+
+
+def _clip(folder: Path, random: Random) -> tuple[bytes, str]:
+    suffix = random.choice([".mp4", ".ts", ".mkv", ".avi"])
+    whole = folder / f"whole{suffix}"
+    if not whole.exists():
+        make_clips.steady(whole, frames=20, size=(64, 48))
+    return damaged(whole.read_bytes(), random), suffix
+
+
+def _read_clip(path: Path) -> None:
+    options, last_s = SourceOptions(), 0.0
+    with closing(open_source(parse_source(str(path)), options, lambda _notice: None)) as source:
+        for number, decoded in enumerate(source.frames()):
+            if (pts_s := decoded.times.pts_s) is not None:
+                assert pts_s >= last_s, "times fell"
+                last_s = pts_s
+            if number == _MOST_FRAMES:
+                return
+
+
+def _image(_folder: Path, random: Random) -> tuple[bytes, str]:
+    picture = make_clips.picture(random.randrange(5), (96, 64))
+    suffix = random.choice([".jpg", ".png", ".webp", ".bmp"])
+    return damaged(cv2.imencode(suffix, picture)[1].tobytes(), random), suffix
+
+
+def _read_image(path: Path) -> None:
+    data = path.read_bytes()
+    check_image(data, _MOST_PIXELS)
+    spec = InputSpec(height=32, width=32)
+    image, _ = ImageReader()(data, spec)
+    assert image.dtype == np.uint8
+    assert image.shape[2] == 3
+
+
+def _vocabulary(_folder: Path, random: Random) -> tuple[bytes, str]:
+    words = torch.rand(8, 3 * 4 * 4, generator=torch.Generator().manual_seed(random.randrange(9)))
+    return damaged(Vocabulary(words, 3).to_bytes(), random), ".safetensors"
+
+
+def _read_vocabulary(path: Path) -> None:
+    vocabulary = Vocabulary.load(path)
+    assert torch.isfinite(vocabulary.match(torch.rand(1, 2, vocabulary.words.shape[1])).distance).all()
+
+
+def _stream(_folder: Path, random: Random) -> tuple[bytes, str]:
+    if random.random() < 0.3:
+        return damaged(json.dumps(_STREAM).encode(), random), ".json"
+    return json.dumps(twisted(_STREAM, random)).encode(), ".json"
+
+
+def _read_stream(path: Path) -> None:
+    asked = NewStream.model_validate_json(path.read_bytes())
+    given = asked.model_dump(exclude={"name"}, exclude_unset=True)
+    spec = StreamSpec(id=asked.name or "gate", **given)
+    assert from_text(to_text(spec).encode()) == spec
+    assert "password" not in spec.display or "password" not in spec.source
+
+
+def _settings(_folder: Path, random: Random) -> tuple[bytes, str]:
+    suffix = random.choice([".yaml", ".json"])
+    value = _SETTINGS if random.random() < 0.3 else twisted(_SETTINGS, random)
+    text = json.dumps(value) if suffix == ".json" else yaml.safe_dump(value, allow_unicode=False)
+    data = text.encode("utf-8", "surrogatepass")
+    return (damaged(data, random) if value is _SETTINGS else data), suffix
+
+
+def _read_settings(path: Path) -> None:
+    load_settings(path, {})
+
+
+TARGETS = {
+    "clip": Target(_clip, _read_clip),
+    "image": Target(_image, _read_image),
+    "vocabulary": Target(_vocabulary, _read_vocabulary),
+    "stream": Target(_stream, _read_stream),
+    "settings": Target(_settings, _read_settings),
+}
