@@ -11,7 +11,7 @@ from pipeline.guard.alarm import Alarm
 from pipeline.guard.audits import Audits, Draw
 from pipeline.guard.guard import Guard
 from pipeline.guard.knob import Knob
-from pipeline.guard.promise import Watch
+from pipeline.guard.promise import Promise, Watch
 from pipeline.guard.stream_fidelity import GuardStatus
 from pipeline.reading import FrameOutput
 from pipeline.stacking import Check, Part
@@ -43,7 +43,8 @@ class Guarded:
         self._tokenizer = tokenizer
         self._options = dict(options)
         self._draw = Draw(watch.audit, watch.seed)
-        self._audits = Audits(watch.promise)
+        held = self._options.get(kind.holds) if kind.holds is not None else None
+        self._audits = Audits(watch.promise if held is None else watch.promise or Promise(held))
         self._alarm = Alarm()
         self._remembers = False
         self._promise = watch.promise

@@ -233,6 +233,11 @@ def replace_draw(stream: Guarded) -> Guarded:
     return stream
 
 
+def test_recall_is_judged_by_the_target_that_it_holds() -> None:
+    assert guarded("recall", Watch(audit=1.0), target=0.95).fidelity.target == 0.95
+    assert guarded("merge", Watch(audit=1.0)).fidelity.target == 0.98
+
+
 def test_parts_without_a_check_pass_through(frames: list[Frame]) -> None:
     stream = guarded("merge", Watch())
     assert stream.part(frames[:2]) == Part(frames[:2], stream.part(frames[:2]).tokenizer)
