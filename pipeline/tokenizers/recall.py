@@ -189,7 +189,6 @@ class RecallTokenizer(StatefulTokenizer):
                     state.take(patches, moved, rest, (yield Run(state.memory, rest)))
         if decision == "escalated":
             state.busy += _BUSY_STEP * (1 - picked / count)
-        error = None
         if decision == "full":
             state.age = 0
         elif audit:
@@ -197,11 +196,10 @@ class RecallTokenizer(StatefulTokenizer):
             # What an escalated frame has left is nothing; it too is held against a run of all.
             rows = rest if decision == "recall" else None
             state.take(patches, moved, rows, (yield Run(state.memory, rows)))
-            error = _apart(given, state.summary)
-            state.judge(error > 1 - self.target)
+            state.judge(_apart(given, state.summary) > 1 - self.target)
             decision, states, kept = "full", all_patches, count
         state.answered(frame, _apart(state.summary, before))
-        return Decided(decision, state.memory, states, kept, flops, None, error)
+        return Decided(decision, state.memory, states, kept, flops)
 
     def _run_merged(
         self,

@@ -219,7 +219,6 @@ class Decided:
         kept: patches that were computed.
         flops: operations of deciding.
         held_ms: age of a held answer; None for a fresh one.
-        error: what an audit found: 1 - cosine to the answer of a run of all positions; None without one.
     """
 
     decision: Decision
@@ -228,7 +227,6 @@ class Decided:
     kept: int
     flops: int
     held_ms: float | None = None
-    error: float | None = None
 
 
 class StatefulTokenizer(ABC):
