@@ -50,7 +50,7 @@ def serve_until_stopped(settings: ServiceSettings, sources: Sequence[str], notic
         settings = settings.model_copy(update={"redis": url})
         if (token := ray_token_readable()) is not None:
             notices.say(f"others on this machine may read Ray's token: chmod 600 {token}")
-        with notices.waiting("starting Ray", long=True):
+        with notices.waiting("starting Ray", long=settings.ray_address is None):
             logs, processes = stack.enter_context(running_ray(settings))
             signals.listen()
         settings = _with_gpu(settings, notices)
