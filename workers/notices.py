@@ -50,9 +50,11 @@ class Notices:
             self.console.print(Text("".join(c if c.isprintable() else " " for c in text)), soft_wrap=True)
 
     @contextmanager
-    def waiting(self, text: str) -> Iterator[None]:
-        """Shows on a terminal what is waited for; nothing of it stays."""
+    def waiting(self, text: str, long: bool = False) -> Iterator[None]:
+        """Shows on a terminal what is waited for; nothing of it stays. Elsewhere a `long` wait is said."""
         if self._quiet or not self.console.is_interactive:
+            if long:
+                self.say(text)
             yield
             return
         with self.console.status(Text(text)):

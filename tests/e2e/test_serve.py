@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.e2e.command import refused, vwt
+from tests.e2e.command import refused, start, vwt
 from tests.e2e.service import Service
+from tests.vocab.servers import eventually, unused_port
 from vocab.embedded import EmbeddedRedis
 
 
@@ -49,6 +51,31 @@ def test_results_come_over_http_go_on_after_a_restart_and_sigterm_ends_it_in_tim
     frames = [result["frame"] for _, result in second.results("bikes", 40, after=results[-1][0])]
     assert frames == list(range(3, 43))
     assert second.end(signal.SIGINT) == 0
+
+
+@pytest.mark.timeout(300)
+def test_it_tells_how_far_it_is_and_once_it_is_ready_its_streams_are_there():
+    port = unused_port()
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    process = start("serve", "sample:bikes", "--model", "null", "--port", str(port), **pipes)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        eventually(lambda: is_ready(url), within_s=240)
+        assert [one["id"] for one in httpx.get(f"{url}/v1/streams").json()["streams"]] == ["bikes"]
+        said = "".join(iter(process.stderr.readline, f"  curl -N {url}/v1/streams/bikes/results\n"))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    # Without a terminal, too: the first word comes before the half minute that it takes.
+    assert said.index("starting Ray") < said.index("starting the service") < said.index("page http")
+    assert f"vwt streams tail bikes --url {url}\n" in said
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_it_listens_to_others_only_with_tokens():

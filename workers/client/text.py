@@ -17,7 +17,7 @@ from workers.contract.stream_status import degraded
 _UNKNOWN = "-"
 _STYLES = {"running": "green", "failed": "red", "reconnecting": "yellow", "degraded": "yellow"}
 # A table in a file or a pipe has no terminal to fit in.
-PIPE_WIDTH = 200
+PIPE_WIDTH = 120
 
 
 def stream_table(streams: Iterable[Mapping[str, Any]]) -> Table:

@@ -21,6 +21,12 @@ from workers.commands.input_options import input_options
 @input_options("as suits the model")
 @computed_options(None)
 @click.option(
+    "--embedding",
+    is_flag=True,
+    default=None,
+    help="Add the pooled features to each prediction, of all streams.",
+)
+@click.option(
     "--redis",
     metavar="URL",
     help="Keep streams and results in this Redis.  [default: an embedded one]",
@@ -90,7 +96,7 @@ def serve(
 
     access = {name: given.pop(name) for name in ("allow_folders", "allow_hosts", "token_file")}
     flags: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    computed = ("precision", "runtime", "calibrate")
+    computed = ("precision", "runtime", "calibrate", "embedding")
     flags["inference"] = {name: flags.pop(name) for name in computed if name in flags}
     flags["access"] = {name: value for name, value in access.items() if value}
     settings = load_settings(config, flags)

@@ -12,6 +12,7 @@ import click
 from workers.commands.input_options import input_options
 from workers.commands.tokenizer_options import OF_WORDS, tokenizer_options
 from workers.commands.watch_options import watch_options
+from workers.serve.address import DEFAULT_URL
 from workers.sinks.registry import sink_forms
 
 if TYPE_CHECKING:
@@ -23,9 +24,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 def _of_service(command: _Command) -> _Command:
     """Adds what every command needs: which service, and how to answer."""
     options = (
-        click.option(
-            "--url", envvar="VWT_URL", default="http://127.0.0.1:8000", show_default=True, help="The service."
-        ),
+        click.option("--url", envvar="VWT_URL", default=DEFAULT_URL, show_default=True, help="The service."),
         click.option("--token", envvar="VWT_TOKEN", metavar="TEXT", help="Bearer token  [env: VWT_TOKEN]."),
         click.option("--json", "as_json", is_flag=True, help="Print what the service says, as JSON."),
     )

@@ -55,7 +55,8 @@ class StreamStatus:
         full_of: model and input that those are of; with another they begin anew.
         saved_joules: what the metered results would have cost more in full, measured so; None where it is not
             known.
-        fps, latency_ms: of late: results per second, and median of the total latency.
+        fps, latency_ms: of late: results per second, and median of the total latency; None while it does not
+            run.
         lost: share of the frames of late that were dropped because inference was slower than the source; None
             where they are too few to speak of.
     """
@@ -115,6 +116,9 @@ class StreamStatus:
                     continue
         if found.get("state") not in STATES:
             found.pop("state", None)
+        if found.get("state") != "running":
+            # Of late there is nothing: what stands there is of before.
+            found |= {"fps": None, "latency_ms": None}
         return cls(**found)
 
     @property

@@ -17,6 +17,7 @@ from workers.gateway.crowd import Crowd
 from workers.gateway.frames import frame_routes
 from workers.gateway.guard import Guard
 from workers.gateway.health import health_routes
+from workers.gateway.messages import describe_messages
 from workers.gateway.metrics import metric_routes
 from workers.gateway.page import page_routes
 from workers.gateway.preview import preview_routes
@@ -70,4 +71,5 @@ def build_api(settings: ServiceSettings, backend: Backend) -> FastAPI:
     # The last one added sees a request first.
     app.add_middleware(Guard, tokens=tokens, settings=settings.gateway)
     answer_with_problems(app)
+    describe_messages(app)
     return app

@@ -13,6 +13,8 @@ from starlette.responses import Response
 
 from workers.contract.cursor import Cursor
 from workers.gateway.connections import BLOCK_S, Connections
+from workers.gateway.history import history
+from workers.gateway.messages import EVENTS_SCHEMA, History
 from workers.gateway.problems import Problem, responses
 from workers.gateway.tail import Event, Tail
 
@@ -34,6 +36,9 @@ After = Annotated[
 ]
 LastEventId = Annotated[str | None, Header(description="As `after`; wins over it. Browsers send it.")]
 Follow = Annotated[bool, Query(description="false: end when all that is kept was sent.")]
+_TIME = "Unix seconds, by `captured_at`; of a file the seconds of `pts_s`."
+Since = Annotated[float | None, Query(description=f"Only results from then on: {_TIME}")]
+Until = Annotated[float | None, Query(description=f"Only results before then: {_TIME}")]
 Limit = Annotated[int | None, Query(ge=1, description="End after that many predictions.")]
 
 
@@ -53,8 +58,9 @@ def result_routes(connections: Connections) -> APIRouter:
         responses={
             200: {
                 "description": "Events `prediction`, `energy`, `state` and `gap` (frames that were lost); "
-                "the id of each is what to resume with.",
-                "content": {"text/event-stream": {"example": _EXAMPLE}},
+                "the id of each is what to resume with. A WebSocket at `/v1/streams/{stream}/ws` (`after` as "
+                "here) sends the same, each as one JSON object with `event`, `id` and `data`.",
+                "content": {"text/event-stream": {"schema": EVENTS_SCHEMA, "example": _EXAMPLE}},
             },
             **responses(401, 404, 503),
         },
@@ -81,6 +87,19 @@ def result_routes(connections: Connections) -> APIRouter:
             sep="\n",
             send_timeout=_SEND_TIMEOUT_S,
         )
+
+    @router.get("/{stream}/history", response_model=History, responses=responses(401, 404, 503))
+    async def past(
+        stream: str,
+        since: Since = None,
+        until: Until = None,
+        after: Annotated[int, Query(ge=0, le=10**15, description="The `next` of the page before.")] = 0,
+        limit: Annotated[int, Query(ge=1, le=1000, description="Results of a page, at most.")] = 100,
+    ) -> Response:
+        """Results that are kept, oldest first, as pages of JSON."""
+        spec = await connections.spec(stream)
+        page = await connections.call(lambda client: history(client, spec.id, since, until, after, limit))
+        return Response(page, media_type="application/json")
 
     @router.websocket("/{stream}/ws")
     async def websocket(socket: WebSocket, stream: str, after: str | None = None) -> None:

@@ -74,6 +74,7 @@ class Models:
             name,
             settings.weights.get(name),
             self._device,
+            embedding=settings.embedding,
             precision=settings.precision,
             runtime=settings.runtime,
             on_notice=lambda notice: self._on_notice(f"{name}: {notice}"),

@@ -145,7 +145,12 @@ class _Delivery:
             self._reached = self._offsets.begin(self._fence(), self._settings.key, self._reached)
             self._agreed = True
         entries = self._read(self._reached.frames)
-        if not entries or self._stopped.is_set():
+        if self._stopped.is_set():
+            return
+        if not entries:
+            if self._reached.error is not None:
+                # It was about Redis, which answers again: nothing waits for the sink.
+                self._keep(replace(self._reached, error=None))
             return
         if self._sink is None:
             # What the caller named may have come to lead elsewhere.

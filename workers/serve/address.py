@@ -7,6 +7,9 @@ import socket
 
 from pipeline.errors import UsageError
 
+# Where a service is looked for unless one is named.
+DEFAULT_URL = "http://127.0.0.1:8000"
+
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches the host; a name other than localhost may be anybody's."""

@@ -17,7 +17,7 @@ from workers.access.bearer_tokens import BearerTokens
 from workers.contract.sealing import use_keys
 from workers.contract.stream_store import StreamStore
 from workers.notices import Notices
-from workers.serve.address import base_url, free_port, is_loopback
+from workers.serve.address import DEFAULT_URL, base_url, free_port, is_loopback
 from workers.serve.first_streams import Given, add_given, given_sources
 from workers.serve.private import ray_token_readable
 from workers.serve.ray import gpus, running_app, running_ray
@@ -48,24 +48,25 @@ def serve_until_stopped(settings: ServiceSettings, sources: Sequence[str], notic
         stack.enter_context(redirect_stdout(sys.stderr))
         url, watch = stack.enter_context(running_redis(settings, notices.say))
         settings = settings.model_copy(update={"redis": url})
-        with notices.waiting("starting Ray"):
+        with notices.waiting("starting Ray", long=settings.ray_address is None):
             logs, processes = stack.enter_context(running_ray(settings))
             signals.listen()
         if (token := ray_token_readable()) is not None:
             notices.say(f"others on this machine may read Ray's token: chmod 600 {token}")
         settings = _with_gpu(settings, notices)
         stack.callback(lambda: notices.say("stopped"))
-        with notices.waiting("starting the service: it loads torch and the model"):
+        try:
+            # Before anybody can ask: who is told that the service is ready finds them there.
+            store = StreamStore(connect(url))
+            ids = add_given(store, given, settings.model_settings)
+        except StoreUnavailable as error:
+            raise ServiceError(str(error)) from error
+        with notices.waiting("starting the service: it loads torch and the model", long=True):
             stack.enter_context(running_app(settings, logs, processes))
         stack.callback(lambda: notices.say("stopping; Ctrl-C again ends at once"))
         watches = (processes.check, watch)
         # It was ready for a while already, and something may have died in it.
         _look(watches)
-        try:
-            store = StreamStore(connect(url))
-            ids = add_given(store, given, settings.model_settings)
-        except StoreUnavailable as error:
-            raise ServiceError(str(error)) from error
         _say_where(settings, dict(zip(ids, given, strict=True)), logs, notices)
         _stay(StatusLine(store, notices.say), watches, notices)
 
@@ -106,7 +107,8 @@ def _say_where(
     if not streams:
         asked = '{"source": "sample:bikes", "loop": true, "realtime": true}'
         notices.say(f"  curl{login} {url}/v1/streams --json '{asked}'")
-    notices.say(f"  vwt streams tail {stream}")
+    service = "" if url == DEFAULT_URL else f" --url {url}"
+    notices.say(f"  vwt streams tail {stream}{service}")
     notices.say(f"  curl -N{login} {url}/v1/streams/{stream}/results")
 
 

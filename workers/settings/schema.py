@@ -170,6 +170,7 @@ class InferenceSettings(BaseModel):
         weights: file of weights by model name; "random" for none.
         precision, runtime: what models compute in, as `vwt run --precision` and `--runtime` take them.
         calibrate: video that int8 and `auto` are fitted to; None for the first frames that a model sees.
+        embedding: add the pooled features to predictions of another kind, as `vwt run --embedding` does.
         meter: where joules come from, as `vwt run --meter` takes it.
         watts_per_core: what the estimate takes a busy CPU core to draw.
         target_backlog_s: replicas are added when frames wait longer than this.
@@ -188,6 +189,7 @@ class InferenceSettings(BaseModel):
     precision: PrecisionName = DEFAULT_PRECISION
     runtime: RuntimeName = AUTO
     calibrate: FullPath | None = None
+    embedding: bool = False
     target_backlog_s: Positive = 0.5
     meter: MeterName = AUTO
     watts_per_core: Positive = DEFAULT_WATTS_PER_CORE

@@ -61,10 +61,14 @@ def test_the_list_says_what_each_stream_is_doing_and_what_it_costs(service: Serv
         **{"decisions": {"full": 1, "hold": 9}, "recall_bytes": 4_600_000, "saved_joules": 7.25},
     )
     head, row = succeeds("streams", "list", *at).stdout.splitlines()
+    assert max(len(head), len(row)) <= 120
     assert " ".join(head.split()) == "id state source fps tokens kept J/frame latency words worker"
     assert " ".join(row.split()) == (
-        "yard reconnecting: no picture for 10 s rtsp://***@8.8.8.8/yard 5.0 25% 0.41 63 ms v3 4711"
+        "yard reconnecting: no picture for 10 s rtsp://***@8.8.8.8/yard - 25% 0.41 - v3 4711"
     )
+    frames.know(state="running", reason=None)
+    row = succeeds("streams", "list", *at).stdout.splitlines()[1]
+    assert " ".join(row.split()) == "yard running rtsp://***@8.8.8.8/yard 5.0 25% 0.41 63 ms v3 4711"
     listed = json.loads(succeeds("streams", "list", "--json", *at).stdout)
     assert [stream["id"] for stream in listed] == ["yard"]
     frames.know(state="failed", retry_at=time.time() + 250)

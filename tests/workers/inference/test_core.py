@@ -566,3 +566,16 @@ def test_a_meter_that_cannot_be_had_is_refused_at_the_start(server: Server) -> N
     asked = ServiceSettings(redis=server.url, inference=InferenceSettings(meter="nvml"))
     with pytest.raises(UsageError, match="nvml meter measures cuda only"):
         InferenceCore(asked, WHERE, no_exchange)
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_the_features_of_a_frame_come_beside_its_regions_where_they_are_asked_for(
+    server: Server, redis: Any, asked: bool
+) -> None:
+    replica = Replica(server.url, embedding=asked)
+    replica.infer(batch("a", 0, 1, replace(INTER, tokenizer="full", options={})))
+    (result,) = results(redis, "a")
+    replica.close()
+
+    assert result["prediction"]["kind"] == "regions"
+    assert len(result["prediction"].get("embedding", [])) == (384 if asked else 0)

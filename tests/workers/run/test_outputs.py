@@ -61,3 +61,29 @@ def test_what_can_be_written_is_left_as_it_is(tmp_path: Path) -> None:
     check_outputs(RunOptions("rtsp://camera/1", out=str(old), annotate=str(new), json_summary="-"))
     assert old.read_text() == "earlier results"
     assert not new.exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [
+        ("out", "x.csv"),
+        ("out", "x.mp4"),
+        ("annotate", "a.gif"),
+        ("annotate", "a.mkv"),
+        ("json_summary", "s.yaml"),
+    ],
+)
+def test_a_name_that_promises_another_format_is_refused_in_one_line(
+    field: str, name: str, tmp_path: Path
+) -> None:
+    line = refusal(**{field: str(tmp_path / name)})
+    assert line.startswith(
+        f"{OPTIONS[field]} writes JSON" if field != "annotate" else "--annotate writes MP4"
+    )
+    assert f"not {Path(name).suffix}" in line
+    assert not (tmp_path / name).exists()
+
+
+def test_names_that_promise_nothing_else_are_taken(tmp_path: Path) -> None:
+    for out in ("-", "/dev/null", str(tmp_path / "x.JSONL"), str(tmp_path / "x"), str(tmp_path / "x.ndjson")):
+        check_outputs(RunOptions(source="sample:bikes", out=out, annotate=str(tmp_path / "a.mp4")))

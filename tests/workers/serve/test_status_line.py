@@ -109,3 +109,12 @@ def test_a_redis_that_goes_away_and_comes_back_is_said_once(server, store):
     assert len(said) == 2
     assert said[0].endswith("trying again")
     assert said[1] == "Redis answers again"
+
+
+def test_a_stream_that_does_not_run_has_no_rate_of_late(server, store):
+    store.add(StreamSpec(id="gate", source="camera:0"))
+    tell(server, "gate", state="running", fps=10.0, latency_ms=40.0)
+    assert store.status("gate").fps == 10.0
+    tell(server, "gate", state="reconnecting")
+
+    assert (store.status("gate").fps, store.status("gate").latency_ms) == (None, None)

@@ -146,3 +146,21 @@ def test_a_sink_whose_host_may_no_longer_be_used_is_left_alone(bench: Bench) -> 
         except BlockingIOError:
             return
         raise AssertionError("it connected")
+
+
+def test_an_error_is_told_no_longer_once_nothing_waits(bench: Bench, tmp_path: Path) -> None:
+    sink = _jsonl(tmp_path)
+    deliveries = bench.deliver(sink)
+    bench.results(5)
+    bench.caught_up(sink)
+    deliveries.stop(5)
+    # Whoever read the stream before could not read the results, and left it so.
+    key, field = StreamKeys("gate").sinks, "out"
+    left = json.loads(bench.client.hget(key, field)) | {"error": "cannot read results of gate"}
+    bench.client.hset(key, field, json.dumps(left))
+    assert bench.status(sink)["error"] is not None
+
+    bench.deliver(sink)
+
+    eventually(lambda: bench.status(sink)["error"] is None, within_s=20)
+    assert bench.status(sink)["lag"] == 0

@@ -103,9 +103,10 @@ def test_a_record_whose_arguments_do_not_fit_is_written_all_the_same(log):
 
 def test_what_the_command_says_is_json_too(capsys):
     notices = JsonNotices(quiet=False)
-    with notices.waiting("starting"):
+    with notices.waiting("starting", long=True):
         notices.say(f"stream gate: {URL} [red]goes[/red] on, " + "and on " * 30)
-    (line,) = capsys.readouterr().err.splitlines()
+    begun, line = capsys.readouterr().err.splitlines()
+    assert json.loads(begun)["message"] == "starting"
     said = json.loads(line)
     assert (said["level"], said["logger"]) == ("INFO", "vwt.serve")
     assert said["message"].startswith("stream gate: rtsp://***@camera.example")
