@@ -28,7 +28,7 @@ from vocab.redis_store import RedisStore
 from workers.contract.cursor import Cursor
 from workers.contract.keys import StreamKeys
 from workers.contract.result_log import FencedError, OutOfOrderError
-from workers.contract.stream_status import StreamStatus
+from workers.contract.stream_status import StreamStatus, to_fields
 from workers.contract.stream_store import StreamStore
 from workers.inference.core import InferenceCore
 from workers.inference.metering import Figures, MeteredSpan
@@ -122,6 +122,8 @@ def test_the_status_says_who_predicted_and_what_it_adds_up_to(replica: Replica, 
     replica.infer(sent)
     replica.infer(with_drops(batch("a", 4, 4), {"late": 1, "gap": 1}))
 
+    assert (status(redis, "a").fps, status(redis, "a").latency_ms) == (None, None)
+    redis.hset(StreamKeys("a").state, mapping=to_fields({"state": "running"}))
     found, now = results(redis, "a"), status(redis, "a")
     assert now.inference == WHERE
     assert (now.next_frame, now.loop_first) == (8, 2)
