@@ -7,6 +7,7 @@ its lease is given out for one generation, in the same step that looks.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from vocab.connection import RedisClient
@@ -14,53 +15,80 @@ from vocab.redis_lease import ACQUIRE, RedisLease
 from workers.contract.keys import StreamKeys
 from workers.contract.stream_spec import StreamSpec
 
-# KEYS: lease, last, and what a stream writes.
-_BEGIN = """
-local function begin(generation)
+
+def _life(asked: str) -> str:
+    """The start of each script: what it needs to know of the generation that it is for.
+
+    Generations grow (see `after`), so whatever comes late, a claim, an adding or a removal that was held up
+    on its way, is known to be of one that is over. KEYS: lease, last, and what a stream writes.
+    """
+    return f"""
+local generation = {asked}
+local known = tonumber(redis.call('HGET', KEYS[2], 'generation'))
+local gone = redis.call('HEXISTS', KEYS[2], 'gone') == 1
+local asked = tonumber(generation)
+local over = known and (asked < known or (asked == known and gone))
+local function begin()
     redis.call('DEL', KEYS[1], unpack(KEYS, 3))
     if redis.call('HEXISTS', KEYS[2], 'token') == 1 then redis.call('HINCRBY', KEYS[2], 'token', 1) end
     redis.call('HSET', KEYS[2], 'generation', generation)
     redis.call('HDEL', KEYS[2], 'gone')
     redis.call('PERSIST', KEYS[2])
 end
-local known, gone = redis.call('HGET', KEYS[2], 'generation'), redis.call('HGET', KEYS[2], 'gone')
 """
+
+
 # Somebody may have claimed it by now: it is in the list before it is begun.
 _ADD = (
-    _BEGIN
+    _life("ARGV[1]")
     + """
-if known ~= ARGV[1] or gone then begin(ARGV[1]) end
+if over then return redis.call('HGET', KEYS[2], 'generation') end
+if asked ~= known then begin() end
 if redis.call('EXISTS', KEYS[3]) == 0 then redis.call('HSET', KEYS[3], unpack(ARGV, 2)) end
+return false
 """
 )
 # Whoever added it may have died before it was begun. What was written by a version that knew no generations,
 # or to a Redis that lost its data, is of the one that is claimed.
 _CLAIM = (
-    _BEGIN
+    _life("ARGV[3]")
     + """
-if gone == ARGV[3] or (known and not gone and known ~= ARGV[3]) then return false end
-if gone then begin(ARGV[3]) end
-redis.call('HSET', KEYS[2], 'generation', ARGV[3])
+if over then return false end
+if known and asked ~= known then begin() end
+redis.call('HSET', KEYS[2], 'generation', generation)
 """
     + ACQUIRE
 )
 # The fence grows, so whoever still runs the stream can write nothing more.
-_REMOVE = """
-local generation = redis.call('HGET', KEYS[2], 'generation')
-if generation and generation ~= ARGV[1] then return end
+_REMOVE = (
+    _life("ARGV[1]")
+    + """
+if known and asked < known then return end
 redis.call('HINCRBY', KEYS[2], 'token', 1)
-redis.call('HSET', KEYS[2], 'generation', ARGV[1], 'gone', ARGV[1])
+redis.call('HSET', KEYS[2], 'generation', generation, 'gone', 1)
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
 redis.call('DEL', KEYS[1], unpack(KEYS, 3))
 """
+)
 # Longer than any batch of the stream can be under way.
 _FENCED_MS = 24 * 3600 * 1000
 
 
-def begin(client: RedisClient, spec: StreamSpec, status: dict[str, str]) -> None:
-    """Begins a generation with such a status, unless it has one already."""
+def begin(client: RedisClient, spec: StreamSpec, status: dict[str, str]) -> float | None:
+    """Begins a generation with such a status, unless it has one already.
+
+    Returns:
+        None, or the generation that came after it: this one is over.
+    """
     fields = [part for item in status.items() for part in item]
-    _eval(client, _ADD, spec, generation(spec), *fields)
+    newest = _eval(client, _ADD, spec, generation(spec), *fields)
+    return None if newest is None else float(newest)
+
+
+def after(spec: StreamSpec, begun: float) -> StreamSpec:
+    """The same stream as a generation after such a one, however the clocks differ that made both."""
+    later = max(spec.created_at, math.nextafter(begun, math.inf))
+    return spec.model_copy(update={"created_at": later})
 
 
 def end(client: RedisClient, spec: StreamSpec) -> None:
@@ -92,9 +120,9 @@ class StreamLease(RedisLease):
         return self._fence(self._eval(_CLAIM, *_keys(self._spec), more=(generation(self._spec),)))
 
 
-def _eval(client: Any, script: str, spec: StreamSpec, *arguments: Any) -> None:
+def _eval(client: Any, script: str, spec: StreamSpec, *arguments: Any) -> Any:
     keys = _keys(spec)
-    client.eval(script, len(keys), *keys, *arguments)
+    return client.eval(script, len(keys), *keys, *arguments)
 
 
 def _keys(spec: StreamSpec) -> tuple[str, ...]:

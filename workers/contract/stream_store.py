@@ -13,7 +13,7 @@ from vocab.redis_errors import redis_errors
 from workers.contract.bill import Line, days_over, lines_of
 from workers.contract.keys import EPOCH, STREAMS, StreamKeys
 from workers.contract.sealing import from_text, is_current, to_text
-from workers.contract.stream_life import begin, end
+from workers.contract.stream_life import after, begin, end
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_status import StreamStatus, to_fields
 
@@ -23,10 +23,9 @@ if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 return 1
 """
-# A stream of the same name that was added meanwhile stays.
 _DELETE = """
 local value = redis.call('HGET', KEYS[1], ARGV[1])
-if not value or cjson.decode(value).created_at ~= cjson.decode(ARGV[2]).created_at then return 0 end
+if not value or cjson.decode(value).created_at ~= tonumber(ARGV[2]) then return 0 end
 return redis.call('HDEL', KEYS[1], ARGV[1])
 """
 # Of a `StreamId`.
@@ -67,23 +66,34 @@ class StreamStore:
         """
         return self._look_up(stream)[0]
 
-    def add(self, spec: StreamSpec) -> None:
+    def add(self, spec: StreamSpec) -> StreamSpec:
         """Adds a stream.
+
+        Returns:
+            The spec as it was added.
 
         Raises:
             StreamExistsError: one of that id is there.
         """
         with redis_errors(f"add the stream {spec.id}", self._where):
-            if not self._client.hsetnx(STREAMS, spec.id, to_text(spec)):
-                raise StreamExistsError(
-                    f"there is a stream {spec.id!r} already; remove it or give another name"
-                )
-            try:
-                begin(self._client, spec, to_fields({"state": "starting", "since": spec.created_at}))
-            except Exception:
-                # Redis may be full. Whoever is told that it was not added must not find it in the list.
-                self._client.eval(_DELETE, 1, STREAMS, spec.id, to_text(spec))
-                raise
+            while True:
+                if not self._client.hsetnx(STREAMS, spec.id, to_text(spec)):
+                    raise StreamExistsError(
+                        f"there is a stream {spec.id!r} already; remove it or give another name"
+                    )
+                try:
+                    newest = begin(
+                        self._client, spec, to_fields({"state": "starting", "since": spec.created_at})
+                    )
+                except Exception:
+                    # Redis may be full. Whoever is told that it was not added must not find it in the list.
+                    self._delete(spec)
+                    raise
+                # Others of its name came and went meanwhile, or were made by a clock that is ahead. Unless it
+                # was removed with them it comes after them.
+                if newest is None or not self._delete(spec):
+                    return spec
+                spec = after(spec, newest)
 
     def add_named(self, name: str, settings: Mapping[str, Any]) -> StreamSpec:
         """Adds a stream under an id that is free: the name, else the name with a number.
@@ -98,13 +108,11 @@ class StreamStore:
         taken = set(self.all())
         ids = (stream for stream in _numbered(name) if stream not in taken)
         while True:
-            spec = StreamSpec(id=next(ids), **settings)
             try:
-                self.add(spec)
+                return self.add(StreamSpec(id=next(ids), **settings))
             except StreamExistsError:
                 # Somebody else was faster.
                 continue
-            return spec
 
     def change(self, stream: str, changes: dict[str, Any]) -> StreamSpec:
         """Changes fields of a stream and counts its revision up.
@@ -136,11 +144,11 @@ class StreamStore:
         Raises:
             NoStreamError: there is none of that id.
         """
-        spec, text = self._look_up(stream)
+        spec = self.get(stream)
         with redis_errors(f"remove the stream {stream}", self._where):
             # First what it wrote: were it left when we die between, nobody would know of it.
             end(self._client, spec)
-            removed = self._client.eval(_DELETE, 1, STREAMS, stream, text)
+            removed = self._delete(spec)
         if not removed:
             raise _none(stream)
 
@@ -182,6 +190,10 @@ class StreamStore:
         with redis_errors("look at the data", self._where):
             fresh = bool(self._client.set(EPOCH, secrets.token_hex(8), nx=True))
             return self._client.get(EPOCH).decode(), fresh
+
+    def _delete(self, spec: StreamSpec) -> bool:
+        """Whether it was in the list; one of the same name that was added meanwhile stays."""
+        return bool(self._client.eval(_DELETE, 1, STREAMS, spec.id, repr(spec.created_at)))
 
     def _look_up(self, stream: str) -> tuple[StreamSpec, bytes]:
         with redis_errors(f"look up the stream {stream}", self._where):

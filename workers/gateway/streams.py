@@ -143,9 +143,7 @@ def _add(client: RedisClient, asked: NewStream, settings: ServiceSettings) -> St
     _check_promise(asked)
     if asked.name is None:
         return store.add_named(name, given)
-    spec = StreamSpec(id=asked.name, **given)
-    store.add(spec)
-    return spec
+    return store.add(StreamSpec(id=asked.name, **given))
 
 
 def _check(sinks: Sequence[SinkSettings], access: AccessSettings) -> None:

@@ -11,7 +11,7 @@ from tests.vocab.servers import Server
 from vocab.connection import RedisClient, connect
 from workers.contract.keys import STREAMS, StreamKeys
 from workers.contract.result_log import FencedError, ResultLog
-from workers.contract.stream_life import StreamLease
+from workers.contract.stream_life import StreamLease, begin, end
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import NoStreamError, StreamStore
 
@@ -57,6 +57,57 @@ def test_a_stream_begins_empty_whatever_its_name_had_left(client: RedisClient) -
     fence = StreamLease(client, _spec(1.0)).acquire()
     assert fence is not None
     assert fence > 7
+
+
+@pytest.mark.parametrize("late", [1.0, 2.0])
+def test_who_was_held_up_for_many_generations_cannot_claim_one_that_is_over(
+    client: RedisClient, late: float
+) -> None:
+    store = StreamStore(client)
+    for number in (1.0, 2.0, 3.0):
+        store.add(_spec(number))
+        store.remove("gate")
+    assert StreamLease(client, _spec(late)).acquire() is None
+    assert _left(client) == set()
+
+
+@pytest.mark.parametrize("late", [1.0, 2.0])
+def test_a_beginning_that_was_held_up_begins_nothing_that_is_over(client: RedisClient, late: float) -> None:
+    store = StreamStore(client)
+    store.add(_spec(2.0))
+    store.remove("gate")
+    assert begin(client, _spec(late), {"state": "starting"}) == 2.0
+    assert _left(client) == set()
+
+
+def test_a_beginning_that_was_held_up_leaves_the_next_of_its_name_alone(client: RedisClient) -> None:
+    store = StreamStore(client)
+    store.add(_spec(2.0))
+    fence = StreamLease(client, _spec(2.0)).acquire()
+    assert begin(client, _spec(1.0), {"state": "starting"}) == 2.0
+    assert StreamLease(client, _spec(1.0)).acquire() is None
+    end(client, _spec(1.0))
+    assert ResultLog(client, "gate", 100).append(fence, 0, ["a"], {}) == 1
+
+
+def test_a_stream_that_is_removed_before_it_begins_never_does(client: RedisClient) -> None:
+    store = StreamStore(client)
+    store.add(_spec(1.0))
+    store.remove("gate")
+    client.hset(STREAMS, "gate", _spec(2.0).model_dump_json())
+    store.remove("gate")
+    assert begin(client, _spec(2.0), {"state": "starting"}) == 2.0
+    assert _left(client) == set()
+
+
+def test_a_clock_that_is_behind_adds_a_stream_all_the_same(client: RedisClient) -> None:
+    store = StreamStore(client)
+    store.add(_spec(time.time()))
+    store.remove("gate")
+    added = store.add(_spec(1.0))
+    assert added == store.get("gate")
+    assert StreamLease(client, added).acquire() is not None
+    assert store.status("gate").state == "starting"
 
 
 def test_energies_that_settle_after_the_removal_are_not_kept(client: RedisClient) -> None:
