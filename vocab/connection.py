@@ -102,7 +102,9 @@ def _single(url: str) -> redis.Redis:
         raise ValueError
     known = parse_url(url)
     _check_options(known, url)
-    return redis.Redis.from_pool(redis.ConnectionPool(**{**_options(known), "retry": _retry()}))
+    # Who finds all connections in use waits for one, as it would for the server.
+    options = {"timeout": _TIMEOUT_S, **_options(known), "retry": _retry()}
+    return redis.Redis.from_pool(redis.BlockingConnectionPool(**options))
 
 
 def _cluster_or_sentinel(url: str, scheme: str, kind: str) -> RedisClient:

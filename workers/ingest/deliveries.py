@@ -27,8 +27,8 @@ from workers.telemetry.logs import log_context
 _log = logging.getLogger(__name__)
 
 _BATCH = 100
-# Below the second after which a client of Redis gives up.
-_BLOCK_MS = 500
+# Who is told of every result looks by itself only for what it was not told of.
+_LOOK_S = 2.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 30.0
 
 
@@ -41,7 +41,7 @@ class StreamDeliveries:
 
     Args:
         settings: of the service.
-        client: of Redis; used from several threads.
+        client: of Redis; used from a thread per sink, never for long.
         spec: of the stream.
         fence: gives the fence of its lease as it is now.
     """
@@ -65,6 +65,11 @@ class StreamDeliveries:
             _log.warning("%s", error)
         for delivery in self._deliveries:
             delivery.start()
+
+    def look(self) -> None:
+        """Tells that there are new results; from any thread."""
+        for delivery in self._deliveries:
+            delivery.look()
 
     def stop(self, within_s: float = 1.0) -> None:
         """Stops delivering; a sink that hangs is left to itself after `within_s` seconds for all of them."""
@@ -108,13 +113,19 @@ class _Delivery:
         # Whether our offset is the one Redis has.
         self._agreed = False
         self._stopped = threading.Event()
+        # Set when there may be something to deliver.
+        self._due = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"vwt-sink-{stream}-{sink.key}", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
+    def look(self) -> None:
+        self._due.set()
+
     def stop(self) -> None:
         self._stopped.set()
+        self._due.set()
 
     def join(self, timeout_s: float) -> None:
         if self._thread.ident is not None:
@@ -144,6 +155,8 @@ class _Delivery:
         if self._reached is None or not self._agreed:
             self._reached = self._offsets.begin(self._fence(), self._settings.key, self._reached)
             self._agreed = True
+        # Before it reads: of what comes later it is told again.
+        self._due.clear()
         entries = self._read(self._reached.frames)
         if self._stopped.is_set():
             return
@@ -151,6 +164,7 @@ class _Delivery:
             if self._reached.error is not None:
                 # It was about Redis, which answers again: nothing waits for the sink.
                 self._keep(replace(self._reached, error=None))
+            self._due.wait(_LOOK_S)
             return
         if self._sink is None:
             # What the caller named may have come to lead elsewhere.
@@ -167,7 +181,7 @@ class _Delivery:
         """Results behind that many frames, with how many frames there are up to each."""
         key = StreamKeys(self._stream).results
         with redis_errors(f"read results of {self._stream}", server_name(self._client)):
-            answer = self._client.xread({key: f"{after}-0"}, count=_BATCH, block=_BLOCK_MS)
+            answer = self._client.xread({key: f"{after}-0"}, count=_BATCH)
         if not answer:
             return []
         # A list of pairs in RESP2, a mapping to lists of pages in RESP3.

@@ -52,6 +52,7 @@ class Ingest:
         context = ReplicaContext(
             settings=self._settings,
             client=connect(self._settings.redis),
+            sinks_client=connect(self._settings.redis),
             infer=self._infer,
             describe=self._describe,
             where=self._where,

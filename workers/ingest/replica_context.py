@@ -22,7 +22,9 @@ class ReplicaContext:
 
     Attributes:
         settings: of the service.
-        client: of Redis.
+        client: of Redis, for all but the sinks.
+        sinks_client: of Redis, for what waits for sinks: however many there are and however slow, they never
+            take the connections by which leases are kept.
         infer: gives a batch of a stream (by its id) to Inference.
         describe: asks Inference what a model wants.
         where: {"replica", "node", "pid"} of this replica.
@@ -32,6 +34,7 @@ class ReplicaContext:
 
     settings: ServiceSettings
     client: RedisClient
+    sinks_client: RedisClient
     infer: Callable[[str, FrameBatch], Answer]
     describe: Callable[[str], Answer]
     where: dict[str, Any]

@@ -119,10 +119,11 @@ class Supervisor:
             self._closed.wait(self._settings.poll_s)
 
     def _turn(self) -> None:
+        # Before anything whose time grows with the streams of all.
+        lapsed = self._renew()
         if self._epoch is None:
             self._store.seal()
         specs = self._store.all()
-        lapsed = self._renew()
         # After what may have found nothing: a Redis that has just lost its data must not look like one whose
         # streams were all removed.
         epoch, _ = self._store.epoch()

@@ -91,15 +91,15 @@ class StreamWorker:
         self._missed: Counter[str] = Counter()
         # What the source says of its own end.
         self._flaw: str | None = None
+        self._deliveries = StreamDeliveries(context.settings, context.sinks_client, spec, lambda: self._fence)
         self._sender = Sender(
             lambda batch: context.infer(spec.id, batch),
             self._log,
             context.settings.ingest.in_flight,
             self._stopped,
             self._renewed,
-            context.metrics.answered,
+            self._answered,
         )
-        self._deliveries = StreamDeliveries(context.settings, context.client, spec, lambda: self._fence)
         self._thread = threading.Thread(target=self._run, name=f"vwt-stream-{spec.id}", daemon=True)
         self._thread.start()
 
@@ -205,6 +205,7 @@ class StreamWorker:
 
     def _deliver_rest(self) -> None:
         """Waits until the sinks have everything: nobody looks after a stream that has ended."""
+        self._deliveries.look()
         if self._deliveries.caught_up():
             return
         self.reporter.report("running", "delivering the rest to its sinks")
@@ -290,6 +291,10 @@ class StreamWorker:
         )
         self._sender.send(batch, trace)
         self.reporter.frame = present.position.next_frame
+
+    def _answered(self, seconds: float) -> None:
+        self._context.metrics.answered(seconds)
+        self._deliveries.look()
 
     def _dropped(self) -> dict[str, Any]:
         """The field of the status where drops are left that no result tells of; nothing is under way then."""

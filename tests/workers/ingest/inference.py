@@ -81,7 +81,7 @@ class Inference:
             ingest=ingest, access={"allow_folders": ["/"], "allow_hosts": ["*"]}, model="any"
         )
         where = {"replica": replica, "node": "here", "pid": 1}
-        return ReplicaContext(settings, self._client, self.infer, self.describe, where)
+        return ReplicaContext(settings, self._client, self._client, self.infer, self.describe, where)
 
     def close(self) -> None:
         self.release()

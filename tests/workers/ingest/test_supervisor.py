@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -42,7 +43,8 @@ def supervise(server, inference):
 
     def start(name="one", **ingest):
         inference._client = connect(server.url)
-        supervisors.append(Supervisor(inference.context(name, **ingest)))
+        context = replace(inference.context(name, **ingest), sinks_client=connect(server.url))
+        supervisors.append(Supervisor(context))
         return supervisors[-1]
 
     yield start
@@ -312,3 +314,31 @@ def test_streams_run_on_after_redis_was_away_and_it_is_said_once(
     # The lease ran out meanwhile; the source was never let go.
     events = [fields[b"state"] for _, fields in client.xrange(StreamKeys("cam").events)]
     assert sum(b'"starting"' in event for event in events) == 1
+
+
+def test_many_idle_sinks_keep_no_lease_from_being_renewed(
+    supervise, store, endless, client, inference, tmp_path
+):
+    # More than redis-py gives a pool connections; a sink that waits used to hold one.
+    sinks = [{"kind": "jsonl", "path": str(tmp_path / f"{n}.jsonl"), "name": f"s{n}"} for n in range(8)]
+    names = [f"cam-{n}" for n in range(13)]
+    for name in names:
+        store.add(endless(name, sinks=sinks))
+    inference.hold()
+    supervise(streams_per_replica=20, lease_s=1.0)
+    eventually(lambda: all(client.exists(StreamKeys(name).lease) for name in names))
+    eventually(lambda: threads_named("vwt-sink") == 104)
+    fences = {name: client.hget(StreamKeys(name).last, "token") for name in names}
+    missing = sum(not client.exists(StreamKeys(name).lease) for _ in range(300) for name in pause(names))
+    assert missing == 0
+    assert {name: client.hget(StreamKeys(name).last, "token") for name in names} == fences
+
+
+def threads_named(start):
+    return sum(thread.name.startswith(start) for thread in threading.enumerate())
+
+
+def pause(names):
+    """The names, a hundredth of a second later."""
+    threading.Event().wait(0.01)
+    return names

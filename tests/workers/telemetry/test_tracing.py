@@ -61,7 +61,7 @@ class Service:
         spec = StreamSpec(id="cam", source=str(source), model="null", tokenizer="full")
         fence = RedisLease(self.client, StreamKeys("cam")).acquire()
         context = ReplicaContext(
-            self.settings, self.client, self._infer, self._describe, WHERE, self._tracing
+            self.settings, self.client, self.client, self._infer, self._describe, WHERE, self._tracing
         )
         run = StreamWorker(spec, fence, StreamStore(self.client).status("cam"), context)
         run.join(60)
