@@ -10,10 +10,13 @@ from vocab.connection import RedisClient, server_name
 from vocab.errors import StoreUnavailable
 from vocab.keys import ScopeKeys
 from vocab.redis_errors import raise_first, redis_errors
+from vocab.redis_memory import EVEN_WHEN_FULL
 
 # A server that lost its data counts fences from its clock (microseconds) on, so that none comes again.
 # KEYS: the lease, the last fence. ARGV: the holder, how long it lasts in milliseconds.
-ACQUIRE = """
+ACQUIRE = (
+    EVEN_WHEN_FULL.format(key="KEYS[2]")
+    + """
 local holder = redis.call('GET', KEYS[1])
 if holder == ARGV[1] then
     redis.call('PEXPIRE', KEYS[1], ARGV[2])
@@ -29,6 +32,7 @@ redis.call('HINCRBY', KEYS[2], 'token', 1)
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return redis.call('HGET', KEYS[2], 'token')
 """
+)
 _RENEW = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])

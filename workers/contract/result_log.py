@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.errors import VwtError
 from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import redis_errors
+from vocab.redis_memory import EVEN_WHEN_FULL
 from workers.contract.bill import DAYS_KEPT
 from workers.contract.keys import StreamKeys
 from workers.contract.stream_status import to_fields
@@ -58,7 +59,8 @@ return next_frame
 """
 )
 _SET_STATUS = (
-    CHECK_FENCE
+    EVEN_WHEN_FULL.format(key="KEYS[1]")
+    + CHECK_FENCE
     + """
 for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 if ARGV[3] ~= '' then redis.call('XADD', KEYS[3], 'MAXLEN', ARGV[2], '*', 'state', ARGV[3]) end

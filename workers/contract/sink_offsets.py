@@ -9,6 +9,7 @@ from typing import Any
 
 from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import redis_errors
+from vocab.redis_memory import EVEN_WHEN_FULL
 from workers.contract.keys import StreamKeys
 from workers.contract.result_log import CHECK_FENCE, FencedError
 from workers.contract.stream_spec import StreamSpec
@@ -30,7 +31,7 @@ redis.call('HSET', KEYS[2], ARGV[2], known)
 return known
 """
 )
-_SAVE = CHECK_FENCE + "redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])"
+_SAVE = EVEN_WHEN_FULL.format(key="KEYS[1]") + CHECK_FENCE + "redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])"
 _KEEP = (
     CHECK_FENCE
     + """

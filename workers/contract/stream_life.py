@@ -12,6 +12,7 @@ from typing import Any
 
 from vocab.connection import RedisClient
 from vocab.redis_lease import ACQUIRE, RedisLease
+from vocab.redis_memory import EVEN_WHEN_FULL
 from workers.contract.keys import StreamKeys
 from workers.contract.stream_spec import StreamSpec
 
@@ -23,6 +24,7 @@ def _life(asked: str) -> str:
     on its way, is known to be of one that is over. KEYS: lease, last, and what a stream writes.
     """
     return f"""
+{EVEN_WHEN_FULL.format(key="KEYS[2]")}
 local generation = {asked}
 local known = tonumber(redis.call('HGET', KEYS[2], 'generation'))
 local gone = redis.call('HEXISTS', KEYS[2], 'gone') == 1

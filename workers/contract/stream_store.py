@@ -17,9 +17,10 @@ from workers.contract.stream_life import after, begin, end
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_status import StreamStatus, to_fields
 
-# Compare and set on the spec's text.
+# Compare and set on the spec's text; what is removed first makes room when Redis is full.
 _REPLACE = """
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HDEL', KEYS[1], ARGV[1])
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 return 1
 """
@@ -188,6 +189,10 @@ class StreamStore:
             The name, and whether it is new: Redis was empty, or has lost its data.
         """
         with redis_errors("look at the data", self._where):
+            # One that is full refuses to set it, also where it is set.
+            known = self._client.get(EPOCH)
+            if known is not None:
+                return known.decode(), False
             fresh = bool(self._client.set(EPOCH, secrets.token_hex(8), nx=True))
             return self._client.get(EPOCH).decode(), fresh
 
