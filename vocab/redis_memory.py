@@ -8,7 +8,7 @@ from typing import Any
 from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import redis_errors
 
-# Begins a script whose writes must not fail then: what gives memory back, and what is small and ends by itself.
+# Begins a script whose writes must not fail then: what gives memory back, and what is small and never grows.
 # Redis refuses only the first write of a script, and only one that may take memory; so this is first, frees
 # nothing, and is put behind a hash of the script's own slot.
 EVEN_WHEN_FULL = "redis.call('HDEL', {key}, '')\n"
