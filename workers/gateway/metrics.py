@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from vocab.connection import RedisClient, server_name
 from vocab.errors import StoreUnavailable
 from vocab.redis_errors import redis_errors
+from vocab.redis_memory import Memory, memory
 from workers.contract.keys import StreamKeys
 from workers.contract.sink_offsets import SinkOffset
 from workers.contract.stream_spec import StreamSpec
@@ -37,6 +38,7 @@ from workers.telemetry.metrics import (
     LATENCY,
     LOST,
     MISSED,
+    REDIS_MEMORY,
     REDIS_UP,
     RESTARTS,
     RESULT_AGE,
@@ -90,16 +92,22 @@ class ServiceCollector(Collector):
     Args:
         seen: all streams; None when Redis did not answer.
         now: Unix seconds of the look; None for the present.
+        redis: how full it is; None where that is not known.
     """
 
-    def __init__(self, seen: Sequence[Seen] | None, now: float | None = None) -> None:
+    def __init__(
+        self, seen: Sequence[Seen] | None, now: float | None = None, redis: Memory | None = None
+    ) -> None:
         self._seen = seen
+        self._redis = redis
         self._now = time.time() if now is None else now
 
     def collect(self) -> Iterator[Family]:
         """The families of `metrics.SERVICE`."""
         self._families = {metric: _family(metric) for metric in SERVICE}
         self._add(REDIS_UP, self._seen is not None)
+        if self._redis is not None and self._redis.limit is not None:
+            self._add(REDIS_MEMORY, self._redis.used / self._redis.limit)
         if self._seen is not None:
             states = Counter(seen.status.state for seen in self._seen)
             for state in STATES:
@@ -156,11 +164,14 @@ def metric_routes(connections: Connections) -> APIRouter:
         """All streams as metrics of Prometheus. Any gateway knows them all, so one is to be scraped."""
         try:
             seen = await connections.call(look)
+            redis = await connections.call(memory)
         except StoreUnavailable:
-            seen = None
+            seen, redis = None, None
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         # Milliseconds with hundreds of streams: the event loop has results to pass on meanwhile.
-        return Response(await to_thread.run_sync(encode, ServiceCollector(seen)), media_type=content_type)
+        return Response(
+            await to_thread.run_sync(encode, ServiceCollector(seen, redis=redis)), media_type=content_type
+        )
 
     return router
 

@@ -17,6 +17,7 @@ from workers.contract.sink_offsets import sink_status
 from workers.contract.stream_spec import StreamId, StreamSettings, StreamSpec
 from workers.contract.stream_status import StreamStatus
 from workers.contract.stream_store import StreamStore
+from workers.gateway.admission import admit
 from workers.gateway.connections import Connections
 from workers.gateway.problems import responses
 from workers.settings.schema import AccessSettings, ServiceSettings
@@ -99,7 +100,7 @@ def stream_routes(settings: ServiceSettings, connections: Connections) -> APIRou
     """The routes of the streams API."""
     router = APIRouter(prefix="/v1/streams", tags=["streams"])
 
-    @router.post("", status_code=201, responses=responses(401, 403, 409, 413, 503))
+    @router.post("", status_code=201, responses=responses(401, 403, 409, 413, 503, 507))
     async def add(asked: Annotated[NewStream, Body(openapi_examples=_NEW)], response: Response) -> StreamView:
         """Adds a stream. The service reads it from then on, until it is removed."""
         view = await connections.call(lambda client: _view(client, _add(client, asked, settings)))
@@ -141,6 +142,7 @@ def _add(client: RedisClient, asked: NewStream, settings: ServiceSettings) -> St
     if "model" not in asked.model_fields_set:
         given |= settings.model_settings | asked.model_dump(include=asked.model_fields_set & {"fit", "size"})
     _check_promise(asked)
+    admit(client, store.all().values(), StreamSpec(id=asked.name or name, **given), settings)
     if asked.name is None:
         return store.add_named(name, given)
     return store.add(StreamSpec(id=asked.name, **given))

@@ -134,6 +134,11 @@ STREAMS = Described("vwt_streams", "gauge", "Streams in a state.", ("state",))
 REDIS_UP = Described(
     "vwt_redis_up", "gauge", "1 when Redis answered this look, else 0; then there is nothing else."
 )
+REDIS_MEMORY = Described(
+    "vwt_redis_memory_ratio",
+    "gauge",
+    "Part of its maxmemory that Redis uses, 0 to 1; nothing where it has no limit.",
+)
 
 ABOVE_IDLE = Described(
     "vwt_joules_above_idle_total",
@@ -230,6 +235,7 @@ SERVICE = (
     SINK_LOST,
     STREAMS,
     REDIS_UP,
+    REDIS_MEMORY,
 )
 # Of `vwt run --metrics-port`.
 RUN = (*_BOTH, STAGE)

@@ -20,6 +20,7 @@ from pipeline.guard.stream_fidelity import GuardStatus
 from pipeline.results import Energy
 from tests.pipeline.outputs.examples import a_result
 from tests.workers.telemetry.exposition import samples_of
+from vocab.redis_memory import Memory
 from workers.contract.sink_offsets import SinkOffset
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_status import StreamStatus
@@ -82,7 +83,8 @@ def drawn(dashboard: dict[str, Any]) -> list[str]:
 def exposed() -> set[str]:
     """Names of samples as Prometheus gets them from a stream of which everything is known."""
     spec = StreamSpec(id="gate", source="sample:bikes")
-    service = samples_of(ServiceCollector([Seen(spec, _STATUS, {"disk": SinkOffset()})]))
+    seen = [Seen(spec, _STATUS, {"disk": SinkOffset()})]
+    service = samples_of(ServiceCollector(seen, redis=Memory(used=1, limit=2)))
     metrics = RunMetrics("gate")
     metrics.add(a_result(energy=_ENERGY, vocab_version=1))
     run = samples_of(metrics.registry)
