@@ -8,6 +8,8 @@ from dataclasses import dataclass
 STREAMS = "vwt:streams"
 # Set once per data set; when it is gone, Redis has lost its data.
 EPOCH = "vwt:epoch"
+# Sorted set of the Ingest replicas that are alive, by when they last said so.
+REPLICAS = "vwt:ingest"
 # How many streams an Ingest replica with nothing to take would like from those that have too many; expires.
 ROOM = "vwt:room"
 

@@ -19,6 +19,8 @@ from workers.contract.result_log import ResultLog
 from workers.contract.stream_life import StreamLease
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamExistsError, StreamStore
+from workers.ingest.claims import Claims
+from workers.ingest.peers import Peers
 from workers.ingest.replica_context import ReplicaContext
 from workers.ingest.status_reporter import StatusReporter
 from workers.ingest.unread import Unread, look
@@ -63,6 +65,8 @@ class Supervisor:
         self._held: dict[str, _Held] = {}
         self._unread = Unread()
         self._wanted = 0
+        self._peers = Peers(context.client, str(context.where["replica"]), self._settings.lease_s)
+        self._claims = Claims(self._settings)
         self._epoch: str | None = None
         self._away = False
         self._renew_at = 0.0
@@ -92,6 +96,11 @@ class Supervisor:
         held = list(self._held.values())
         for one in held:
             one.worker.stop()
+        try:
+            self._peers.leave()
+        except StoreUnavailable:
+            # Then it is taken for dead a little later.
+            pass
         for one in held:
             if time.monotonic() > deadline:
                 break
@@ -138,6 +147,7 @@ class Supervisor:
             self._tend(held, specs.get(held.spec.id))
         self._unread = look(self._client, self._unread, [s for s in specs.values() if s.id not in self._held])
         self._wanted = len(self._held) + self._unread.wanted
+        self._claims.look(self._wanted, self._peers.count())
         self._claim()
         self._share()
         frames = sum(held.worker.under_way for held in self._held.values())
@@ -256,28 +266,27 @@ class Supervisor:
         return True
 
     def _claim(self) -> None:
-        """Takes what nobody reads: at once as far as we should, later as far as we can."""
-        now = time.monotonic()
+        """Takes what nobody reads, as far as it is ours to take."""
         waiting = self._unread.waiting
         # Replicas that look at the same moment should not all try the same one first.
         random.shuffle(waiting)
-        for spec, since in waiting:
-            if self._closed.is_set():
+        for one in waiting:
+            if self._closed.is_set() or self._claims.too_fast:
                 return
-            patient = now - since > 2 * self._settings.lease_s
-            limit = self._settings.max_streams_per_replica if patient else self._settings.streams_per_replica
-            if len(self._held) < limit and self._take(spec):
+            if len(self._held) < self._claims.limit(one) and self._take(one.spec):
+                self._claims.took()
                 self._metrics.lease("taken")
         for spec in self._unread.to_pause:
             self._pause(spec)
 
     def _share(self) -> None:
         """Evens out what was taken before there were as many replicas as now."""
-        excess = len(self._held) - self._settings.streams_per_replica
+        room = self._claims.load.fair - len(self._held)
+        excess = len(self._held) - self._claims.load.most
         with redis_errors("share the streams", server_name(self._client)):
             client: Any = self._client
-            if excess < 0 and not self._unread.waiting:
-                client.set(ROOM, -excess, px=int(3000 * self._settings.poll_s))
+            if room > 0 and not self._unread.waiting:
+                client.set(ROOM, room, px=int(3000 * self._settings.poll_s))
             room = int(client.getdel(ROOM) or 0) if excess > 0 else 0
         # The newest: the oldest are those that have been without a gap for longest.
         for held in list(self._held.values())[::-1][: min(excess, room)] if room else ():

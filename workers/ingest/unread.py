@@ -13,7 +13,22 @@ from workers.contract.keys import StreamKeys
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_status import StreamStatus
 
-_FIELDS = ("state", "revision", "ingest")
+_FIELDS = ("state", "revision", "ingest", "restarts")
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A stream that should be read and is not.
+
+    Attributes:
+        spec: of the stream.
+        since: `time.monotonic()` when we first saw it so.
+        left: whether somebody read it before: there may be no replica to come that it waits for.
+    """
+
+    spec: StreamSpec
+    since: float
+    left: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +36,13 @@ class Unread:
     """What is known of the streams that others read, or nobody.
 
     Attributes:
-        waiting: streams that should be read and are not, and since when (`time.monotonic()`) we know.
+        waiting: streams that should be read and are not.
         to_pause: paused streams whose state does not say so yet.
         specs: of all streams that nobody reads, but for those that have ended.
         wanted: how many should be read, by whomever.
     """
 
-    waiting: list[tuple[StreamSpec, float]] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
     to_pause: list[StreamSpec] = field(default_factory=list)
     specs: list[StreamSpec] = field(default_factory=list)
     wanted: int = 0
@@ -53,7 +68,7 @@ def look(client: RedisClient, before: Unread, specs: Sequence[StreamSpec]) -> Un
             pipeline.exists(keys.lease)
             pipeline.hmget(keys.state, _FIELDS)
         answers = raise_first(pipeline.execute(raise_on_error=False))
-    known = {spec.id: since for spec, since in before.waiting}
+    known = {one.spec.id: one.since for one in before.waiting}
     now = time.monotonic()
     found = Unread()
     wanted = 0
@@ -71,7 +86,8 @@ def look(client: RedisClient, before: Unread, specs: Sequence[StreamSpec]) -> Un
             if status.state != "paused":
                 found.to_pause.append(spec)
         elif not done:
-            found.waiting.append((spec, known.get(spec.id, now)))
+            left = status.ingest is not None or status.restarts > 0
+            found.waiting.append(Waiting(spec, known.get(spec.id, now), left))
     return Unread(found.waiting, found.to_pause, found.specs, wanted)
 
 

@@ -129,7 +129,8 @@ class IngestSettings(BaseModel):
     """The side that reads sources.
 
     Attributes:
-        streams_per_replica: what a replica takes at once; the scaling aims at it.
+        streams_per_replica: what the scaling aims at, and what a replica takes of new streams at once. Of
+            those that another left it takes its fair part at once.
         max_streams_per_replica: what it takes when nobody else has taken a stream for a while.
         micro_batch: most frames in one message to Inference; files begin with 16, live streams send up to 4.
         in_flight: messages of one stream under way at most; more wait in its reader, or are dropped there.

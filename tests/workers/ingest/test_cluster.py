@@ -37,6 +37,6 @@ def test_streams_that_nobody_reads_are_found(cluster):
         store.add(StreamSpec(id=f"cam-{n}", source="/clip.mp4", paused=n == 3))
     RedisLease(cluster, StreamKeys("cam-0")).acquire()
     found = look(cluster, Unread(), list(store.all().values()))
-    assert sorted(spec.id for spec, _ in found.waiting) == ["cam-1", "cam-2"]
+    assert sorted(one.spec.id for one in found.waiting) == ["cam-1", "cam-2"]
     assert [spec.id for spec in found.to_pause] == ["cam-3"]
     assert found.wanted == 3

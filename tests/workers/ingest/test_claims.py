@@ -1,0 +1,103 @@
+"""How many streams a replica takes when, and which it gives away."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.vocab.servers import Server, eventually
+from vocab.connection import RedisClient, connect
+from workers.contract.keys import REPLICAS
+from workers.contract.stream_spec import StreamSpec
+from workers.ingest.claims import Claims, Load
+from workers.ingest.peers import Peers
+from workers.ingest.unread import Waiting
+from workers.settings.schema import IngestSettings
+
+SETTINGS = IngestSettings(streams_per_replica=8, max_streams_per_replica=100, lease_s=5.0)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def claims(clock: Clock) -> Claims:
+    return Claims(SETTINGS, clock)
+
+
+def _waiting(since: float, left: bool) -> Waiting:
+    return Waiting(StreamSpec(id="cam", source="x"), since, left)
+
+
+def test_what_a_dead_replica_left_is_taken_at_once_by_survivors_that_have_their_target(
+    claims: Claims,
+) -> None:
+    claims.look(streams=120, replicas=2)
+    assert claims.limit(_waiting(since=1000.0, left=True)) == 60
+    claims.look(streams=120, replicas=1)
+    assert claims.limit(_waiting(since=1000.0, left=True)) == 100
+
+
+def test_what_is_new_waits_for_a_replica_that_is_started_for_it_but_not_for_ever(
+    claims: Claims, clock: Clock
+) -> None:
+    claims.look(streams=120, replicas=2)
+    new = _waiting(since=1000.0, left=False)
+    assert claims.limit(new) == 8
+    clock.now += 10.1
+    assert claims.limit(new) == 100
+
+
+def test_no_more_than_twenty_are_taken_within_a_second(claims: Claims, clock: Clock) -> None:
+    for _ in range(20):
+        assert not claims.too_fast
+        claims.took()
+        clock.now += 0.01
+    assert claims.too_fast
+    clock.now += 0.805
+    assert not claims.too_fast
+    claims.took()
+    assert claims.too_fast
+
+
+@pytest.mark.parametrize(
+    ("streams", "replicas", "fair", "most"),
+    [(0, 1, 0, 8), (9, 1, 9, 11), (120, 2, 60, 75), (120, 3, 40, 50), (20, 2, 10, 12), (10, 3, 4, 8)],
+)
+def test_streams_are_moved_only_off_a_replica_that_is_a_quarter_above_the_mean(
+    streams: int, replicas: int, fair: int, most: int
+) -> None:
+    assert Load.of(streams, replicas, target=8) == Load(fair, most)
+
+
+def test_replicas_are_counted_until_they_leave_or_say_nothing_for_as_long_as_a_lease(
+    server: Server, client: RedisClient
+) -> None:
+    one, two = Peers(client, "one", 60), Peers(connect(server.url), "two", 60)
+    assert (one.count(), one.count(), two.count(), one.count()) == (1, 1, 2, 2)
+    two.leave()
+    assert one.count() == 1
+    client.zadd(REPLICAS, {"dead": int(time.time() * 1000) - 61_000})
+    assert one.count() == 1
+    brief = Peers(client, "brief", 0.05)
+    brief.count()
+    eventually(lambda: not client.exists(REPLICAS))
+
+
+def test_a_full_server_counts_them_too(client: RedisClient) -> None:
+    client.config_set("maxmemory", "1mb")
+    client.config_set("maxmemory-policy", "noeviction")
+    with pytest.raises(Exception, match="maxmemory"):
+        client.set("more", "x")
+    assert Peers(client, "one", 60).count() == 1
