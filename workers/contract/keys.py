@@ -8,8 +8,12 @@ from dataclasses import dataclass
 STREAMS = "vwt:streams"
 # Set once per data set; when it is gone, Redis has lost its data.
 EPOCH = "vwt:epoch"
+# Capped stream of the ids of streams that changed, see `changes`.
+CHANGES = "vwt:changes"
 # Sorted set of the Ingest replicas that are alive, by when they last said so.
-REPLICAS = "vwt:ingest"
+REPLICAS = "vwt:{ingest}:seen"
+# Hash of the same: streams that each reads, and of its part those that wait to be read.
+LOADS = "vwt:{ingest}:loads"
 # How many streams an Ingest replica with nothing to take would like from those that have too many; expires.
 ROOM = "vwt:room"
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.errors import UsageError
 from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import redis_errors
 from workers.contract.bill import Line, days_over, lines_of
+from workers.contract.changes import announce
 from workers.contract.keys import EPOCH, STREAMS, StreamKeys
 from workers.contract.sealing import from_text, is_current, to_text
 from workers.contract.stream_life import after, begin, end
@@ -59,6 +60,15 @@ class StreamStore:
         specs = (_read(value) for value in values.values())
         return {spec.id: spec for spec in specs if spec is not None}
 
+    def some(self, streams: Sequence[str]) -> dict[str, StreamSpec]:
+        """Those of such ids that there are, by id; what is no spec is left out."""
+        if not streams:
+            return {}
+        with redis_errors("look up streams", self._where):
+            values = self._client.hmget(STREAMS, streams)
+        specs = (_read(value) for value in values if value is not None)
+        return {spec.id: spec for spec in specs if spec is not None}
+
     def get(self, stream: str) -> StreamSpec:
         """One stream.
 
@@ -93,6 +103,7 @@ class StreamStore:
                 # Others of its name came and went meanwhile, or were made by a clock that is ahead. Unless it
                 # was removed with them it comes after them.
                 if newest is None or not self._delete(spec):
+                    announce(self._client, [spec.id])
                     return spec
                 spec = after(spec, newest)
 
@@ -125,10 +136,11 @@ class StreamStore:
         while True:
             before, text = self._look_up(stream)
             merged = before.model_dump() | changes | {"revision": before.revision + 1}
-            after = StreamSpec.model_validate(merged)
+            changed = StreamSpec.model_validate(merged)
             with redis_errors(f"change the stream {stream}", self._where):
-                if self._client.eval(_REPLACE, 1, STREAMS, stream, text, to_text(after)):
-                    return after
+                if self._client.eval(_REPLACE, 1, STREAMS, stream, text, to_text(changed)):
+                    announce(self._client, [stream])
+                    return changed
 
     def seal(self) -> None:
         """Seals every spec with the key that seals now, see `workers.contract.sealing`."""
@@ -150,6 +162,7 @@ class StreamStore:
             # First what it wrote: were it left when we die between, nobody would know of it.
             end(self._client, spec)
             removed = self._delete(spec)
+            announce(self._client, [stream])
         if not removed:
             raise _none(stream)
 

@@ -14,16 +14,17 @@ from vocab.connection import server_name
 from vocab.errors import StoreUnavailable
 from vocab.redis_errors import redis_errors
 from vocab.redis_lease import RedisLease
+from workers.contract.changes import announce
 from workers.contract.keys import ROOM
 from workers.contract.result_log import ResultLog
 from workers.contract.stream_life import StreamLease
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamExistsError, StreamStore
 from workers.ingest.claims import Claims
+from workers.ingest.directory import Directory
 from workers.ingest.peers import Peers
 from workers.ingest.replica_context import ReplicaContext
 from workers.ingest.status_reporter import StatusReporter
-from workers.ingest.unread import Unread, look
 from workers.ingest.worker import StreamWorker
 
 _log = logging.getLogger(__name__)
@@ -63,9 +64,10 @@ class Supervisor:
         self._client = context.client
         self._store = StreamStore(context.client)
         self._held: dict[str, _Held] = {}
-        self._unread = Unread()
+        name = str(context.where["replica"])
+        self._directory = Directory(context.client, name, part_s=self._settings.lease_s)
+        self._peers = Peers(context.client, name, self._settings.lease_s)
         self._wanted = 0
-        self._peers = Peers(context.client, str(context.where["replica"]), self._settings.lease_s)
         self._claims = Claims(self._settings)
         self._epoch: str | None = None
         self._away = False
@@ -105,9 +107,7 @@ class Supervisor:
             if time.monotonic() > deadline:
                 break
             try:
-                one.worker.hand_over()
-                one.lease.release()
-                self._metrics.lease("handed_over")
+                self._hand_over(one)
             except StoreUnavailable:
                 break
         for one in held:
@@ -132,22 +132,25 @@ class Supervisor:
         lapsed = self._renew()
         if self._epoch is None:
             self._store.seal()
-        specs = self._store.all()
+        alive = self._peers.look(len(self._held) + self._directory.waiting())
+        self._directory.refresh(alive.names)
         # After what may have found nothing: a Redis that has just lost its data must not look like one whose
         # streams were all removed.
         epoch, _ = self._store.epoch()
         if self._epoch not in (None, epoch):
             self._restore()
-            specs, lapsed = self._store.all(), []
+            self._directory.refresh(alive.names, everything=True)
+            lapsed = []
         self._epoch = epoch
+        specs = self._directory.specs
         for held in lapsed:
             if _same(held.spec, specs.get(held.spec.id)):
                 self._regain(held)
         for held in list(self._held.values()):
             self._tend(held, specs.get(held.spec.id))
-        self._unread = look(self._client, self._unread, [s for s in specs.values() if s.id not in self._held])
-        self._wanted = len(self._held) + self._unread.wanted
-        self._claims.look(self._wanted, self._peers.count())
+        self._directory.look(self._held)
+        self._wanted = alive.streams
+        self._claims.look(self._wanted, len(alive.names))
         self._claim()
         self._share()
         frames = sum(held.worker.under_way for held in self._held.values())
@@ -175,7 +178,7 @@ class Supervisor:
             self._put_back(held.spec)
             held.worker.reporter.report_all(fence)
             held.worker.go_on(fence)
-        for spec in self._unread.specs:
+        for spec in self._directory.unread.specs:
             self._put_back(spec)
 
     def _put_back(self, spec: StreamSpec) -> None:
@@ -267,7 +270,7 @@ class Supervisor:
 
     def _claim(self) -> None:
         """Takes what nobody reads, as far as it is ours to take."""
-        waiting = self._unread.waiting
+        waiting = self._directory.unread.waiting
         # Replicas that look at the same moment should not all try the same one first.
         random.shuffle(waiting)
         for one in waiting:
@@ -276,7 +279,7 @@ class Supervisor:
             if len(self._held) < self._claims.limit(one) and self._take(one.spec):
                 self._claims.took()
                 self._metrics.lease("taken")
-        for spec in self._unread.to_pause:
+        for spec in self._directory.unread.to_pause:
             self._pause(spec)
 
     def _share(self) -> None:
@@ -285,16 +288,22 @@ class Supervisor:
         excess = len(self._held) - self._claims.load.most
         with redis_errors("share the streams", server_name(self._client)):
             client: Any = self._client
-            if room > 0 and not self._unread.waiting:
+            if room > 0 and not self._directory.unread.waiting:
                 client.set(ROOM, room, px=int(3000 * self._settings.poll_s))
             room = int(client.getdel(ROOM) or 0) if excess > 0 else 0
         # The newest: the oldest are those that have been without a gap for longest.
         for held in list(self._held.values())[::-1][: min(excess, room)] if room else ():
             del self._held[held.spec.id]
             held.worker.stop()
-            held.worker.hand_over()
-            held.lease.release()
-            self._metrics.lease("handed_over")
+            self._hand_over(held)
+
+    def _hand_over(self, held: _Held) -> None:
+        """Gives up a stream that was stopped, for another to take at once."""
+        held.worker.hand_over()
+        held.lease.release()
+        with redis_errors("tell that a stream is to be read", server_name(self._client)):
+            announce(self._client, [held.spec.id])
+        self._metrics.lease("handed_over")
 
     def _pause(self, spec: StreamSpec) -> None:
         """Says of a stream that nobody reads that it is paused."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,13 +39,23 @@ class Unread:
         waiting: streams that should be read and are not.
         to_pause: paused streams whose state does not say so yet.
         specs: of all streams that nobody reads, but for those that have ended.
-        wanted: how many should be read, by whomever.
     """
 
     waiting: list[Waiting] = field(default_factory=list)
     to_pause: list[StreamSpec] = field(default_factory=list)
     specs: list[StreamSpec] = field(default_factory=list)
-    wanted: int = 0
+
+    def unsettled(self) -> set[str]:
+        """Ids of those of which something is still to be done, by whomever."""
+        return {one.spec.id for one in self.waiting} | {spec.id for spec in self.to_pause}
+
+    def replaced(self, streams: Collection[str], found: Unread) -> Unread:
+        """The same, but for such streams what was found of them."""
+        return Unread(
+            [one for one in self.waiting if one.spec.id not in streams] + found.waiting,
+            [spec for spec in self.to_pause if spec.id not in streams] + found.to_pause,
+            [spec for spec in self.specs if spec.id not in streams] + found.specs,
+        )
 
 
 def look(client: RedisClient, before: Unread, specs: Sequence[StreamSpec]) -> Unread:
@@ -54,7 +64,10 @@ def look(client: RedisClient, before: Unread, specs: Sequence[StreamSpec]) -> Un
     Args:
         client: of Redis.
         before: of the look before.
-        specs: of the streams that this replica does not read.
+        specs: of streams that this replica does not read.
+
+    Returns:
+        What is known of those.
 
     Raises:
         StoreUnavailable: Redis cannot do it now.
@@ -71,13 +84,11 @@ def look(client: RedisClient, before: Unread, specs: Sequence[StreamSpec]) -> Un
     known = {one.spec.id: one.since for one in before.waiting}
     now = time.monotonic()
     found = Unread()
-    wanted = 0
     for spec, leased, values in zip(specs, answers[::2], answers[1::2], strict=True):
         status = StreamStatus.from_hash(
             {name.encode(): value for name, value in zip(_FIELDS, values, strict=True) if value is not None}
         )
         done = _done(status, spec)
-        wanted += not spec.paused and not done
         if leased:
             continue
         if not (done and status.state == "ended"):
@@ -88,7 +99,7 @@ def look(client: RedisClient, before: Unread, specs: Sequence[StreamSpec]) -> Un
         elif not done:
             left = status.ingest is not None or status.restarts > 0
             found.waiting.append(Waiting(spec, known.get(spec.id, now), left))
-    return Unread(found.waiting, found.to_pause, found.specs, wanted)
+    return found
 
 
 def _done(status: StreamStatus, spec: StreamSpec) -> bool:

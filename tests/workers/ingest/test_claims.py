@@ -8,10 +8,10 @@ import pytest
 
 from tests.vocab.servers import Server, eventually
 from vocab.connection import RedisClient, connect
-from workers.contract.keys import REPLICAS
+from workers.contract.keys import LOADS, REPLICAS
 from workers.contract.stream_spec import StreamSpec
 from workers.ingest.claims import Claims, Load
-from workers.ingest.peers import Peers
+from workers.ingest.peers import Alive, Peers
 from workers.ingest.unread import Waiting
 from workers.settings.schema import IngestSettings
 
@@ -81,23 +81,26 @@ def test_streams_are_moved_only_off_a_replica_that_is_a_quarter_above_the_mean(
     assert Load.of(streams, replicas, target=8) == Load(fair, most)
 
 
-def test_replicas_are_counted_until_they_leave_or_say_nothing_for_as_long_as_a_lease(
+def test_replicas_are_known_until_they_leave_or_say_nothing_for_as_long_as_a_lease(
     server: Server, client: RedisClient
 ) -> None:
     one, two = Peers(client, "one", 60), Peers(connect(server.url), "two", 60)
-    assert (one.count(), one.count(), two.count(), one.count()) == (1, 1, 2, 2)
+    assert one.look(3) == Alive(["one"], 3)
+    assert two.look(4) == one.look(3) == Alive(["one", "two"], 7)
     two.leave()
-    assert one.count() == 1
+    assert one.look(5) == Alive(["one"], 5)
+    assert client.hgetall(LOADS) == {b"one": b"5"}
     client.zadd(REPLICAS, {"dead": int(time.time() * 1000) - 61_000})
-    assert one.count() == 1
+    client.hset(LOADS, "dead", 100)
+    assert one.look(5) == Alive(["one"], 5)
     brief = Peers(client, "brief", 0.05)
-    brief.count()
-    eventually(lambda: not client.exists(REPLICAS))
+    brief.look(0)
+    eventually(lambda: not client.exists(REPLICAS, LOADS))
 
 
-def test_a_full_server_counts_them_too(client: RedisClient) -> None:
-    client.config_set("maxmemory", "1mb")
+def test_a_full_server_knows_them_too(client: RedisClient) -> None:
+    client.config_set("maxmemory", "1")
     client.config_set("maxmemory-policy", "noeviction")
     with pytest.raises(Exception, match="maxmemory"):
         client.set("more", "x")
-    assert Peers(client, "one", 60).count() == 1
+    assert Peers(client, "one", 60).look(2) == Alive(["one"], 2)

@@ -16,6 +16,7 @@ from workers.contract.keys import StreamKeys
 from workers.contract.result_log import ResultLog
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamStore
+from workers.ingest.directory import Directory
 from workers.ingest.supervisor import Supervisor
 
 
@@ -70,16 +71,15 @@ def test_a_stream_removed_between_the_look_and_the_claim_is_not_read_and_leaves_
     supervise, store, endless, client, monkeypatch
 ):
     store.add(endless())
-    looks, look = threading.Semaphore(0), StreamStore.all
+    looks, look = threading.Semaphore(0), Directory.look
 
-    def look_and_remove(self):
-        specs = look(self)
-        if "cam" in specs:
+    def look_and_remove(self, held):
+        look(self, held)
+        if [one.spec.id for one in self.unread.waiting] == ["cam"]:
             StreamStore(client).remove("cam")
         looks.release()
-        return specs
 
-    monkeypatch.setattr(StreamStore, "all", look_and_remove)
+    monkeypatch.setattr(Directory, "look", look_and_remove)
     one = supervise()
     for _ in range(3):
         assert looks.acquire(timeout=20)
