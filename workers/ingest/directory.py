@@ -7,11 +7,12 @@ import time
 from collections.abc import Collection, Sequence
 from zlib import crc32
 
-from vocab.connection import RedisClient
-from workers.contract.changes import Changes
+from vocab.connection import RedisClient, server_name
+from vocab.redis_errors import redis_errors
+from workers.contract.changes import Changes, announce
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamStore
-from workers.ingest.unread import Unread, look
+from workers.ingest.unread import Unread, Waiting, look
 
 # All specs are read anew after so long, give or take a quarter, in case that an announcement was missed.
 _LIST_S = 60.0
@@ -49,6 +50,8 @@ class Directory:
         self._unknown = True
         self._heard: set[str] = set()
         self._due: set[str] = set()
+        # Which were passed on, and since when those waited.
+        self._passed_on: dict[str, float] = {}
 
     def refresh(self, replicas: Sequence[str], everything: bool = False) -> None:
         """Learns which streams there are.
@@ -95,6 +98,21 @@ class Directory:
         found = look(self._client, self.unread, asked)
         self.unread = self.unread.replaced(due | set(held), found)
         self._due.clear()
+
+    def pass_on(self, one: Waiting) -> None:
+        """Tells the others, once, of a stream of its part that it has no room for.
+
+        Raises:
+            StoreUnavailable: Redis cannot do it now.
+        """
+        stream = one.spec.id
+        if not one.left or self._passed_on.get(stream) == one.since or not self.is_ours(stream):
+            return
+        with redis_errors("tell that a stream is to be read", server_name(self._client)):
+            announce(self._client, [stream])
+        unsettled = self.unread.unsettled()
+        self._passed_on = {key: since for key, since in self._passed_on.items() if key in unsettled}
+        self._passed_on[stream] = one.since
 
     def waiting(self) -> int:
         """How many streams of its part should be read, and are not."""

@@ -276,7 +276,9 @@ class Supervisor:
         for one in waiting:
             if self._closed.is_set() or self._claims.too_fast:
                 return
-            if len(self._held) < self._claims.limit(one) and self._take(one.spec):
+            if len(self._held) >= self._claims.limit(one):
+                self._directory.pass_on(one)
+            elif self._take(one.spec):
                 self._claims.took()
                 self._metrics.lease("taken")
         for spec in self._directory.unread.to_pause:

@@ -9,6 +9,8 @@ import pytest
 from vocab.connection import RedisClient
 from vocab.errors import StoreUnavailable
 from workers.contract.changes import announce
+from workers.contract.keys import CHANGES
+from workers.contract.result_log import ResultLog
 from workers.contract.stream_life import StreamLease
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamStore
@@ -130,3 +132,27 @@ def test_a_turn_costs_the_same_with_a_thousand_streams_as_with_ten(client: Any, 
         costs.append(calls)
     assert costs[0] == costs[1]
     assert sum(costs[0].values()) == 20
+
+
+def test_what_a_replica_has_no_room_for_is_passed_on_once(client: RedisClient, store: StreamStore) -> None:
+    store.add(StreamSpec(id="a", source="x"))
+    first = StreamLease(client, store.get("a"))
+    fence = first.acquire()
+    assert fence is not None
+    ResultLog(client, "a", 100).set_status(fence, {"ingest": {"replica": "dead"}})
+    ours, theirs = (Directory(client, name, part_s=3600) for name in ("one", "two"))
+    both = ["one", "two"]
+    assert _looked(ours, both) == _looked(theirs, both) == []
+    full, free = (ours, theirs) if ours.is_ours("a") else (theirs, ours)
+    first.release()
+    # Somebody else came and went: each looks at its part.
+    _looked(full, [*both, "zoe"])
+    assert _looked(full, both) == ["a"]
+    (one,) = full.unread.waiting
+    assert one.left
+    assert _looked(free, both) == []
+    length = client.xlen(CHANGES)
+    full.pass_on(one)
+    full.pass_on(one)
+    assert client.xlen(CHANGES) == length + 1
+    assert _looked(free, both) == ["a"]

@@ -1,0 +1,201 @@
+"""What keeping many streams costs Redis, and how they are taken over, with nothing decoded or predicted.
+
+    python -m benchmarks.scale [--streams 100 1000 10000] [--per-replica 50] [--seconds 20]
+
+The product's own supervisors, leases and state, on a real Valkey; each replica is a thread with a client of
+its own, and a stream's worker is one that only says that it runs. Three phases per number of streams:
+
+- taking: all streams are there, then the replicas start; seconds until each is read, and the most that one
+  replica took within a second;
+- steady: commands that Redis is given per second and per stream, its bytes out, and the part of a core that
+  it and that all replicas together use;
+- fail-over: a tenth of the replicas (at least one) stop without a word, as when they are killed; seconds
+  until each of their streams is read again, moves of other streams, and streams of the fullest and the
+  emptiest replica over the mean.
+
+Results of frames are not written: what those cost goes by the frames, not by the streams.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import threading
+import time
+from collections import Counter
+from itertools import pairwise
+from typing import Any
+
+import psutil
+from rich.console import Console
+
+from benchmarks.common import write_results
+from tests.vocab.servers import Server
+from vocab.connection import connect
+from workers.contract.result_log import ResultLog
+from workers.contract.stream_spec import StreamSpec
+from workers.contract.stream_status import StreamStatus
+from workers.contract.stream_store import StreamStore
+from workers.ingest import supervisor
+from workers.ingest.replica_context import ReplicaContext
+from workers.ingest.status_reporter import StatusReporter
+from workers.settings.schema import ServiceSettings
+
+
+class Worker:
+    """Stands for a `StreamWorker`: says that the stream runs, and reads nothing."""
+
+    outcome = None
+    under_way = 0
+    # Of all replicas: which took which stream when.
+    taken: list[tuple[float, str, str]] = []  # noqa: RUF012 - one list on purpose
+
+    def __init__(
+        self, spec: StreamSpec, fence: int, status: StreamStatus, context: ReplicaContext, *_: Any
+    ) -> None:
+        self.spec, self.fence = spec, fence
+        facts = {"revision": spec.revision, "ingest": context.where, "restarts": status.restarts}
+        self.reporter = StatusReporter(ResultLog(context.client, spec.id, 100), fence, facts)
+        self.reporter.report("running")
+        self.taken.append((time.monotonic(), context.where["replica"], spec.id))
+
+    def go_on(self, fence: int) -> None:
+        self.reporter.renew(fence)
+        self.fence = fence
+
+    def hand_over(self) -> None:
+        self.reporter.report_last("starting", "waiting for another reader", ingest=None)
+
+    def stop(self) -> None:
+        pass
+
+    def join(self, timeout_s: float) -> None:
+        pass
+
+
+class Cluster:
+    """Replicas on a Redis with streams."""
+
+    def __init__(self, streams: int, replicas: int) -> None:
+        self.server = Server("valkey")
+        self.client: Any = connect(self.server.url)
+        self.streams = streams
+        store = StreamStore(self.client)
+        for number in range(streams):
+            store.add(StreamSpec(id=f"cam-{number}", source="x"))
+        Worker.taken.clear()
+        self.replicas = {f"r{n}": self._replica(f"r{n}", streams // replicas) for n in range(replicas)}
+
+    def _replica(self, name: str, target: int) -> supervisor.Supervisor:
+        settings = ServiceSettings.model_validate({"ingest": {"streams_per_replica": target, "lease_s": 5.0}})
+        client = connect(self.server.url)
+        where = {"replica": name, "node": "here", "pid": os.getpid()}
+        nothing: Any = None
+        return supervisor.Supervisor(ReplicaContext(settings, client, client, nothing, nothing, where))
+
+    def held(self) -> Counter[str]:
+        return Counter({name: len(replica.streams()) for name, replica in self.replicas.items()})
+
+    def until_all_are_read(self) -> None:
+        while self.held().total() < self.streams:
+            time.sleep(0.05)
+
+    def kill(self, count: int) -> None:
+        """That many replicas say and do nothing more."""
+        for name in list(self.replicas)[:count]:
+            replica = self.replicas.pop(name)
+            replica._closed.set()
+            replica._thread.join()
+
+    def close(self) -> None:
+        self.kill(len(self.replicas))
+        self.server.close()
+
+
+def scale(streams: int, per_replica: int, seconds: float) -> dict[str, Any]:
+    """See the module."""
+    replicas = max(streams // per_replica, 2)
+    began = time.monotonic()
+    cluster = Cluster(streams, replicas)
+    try:
+        cluster.until_all_are_read()
+        found = {"streams": streams, "replicas": replicas, "taking_s": time.monotonic() - Worker.taken[0][0]}
+        found["most_taken_in_1_s"] = _most_taken()
+        found |= _steady(cluster, seconds)
+        before, killed = len(Worker.taken), max(replicas // 10, 1)
+        orphans = sum(len(replica.streams()) for replica in list(cluster.replicas.values())[:killed])
+        at = time.monotonic()
+        cluster.kill(killed)
+        cluster.until_all_are_read()
+        found |= {"killed": killed, "orphans": orphans, "fail_over_s": time.monotonic() - at}
+        time.sleep(5)
+        moves, loads = Counter(stream for _, _, stream in Worker.taken[before:]), cluster.held()
+        mean = streams / len(loads)
+        found |= {
+            "moved_twice": sum(count > 1 for count in moves.values()),
+            "others_moved": len(moves) - orphans,
+            "most_over_mean": max(loads.values()) / mean,
+            "least_over_mean": min(loads.values()) / mean,
+            "most_taken_in_1_s_then": _most_taken(before),
+        }
+        return {key: round(value, 4) for key, value in found.items()} | {"took_s": time.monotonic() - began}
+    finally:
+        cluster.close()
+
+
+def _steady(cluster: Cluster, seconds: float) -> dict[str, float]:
+    """Costs of keeping what is kept."""
+    time.sleep(6)
+    redis = psutil.Process(cluster.server._process.pid)
+    before, cpu, own = cluster.client.info(), sum(redis.cpu_times()[:2]), _own_cpu()
+    time.sleep(seconds)
+    after = cluster.client.info()
+    rate = {
+        key: (after[key] - before[key]) / seconds
+        for key in ("total_commands_processed", "total_net_output_bytes")
+    }
+    return {
+        "commands_per_s": rate["total_commands_processed"],
+        "commands_per_s_and_stream": rate["total_commands_processed"] / cluster.streams,
+        "kilobytes_out_per_s": rate["total_net_output_bytes"] / 1000,
+        "redis_cores": (sum(redis.cpu_times()[:2]) - cpu) / seconds,
+        "replica_cores": (_own_cpu() - own) / seconds,
+    }
+
+
+def _own_cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def _most_taken(begin: int = 0) -> int:
+    """Most streams that one replica took within a second."""
+    times: dict[str, list[float]] = {}
+    for at, replica, _ in Worker.taken[begin:]:
+        times.setdefault(replica, []).append(at)
+    return max(
+        (sum(at <= other < at + 1 for other in own) for own in times.values() for at in own), default=0
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--streams", type=int, nargs="+", default=[100, 1000, 10_000])
+    parser.add_argument("--per-replica", type=int, default=50)
+    parser.add_argument("--seconds", type=float, default=20)
+    asked = parser.parse_args()
+    supervisor.StreamWorker = Worker  # type: ignore[misc, assignment]
+    threading.stack_size(512 * 1024)
+    console, rows = Console(), []
+    for streams in asked.streams:
+        rows.append(scale(streams, asked.per_replica, asked.seconds))
+        console.print(rows[-1])
+    for less, more in pairwise(rows):
+        ratio = more["commands_per_s_and_stream"] / less["commands_per_s_and_stream"]
+        console.print(f"commands per stream, {more['streams']} over {less['streams']} streams: {ratio:.2f}")
+    write_results("scale", {"per_replica": asked.per_replica, "rows": rows})
+
+
+if __name__ == "__main__":
+    main()
