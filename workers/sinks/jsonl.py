@@ -20,7 +20,7 @@ from workers.sinks.sink import SinkError
 
 _START = b'{"stream":'
 _STEP = 64 * 1024
-# Results may be private: whoever else is to read a file makes it first, since one that is there keeps its mode.
+# Results may be private. For others to read a file, make it first: one that is there keeps its mode.
 _PRIVATE = 0o600
 
 
