@@ -164,6 +164,8 @@ class Reader:
         for packet in self._packets():
             if packet is not None and not packet.is_corrupt:
                 self._extent.add(packet)
+            elif packet is not None and self._timeline is not None:
+                self._timeline.damaged(self._time(packet.pts))
             for step in self._planning.steps(packet):
                 yield from self._do(step)
             if packet is None:
