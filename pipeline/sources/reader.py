@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -130,6 +131,13 @@ class Reader:
         if self._passed is not None:
             yield self._passed
         yield from self._pictures
+
+    def beginning(self) -> tuple[int, int] | None:
+        """What tells the first picture from any other: its stamp and a sum over it; None for none."""
+        stamp = self._stream.start_time
+        if self._first is None or stamp is None or not self.timed or self.info.decoder != "cpu":
+            return None
+        return stamp, zlib.crc32(self._first.picture.planes[0])
 
     def missing(self) -> str | None:
         """After the last picture: what the container states but does not hold; None when it is whole."""
