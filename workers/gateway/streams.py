@@ -160,8 +160,10 @@ def _change(
     store = StreamStore(client)
     if not given:
         return store.get(stream)
-    wanted = store.get(stream).model_copy(update=given)
-    _check_tokenizer(wanted, given, store.status(stream).tokenizer)
+    present = store.get(stream)
+    # Who sends back all that was shown asks for what differs.
+    differs = [name for name, value in given.items() if getattr(present, name) != value]
+    _check_tokenizer(present.model_copy(update=given), differs, store.status(stream).tokenizer)
     return store.change(stream, given)
 
 

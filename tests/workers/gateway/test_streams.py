@@ -75,7 +75,7 @@ def test_what_is_no_fit_or_size_is_refused(api: Api) -> None:
     ("given", "why"),
     [
         ({"tokenizer": "full", "threshold": 0.1}, "full does not take threshold: it is of inter"),
-        ({"drop": 0.5}, "recall does not take drop: it is of intra"),
+        ({"drop": 0.25}, "recall does not take drop: it is of intra"),
         ({"tokenizer": "merge", "words": 50}, "merge uses no visual words, which words is about"),
         ({"tokenizer": "recall", "scope": "yard"}, "or give merge_words above 0"),
     ],
@@ -92,6 +92,8 @@ def test_a_tokenizer_may_be_left_whose_options_were_given(api: Api) -> None:
     api.add(tokenizer="inter", threshold=0.1, words=50)
     assert api.http.patch("/v1/streams/bikes", json={"tokenizer": "full"}).status_code == 200
     assert api.http.patch("/v1/streams/bikes", json={"words": 60}).status_code == 422
+    shown = api.http.get("/v1/streams/bikes").json()["settings"]
+    assert api.http.patch("/v1/streams/bikes", json=shown | {"fps": 3}).status_code == 200
 
 
 def test_a_guard_is_kept_and_one_that_cannot_be_meant_is_refused(api: Api) -> None:
