@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SOURCE ?= sample:bikes
 
-.PHONY: setup run test test-survival test-models test-gpu gpu-clips test-gpu-video fuzz audit lint bench bench-gpu bench-service benchmarks soak clean
+.PHONY: setup run test test-survival test-models test-gpu gpu-clips test-gpu-video fuzz audit lint bench bench-gpu bench-service benchmarks soak churn clean
 
 setup: $(STAMP)
 
@@ -94,6 +94,10 @@ bench-service: setup
 # Half an hour of streams that come and go, and of faults.
 soak: setup
 	$(BIN)/python -m benchmarks.soak
+
+# Whether a service grows as thousands of streams come and go.
+churn: setup
+	$(BIN)/python -m benchmarks.churn
 
 clean:
 	rm -rf $(VENV) out build *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -28,6 +28,7 @@ from pipeline.runtimes import AUTO
 from pipeline.settling import Settling
 from pipeline.sources import Notice, OnNotice, Source, SourceOptions, open_source, parse_source
 from pipeline.stream import StreamState
+from pipeline.tokenizers.asked import check_taken
 from pipeline.tokenizers.registry import TOKENIZERS, Value, kind_of
 from pipeline.tokenizers.stream import GivenWords, StreamNeeds, WordSource
 from pipeline.tokenizing import check_fits, first_words, kind_for
@@ -89,10 +90,11 @@ def run(
         for name in options.keys() - kind.options.keys():
             known = ", ".join(kind.options) or "none"
             raise UsageError(f"tokenizer {tokenizer} has no option '{name}'; its options: {known}")
+        check_taken(kind, options, () if vocabulary is None else ["vocabulary"])
         kind.check(options)
-    elif options:
+    elif unplaced := [*options, *(["vocabulary"] if vocabulary is not None else [])]:
         raise UsageError(
-            f"name the tokenizer that {', '.join(options)} is for; use one of {', '.join(TOKENIZERS)}"
+            f"name the tokenizer that {', '.join(unplaced)} is for; use one of {', '.join(TOKENIZERS)}"
         )
 
     def results() -> Iterator[FrameResult]:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from queue import Queue
 from types import TracebackType
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -17,8 +17,9 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from pipeline.errors import UsageError, VwtError
 from pipeline.frame import Frame, Pixels
+from pipeline.outputs.clip_file import ClipFile
 from pipeline.outputs.drawing import Painter
-from pipeline.outputs.files import STDOUT, open_output, write_failure
+from pipeline.outputs.files import STDOUT, write_failure
 from pipeline.results import FrameResult
 
 # MPEG-4 admits at most 65535; 60000 makes the frame times of the usual rates exact, 29.97 too.
@@ -42,8 +43,8 @@ class Annotator:
     """Draws and encodes frames in a thread of its own, behind a short queue.
 
     No frame is ever left out: where encoding is slower than inference, `write` waits. The file is fragmented
-    while it grows, so that it plays up to about the last second even after SIGKILL, and an ordinary MP4 once
-    it is closed. Frames keep their presentation times; the first one is at 0.
+    while it grows, so that it plays up to about the last second even after SIGKILL or on a full disk, and an
+    ordinary MP4 once it is closed. Frames keep their presentation times; the first one is at 0.
     """
 
     def __init__(self, path: str | Path, fps: float | None = None, option: str = "--annotate") -> None:
@@ -60,7 +61,7 @@ class Annotator:
         if str(path) == STDOUT:
             raise UsageError(f"cannot write {option} to standard output: MP4 needs a file; give it a path")
         self.path = str(path)
-        self._file = open(open_output(path, option), "wb", buffering=0)  # noqa: SIM115, PTH123
+        self._file = ClipFile(path, option)
         self._encoder = _Encoder(self._file, fps or _ASSUMED_FPS)
         self._queue: Queue[_Item | None] = Queue(_QUEUED_FRAMES)
         self._failure: Exception | None = None
@@ -133,7 +134,7 @@ class Annotator:
 class _Encoder:
     """Turns frames into an MP4; lives in the annotator's thread."""
 
-    def __init__(self, file: BinaryIO, fps: float) -> None:
+    def __init__(self, file: ClipFile, fps: float) -> None:
         options = {"movflags": "hybrid_fragmented", "flush_packets": "1"}
         self._container = av.open(file, "w", format="mp4", options=options)
         self._fps = fps

@@ -51,21 +51,25 @@ _WIDEST_FIGURES = (
 class Painter:
     """Draws annotated frames of one size: the picture, the token map over it, and a strip of figures below.
 
-    The picture is scaled to at least 480 pixels high and at most 1280 on its longer side.
+    The picture is scaled to at least 480 pixels high and at most 1280 on its longer side. Without the strip,
+    whose legend and figures are shown beside it then, it is the picture alone.
 
     Attributes:
         width, height: of the frames it draws, both even as video needs it.
     """
 
-    def __init__(self, picture_width: int, picture_height: int) -> None:
+    def __init__(self, picture_width: int, picture_height: int, strip: bool = True) -> None:
         """Chooses the sizes for pictures of this size; pictures of another size are stretched to it."""
         longest = max(picture_width, picture_height)
         scale = min(max(_MIN_HEIGHT / picture_height, 1.0), _MAX_SIDE / longest)
         self._panel = (_even(picture_width * scale), _even(picture_height * scale))
-        self.width = max(self._panel[0], _MIN_WIDTH)
+        self._strip = strip
+        self.width = max(self._panel[0], _MIN_WIDTH) if strip else self._panel[0]
         self._legend_lines = _flow(_LEGEND, self.width)[-1].line + 1
         figure_lines = _flow([(None, text) for text in _WIDEST_FIGURES], self.width)[-1].line + 1
-        self.height = self._panel[1] + _even((self._legend_lines + figure_lines) * _LINE + _MARGIN)
+        self.height = self._panel[1]
+        if strip:
+            self.height += _even((self._legend_lines + figure_lines) * _LINE + _MARGIN)
         self._blank = np.full((self.height, self.width, 3), _STRIP, np.uint8)
         self._layer: TokenMapLayer | None = None
 
@@ -94,10 +98,13 @@ class Painter:
         if token_map is not None:
             layer = self._layer_for(geometry, token_map.shape)
             panel = layer.draw(panel, token_map)
-            self._draw_legend(canvas, layer.everything_seen)
+            if self._strip:
+                self._draw_legend(canvas, layer.everything_seen)
         _draw_prediction(panel, result.prediction)
         left = (self.width - width) // 2
         canvas[:height, left : left + width] = panel
+        if not self._strip:
+            return canvas
         top = self._first_line + self._legend_lines * _LINE
         for item in _flow([(None, text) for text in _figures(result)], self.width):
             _text(canvas, item.text, item.x, top + item.line * _LINE)

@@ -38,6 +38,7 @@ class Connection:
 
     Attributes:
         timed: whether the format has times; known once open.
+        beginning: see `Reader.beginning`; known once open.
         error: after the end, what broke the connection; None when the peer ended it.
         missing: after the end, what the container states but did not hold; None when it was whole.
     """
@@ -51,6 +52,7 @@ class Connection:
             dropped: where late pictures are counted.
         """
         self.timed = True
+        self.beginning: tuple[int, int] | None = None
         self.error: Exception | None = None
         self.missing: str | None = None
         self._open_reader = open_reader
@@ -125,6 +127,7 @@ class Connection:
             with self._change:
                 self._info = reader.info
                 self.timed = reader.timed
+                self.beginning = reader.beginning()
                 self._change.notify_all()
             self._hand_over(reader)
             self._end(reader.error, reader.missing())

@@ -7,6 +7,7 @@ import socket
 import stat
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import av
 from av.codec.hwaccel import HWAccel
@@ -157,6 +158,11 @@ def explain(spec: SourceSpec, error: Exception) -> str:
     if isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
         return "the peer did not answer in time: check address and network, or allow more time to open"
     if isinstance(error, (av.error.InvalidDataError, av.error.ArgumentError)):
+        if spec.kind == "http" and urlsplit(spec.location).path.lower().endswith((".m3u8", ".m3u")):
+            return (
+                "its playlist leads to no video that can be read: segments and keys have to be media at "
+                "addresses of http or https that answer; open one of its segments to see why it is refused"
+            )
         return f"{cause}: no video we can read, or cut off before its index (playlists: over http only)"
     if spec.host is not None and getattr(error, "errno", None) == _INPUT_OUTPUT_ERROR:
         return _resolve(spec) or f"{cause}: check address and network"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -131,6 +132,13 @@ class Reader:
             yield self._passed
         yield from self._pictures
 
+    def beginning(self) -> tuple[int, int] | None:
+        """What tells the first picture from any other: its stamp and a sum over it; None for none."""
+        stamp = self._stream.start_time
+        if self._first is None or stamp is None or not self.timed or self.info.decoder != "cpu":
+            return None
+        return stamp, zlib.crc32(self._first.picture.planes[0])
+
     def missing(self) -> str | None:
         """After the last picture: what the container states but does not hold; None when it is whole."""
         if (missing := self._extent.missing()) is not None or self.error is None:
@@ -164,6 +172,8 @@ class Reader:
         for packet in self._packets():
             if packet is not None and not packet.is_corrupt:
                 self._extent.add(packet)
+            elif packet is not None and self._timeline is not None:
+                self._timeline.damaged(self._time(packet.pts))
             for step in self._planning.steps(packet):
                 yield from self._do(step)
             if packet is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -27,7 +28,9 @@ class RemoteSource(Source):
     """A network stream or camera, decoded in a thread that is abandoned when it hangs.
 
     A live source is opened again for ever after it was lost (if its options say so). A clip over HTTP has an
-    end and no late frames: its reader slows it down.
+    end and no late frames: its reader slows it down. What states neither length nor duration, such as
+    MPEG-TS, is taken for live, until it begins anew with the picture and stamp it began with before: then it
+    is a clip that was read to its end.
     """
 
     def __init__(self, spec: SourceSpec, options: SourceOptions, on_notice: OnNotice) -> None:
@@ -101,7 +104,10 @@ class RemoteSource(Source):
         """
         display = self.info.display
         if self.info.live and self._options.reconnect:
-            return self._reconnect(f"{display} was lost: {cause or 'the peer ended the stream'}")
+            # What the library makes of a peer that closes without having given a length.
+            closed = cause is None or getattr(self._connection.error, "errno", None) == errno.EIO
+            began = self._connection.beginning if closed and self._spec.kind == "http" else None
+            return self._reconnect(f"{display} was lost: {cause or 'the peer ended the stream'}", began)
         if cause is not None:
             raise SourceError(f"{display} was lost: {cause}")
         if not self.info.live and self._connection.missing:
@@ -110,10 +116,16 @@ class RemoteSource(Source):
             self._on_notice(Notice("truncated", message))
         return False
 
-    def _reconnect(self, cause: str) -> bool:
-        """Tries until there is a picture again; False when closed or when the broadcast is over."""
+    def _reconnect(self, cause: str, began: tuple[int, int] | None) -> bool:
+        """Tries until there is a picture again; False when closed or when there is no more to come.
+
+        Args:
+            cause: why it is necessary.
+            began: how what the peer ended had begun, see `Reader.beginning`.
+        """
         self.state = "reconnecting"
-        self._dropped.add("gap")
+        if began is None:
+            self._dropped.add("gap")
         lost_s = time.monotonic()
         while True:
             self._connection.abandon()
@@ -134,9 +146,14 @@ class RemoteSource(Source):
                 continue
             break
         display = self._spec.display
-        if not self.info.live:
-            self._on_notice(Notice("ended", f"{display}: the broadcast is over"))
+        over = None if self.info.live else "the broadcast is over"
+        if began is not None and began == self._connection.beginning:
+            over = "it would begin anew, so it is a clip, and this was its end"
+        if over is not None:
+            self._on_notice(Notice("ended", f"{display}: {over}"))
             return False
+        if began is not None:
+            self._dropped.add("gap")
         self.state = "running"
         self._backoff.reset()
         self._timeline.reconnected()

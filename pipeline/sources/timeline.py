@@ -60,7 +60,8 @@ class FileTimeline:
 
     Attributes:
         jumps: how often times went back or far ahead.
-        gaps: how often a second or more without a frame broke into a steady rate.
+        gaps: how often a second or more without a frame broke into a steady rate, or less where the container
+            says that it is damaged.
     """
 
     def __init__(self, step_s: float) -> None:
@@ -72,6 +73,11 @@ class FileTimeline:
         self._shift_s = 0.0
         # As the container has it.
         self._last_s: float | None = None
+        self._damaged_s: float | None = None
+
+    def damaged(self, time_s: float | None) -> None:
+        """A packet of the frame at `time_s`, as the container has it, is not whole."""
+        self._damaged_s = time_s
 
     def jumps_to(self, time_s: float | None) -> bool:
         """Whether the next frame, at `time_s`, would be back or far ahead."""
@@ -96,7 +102,12 @@ class FileTimeline:
                 self._shift_s += last_s + self._step_s - time_s
         else:
             step_s = time_s - last_s
-            self.gaps += step_s >= max(_GAP_S, 5 * self._step_s) and self._steady >= _STEADY
+            broken = step_s >= max(_GAP_S, 5 * self._step_s) and self._steady >= _STEADY
+            # What follows a packet that is not whole may not be the next frame.
+            damaged_s = self._damaged_s
+            if damaged_s is not None and last_s - self._step_s <= damaged_s < time_s:
+                broken = broken or step_s > 1.5 * self._step_s
+            self.gaps += broken
             self._steady = self._steady + 1 if step_s < 2 * self._step_s else 0
         self._last_s = time_s
         return time_s + self._shift_s

@@ -141,8 +141,10 @@ class TokenPlan:
         Args:
             later: its "patches" are the patch tokens of this plan; see `regroup`.
         """
-        token = later.group.gather(1, self.group.clamp_min(0))
-        group = torch.where(self.group < 0, -1, token)
+        # A token more, which goes nowhere: that of patches dropped here, be there no other.
+        tokens = later.group.shape[1]
+        went = pad(later.group, (0, 1), value=-1)
+        group = went.gather(1, torch.where(self.group < 0, tokens, self.group))
         plain = self.mix is None and later.mix is None
         mix = None if plain else self._mixed() @ later._mixed()
         return replace(
@@ -194,10 +196,10 @@ class TokenPlan:
         prefix = self.prefix if prefix is None else prefix
         batch, patches = self.group.shape
         if self.keeps_all:
-            return packed.reshape(batch, prefix + patches, -1)
+            return packed.reshape(batch, prefix + patches, packed.shape[-1])
         index, _ = self._packed_index(prefix)
         padded = torch.cat([packed, packed.new_zeros(1, packed.shape[-1])])
-        restored = padded[index].reshape(batch, prefix + patches, -1)
+        restored = padded[index].reshape(batch, prefix + patches, packed.shape[-1])
         if self.mix is not None:
             token = torch.arange(self.mix.shape[2], device=packed.device)
             start = (self.kept + prefix).cumsum(0) - self.kept

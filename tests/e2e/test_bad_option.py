@@ -25,6 +25,8 @@ TINY = "vit_tiny_patch16_224"
         (["--batch", "0"], "--batch"),
         (["--fps", "-1"], "--fps"),
         (["--tokenizer", "inter", "--threshold", "2.5"], "--threshold 2.5 is out of range"),
+        (["--tokenizer", "full", "--threshold", "0.1"], "full does not take --threshold"),
+        (["--tokenizer", "merge", "--words", "9"], "merge uses no visual words, which --words is about"),
         (["--size", "big"], "--size big is no size"),
         (["--size", "250"], "--size 250 is not in whole patches of 14 pixels; use 252x252"),
         (["--model", "resnet18", "--weights", "random", "--fit", "native"], "does not take --fit native"),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import pipeline as vwt
 import vocab
@@ -19,6 +20,7 @@ from pipeline.tokenizers import IntraTokenizer
 from tests.e2e.command import succeeds
 
 ROOT = Path(__file__).parents[2]
+WORDS = vocab.Vocabulary(torch.rand(5, 588))
 
 
 def test_every_public_name_is_there_and_none_is_loaded_before_it_is_used() -> None:
@@ -119,6 +121,8 @@ def test_leaving_the_loop_closes_the_source() -> None:
             "tokenizer intra has no option 'threshold'; its options: drop",
         ),
         ({"threshold": 0.1}, "name the tokenizer that threshold is for"),
+        ({"vocabulary": WORDS}, "name the tokenizer that vocabulary is for"),
+        ({"tokenizer": "full", "vocabulary": WORDS}, "full uses no visual words, which vocabulary is about"),
     ],
 )
 def test_what_cannot_be_right_is_refused_at_once(arguments: dict, says: str) -> None:

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from pipeline.defaults import (
     DEFAULT_BATCH,
@@ -200,7 +201,9 @@ def run(**given: Any) -> None:
     from workers.notices import Notices
     from workers.run.options import run_options
 
-    options = run_options(given)
+    context = click.get_current_context()
+    typed = [name for name in given if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    options = run_options(given, typed)
     spec = parse_source(options.source)
     notices = Notices(Console(stderr=True), options.quiet)
     with ExitStack() as stack:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field, create_model
 
-from pipeline.tokenizers.registry import TOKENIZERS, Option, Value, all_options
+from pipeline.tokenizers.asked import check_taken
+from pipeline.tokenizers.registry import TOKENIZERS, Kind, Option, Value, all_options
 
 
 def _field(option: Option, names: list[str]) -> Any:
@@ -63,6 +65,24 @@ else:
         tokenizer=(TokenizerName | None, tokenizer_choice("the first of them that the model takes")),
         **{name: (_type(option), _field(option, names)) for name, (option, names) in all_options().items()},
     )
+
+
+def check_given(kind: Kind, fields: TokenizerFields, given: Collection[str]) -> None:
+    """Refuses fields that the caller gave and a tokenizer does nothing with.
+
+    Args:
+        kind: what is to run.
+        fields: with their values, defaults too.
+        given: names of those that were given.
+
+    Raises:
+        UsageError: see `check_taken`.
+    """
+    options = options_of(fields)
+    check_taken(kind, {name: options[name] for name in options if name in given})
+    # Whether it wants words is also for its other options to say.
+    own = {name: value for name, value in options.items() if name in kind.options}
+    check_taken(kind, own, [name for name in ("words", "scope") if name in given])
 
 
 def options_of(fields: TokenizerFields) -> dict[str, Value]:

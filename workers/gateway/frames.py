@@ -12,7 +12,13 @@ from starlette.datastructures import UploadFile
 
 from pipeline.tokenizers.registry import kind_of
 from workers.contract.messages import TokenSettings
-from workers.contract.tokenizer_fields import TokenizerFields, TokenizerName, options_of, tokenizer_choice
+from workers.contract.tokenizer_fields import (
+    TokenizerFields,
+    TokenizerName,
+    check_given,
+    options_of,
+    tokenizer_choice,
+)
 from workers.gateway.backend import Backend
 from workers.gateway.problems import Problem, responses
 from workers.settings.input_fields import InputFields
@@ -57,6 +63,7 @@ def frame_routes(settings: ServiceSettings, backend: Backend) -> APIRouter:
     async def frame(request: Request, query: Annotated[FrameQuery, Query()]) -> dict[str, Any]:
         """Runs one image: the body, or the file `image` of a form."""
         kind = kind_of(query.tokenizer or _PLAIN)
+        check_given(kind, query, query.model_fields_set)
         if kind.wants_words(options_of(query)) and query.scope is None:
             raise Problem(422, f"the tokenizer {kind.name} needs words: name whose with ?scope=", "no-scope")
         data = await _image(request)

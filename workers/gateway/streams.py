@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Response
@@ -18,6 +18,7 @@ from workers.contract.stream_spec import StreamId, StreamSettings, StreamSpec
 from workers.contract.stream_status import StreamStatus
 from workers.contract.stream_store import StreamStore
 from workers.gateway.admission import admit
+from workers.contract.tokenizer_fields import check_given
 from workers.gateway.connections import Connections
 from workers.gateway.problems import responses
 from workers.settings.schema import AccessSettings, ServiceSettings
@@ -141,7 +142,7 @@ def _add(client: RedisClient, asked: NewStream, settings: ServiceSettings) -> St
     given = asked.model_dump(exclude={"name"})
     if "model" not in asked.model_fields_set:
         given |= settings.model_settings | asked.model_dump(include=asked.model_fields_set & {"fit", "size"})
-    _check_promise(asked)
+    _check_tokenizer(asked, asked.model_fields_set)
     admit(client, store.all().values(), StreamSpec(id=asked.name or name, **given), settings)
     if asked.name is None:
         return store.add_named(name, given)
@@ -161,14 +162,27 @@ def _change(
     store = StreamStore(client)
     if not given:
         return store.get(stream)
-    _check_promise(store.get(stream).model_copy(update=given))
+    present = store.get(stream)
+    # Who sends back all that was shown asks for what differs.
+    differs = [name for name, value in given.items() if getattr(present, name) != value]
+    _check_tokenizer(present.model_copy(update=given), differs, store.status(stream).tokenizer)
     return store.change(stream, given)
 
 
-def _check_promise(settings: StreamSettings) -> None:
+def _check_tokenizer(settings: StreamSettings, given: Collection[str], in_use: str | None = None) -> None:
+    """Refuses what its tokenizer does not take, or cannot promise.
+
+    Args:
+        settings: as they are to be.
+        given: names of those that the caller gave.
+        in_use: the tokenizer that runs where none was asked for; None where that is not known.
+    """
+    # Where it is not known it is the first that most models take, whose options the page shows, too.
+    kind = kind_of(settings.tokenizer or in_use or next(iter(TOKENIZERS)))
+    check_given(kind, settings, given)
     if settings.guard is not None:
-        kind = None if settings.tokenizer is None else kind_of(settings.tokenizer)
-        Watch(settings.audit, Promise(settings.guard, settings.guard_by).check(kind)).check()
+        kept = None if settings.tokenizer is None else kind
+        Watch(settings.audit, Promise(settings.guard, settings.guard_by).check(kept)).check()
 
 
 def _list(client: RedisClient) -> StreamList:

@@ -73,7 +73,8 @@ class Preview:
     def _painter_for(self, picture: Pixels) -> Painter:
         size = (picture.shape[1], picture.shape[0])
         if self._painter is None or self._painter[0] != size:
-            self._painter = size, Painter(*size)
+            # Pages have the legend and the figures beside it.
+            self._painter = size, Painter(*size, strip=False)
         return self._painter[1]
 
 

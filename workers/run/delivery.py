@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.energy import Ledger
+from pipeline.errors import VwtError
 from pipeline.frame import Frame
 from pipeline.outputs.annotate import Annotator
 from pipeline.outputs.jsonl import JsonlWriter
@@ -69,23 +70,38 @@ class Delivery:
         """Writes what is ready, or everything that is left.
 
         Raises:
-            VwtError: when a file cannot be written to any more.
+            VwtError: when a file cannot be written to any more; told once. The others go on.
         """
         settled = self._ledger.settled()
         self._settling.settle(settled)
         for frame, energy in settled:
             assert isinstance(frame, int)
             self.stats.energy(frame, energy)
+        failures: list[VwtError] = []
         for result, drawing in self._settling.ready(everything):
             if self._metrics is not None:
                 self._metrics.add(result)
-            if self._jsonl is not None:
-                self._jsonl.write(result)
-            if self._annotator is not None and drawing is not None:
-                self._annotator.write(drawing[0], result, drawing[1])
+            try:
+                if self._jsonl is not None:
+                    self._jsonl.write(result)
+            except VwtError as error:
+                self._jsonl = None
+                failures.append(error)
+            try:
+                if self._annotator is not None and drawing is not None:
+                    self._annotator.write(drawing[0], result, drawing[1])
+            except VwtError as error:
+                self._annotator = None
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     def close(self) -> None:
-        """Settles what can be settled, writes everything, closes the files."""
+        """Settles what can be settled, writes everything, closes the files.
+
+        Raises:
+            VwtError: when a file could not be written to its end.
+        """
         with self._sinks:
             self._ledger.flush()
             self.deliver(everything=True)

@@ -117,7 +117,10 @@ class StreamRun:
                 finally:
                     reader.stop()
                     delivery.stats.count_dropped(reader.dropped_at_end())
-                    delivery.close()
+                    try:
+                        delivery.close()
+                    except VwtError as error:
+                        failure = failure or error
             self._summarise(delivery, meter.describe(), ledger, model, state.guarded)
             if failure is not None:
                 raise failure

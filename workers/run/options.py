@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -37,6 +37,7 @@ class TokenizerOptions:
         vocab: of those that want words: file with words; None to learn them from the stream.
         words: of the same without a file: how many words to learn.
         warmup_frames: of the same without a file: how many frames to learn from.
+        of_words: names of the options about words that were typed.
         watch: how the answers are watched.
     """
 
@@ -45,6 +46,7 @@ class TokenizerOptions:
     vocab: Path | None = None
     words: int = DEFAULT_WORDS
     warmup_frames: int = DEFAULT_WARMUP_FRAMES
+    of_words: tuple[str, ...] = ()
     watch: Watch = field(default=Watch(DEFAULT_AUDIT))
 
 
@@ -111,8 +113,20 @@ class RunOptions:
     quiet: bool = False
 
 
-def run_options(given: Mapping[str, Any]) -> RunOptions:
-    """The options of the command line as RunOptions."""
+# What is about words, beside options of tokenizers.
+_OF_WORDS = (
+    *("vocab", "words", "warmup_frames", "redis", "window", "scope"),
+    *("relearn_after", "window_fps", "window_patches"),
+)
+
+
+def run_options(given: Mapping[str, Any], typed: Collection[str] = ()) -> RunOptions:
+    """The options of the command line as RunOptions.
+
+    Args:
+        given: all of them by name, with defaults.
+        typed: names of those that come neither from defaults nor from the environment.
+    """
     rest = dict(given)
     vocab = rest.pop("vocab")
     tokenizer = TokenizerOptions(
@@ -121,6 +135,7 @@ def run_options(given: Mapping[str, Any]) -> RunOptions:
         options={name: value for name in all_options() if (value := rest.pop(name)) is not None},
         words=rest.pop("words"),
         warmup_frames=rest.pop("warmup_frames"),
+        of_words=tuple(name for name in _OF_WORDS if name in typed),
         watch=_watch(*(rest.pop(key) for key in ("audit", "guard", "guard_by"))),
     )
     rolling = RollingOptions(

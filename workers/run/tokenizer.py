@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 
+from pipeline.errors import UsageError
 from pipeline.models.base import Model
 from pipeline.stream import StreamState
+from pipeline.tokenizers.asked import check_taken, on_command_line
 from pipeline.tokenizers.registry import TOKENIZERS, Kind, kind_of, preferred
 from pipeline.tokenizers.stream import GivenWords, StreamNeeds, WordSource
 from pipeline.tokenizing import check_fits, first_words, kind_for
@@ -18,13 +20,25 @@ def check_tokenizer(options: TokenizerOptions) -> None:
     """Refuses tokenizer settings that cannot be right, before anything slow happens.
 
     Raises:
-        UsageError: there is no such tokenizer, an option of it is out of range, or it cannot be held to what
-            is promised.
+        UsageError: there is no such tokenizer, an option is not of it or out of range, or it cannot be held
+            to what is promised.
     """
     kind = _asked_for(options)
+    if options.name is not None or options.vocab is not None:
+        _check_taken(kind, options)
     kind.check(options.options)
     if options.watch.promise is not None:
         options.watch.promise.check(kind)
+
+
+def _check_taken(kind: Kind, options: TokenizerOptions) -> None:
+    check_taken(kind, options.options, options.of_words, on_command_line)
+    beside = [on_command_line(name) for name in options.of_words if name != "vocab"]
+    if options.vocab is not None and beside:
+        raise UsageError(
+            f"--vocab gives the words, so {', '.join(beside)} would change nothing; "
+            "leave out one or the other"
+        )
 
 
 def load_vocabulary(options: TokenizerOptions) -> Vocabulary | None:
@@ -60,6 +74,8 @@ def stream_state(
     # Whoever gives words wants them used.
     own = options.tokenizer
     kind = kind_for(own.name if own.vocab is None else _asked_for(own).name, model)
+    # Where none was named it is known only now.
+    _check_taken(kind, own)
     with ExitStack() as stack:
         words: WordSource | None = None
         if kind.wants_words(own.options):

@@ -17,7 +17,7 @@ from workers.access.bearer_tokens import BearerTokens
 from workers.contract.sealing import use_keys
 from workers.contract.stream_store import StreamStore
 from workers.notices import Notices
-from workers.serve.address import DEFAULT_URL, base_url, free_port, is_loopback
+from workers.serve.address import DEFAULT_URL, base_url, free_port, held_port, is_loopback
 from workers.serve.first_streams import Given, add_given, given_sources
 from workers.serve.private import ray_token_readable
 from workers.serve.ray import gpus, running_app, running_ray
@@ -42,7 +42,11 @@ def serve_until_stopped(settings: ServiceSettings, sources: Sequence[str], notic
     with signals.quiet_end(), ExitStack() as stack:
         _check(settings)
         given, access = given_sources(sources, settings.access)
-        port = free_port(settings.host, settings.port)
+        # On a cluster Serve's proxies listen, which do not share a port.
+        if settings.ray_address is None:
+            port = stack.enter_context(held_port(settings.host, settings.port))
+        else:
+            port = free_port(settings.host, settings.port)
         settings = settings.model_copy(update={"access": access, "port": port})
         # Ray prints what happens to its processes.
         stack.enter_context(redirect_stdout(sys.stderr))

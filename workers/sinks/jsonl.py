@@ -20,6 +20,8 @@ from workers.sinks.sink import SinkError
 
 _START = b'{"stream":'
 _STEP = 64 * 1024
+# Results may be private. For others to read a file, make it first: one that is there keeps its mode.
+_PRIVATE = 0o600
 
 
 def _jsonl_path(path: str) -> str:
@@ -62,7 +64,8 @@ class JsonlSettings(SinkSettings):
 class JsonlFile:
     """Adds whole lines, on the disk when `write` returns. Several streams may share a file.
 
-    It is opened for every batch, so a file that was moved away (logrotate) is begun anew. A line that a
+    It is opened for every batch, so a file that was moved away (logrotate) is begun anew, for its user alone;
+    one that is there keeps its mode. A line that a
     crash cut short is taken out before the next one is written.
 
     Args:
@@ -76,7 +79,7 @@ class JsonlFile:
         """See `Sink`."""
         try:
             new = not self._path.exists()
-            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, _PRIVATE)
             try:
                 _append(fd, b"".join(line + b"\n" for line in results))
             finally:

@@ -29,6 +29,18 @@ print("written", flush=True)
 sys.stdin.read()
 """
 
+# The system takes so many bytes of a file and no more, as a full disk does.
+FULL = """
+import resource, sys
+from pipeline.errors import VwtError
+from tests.pipeline.outputs.test_annotate import annotate
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+try:
+    annotate(sys.argv[1], [i / 10 for i in range(60)], fps=10)
+except VwtError as error:
+    print(error)
+"""
+
 
 def annotate(path: Path, times: list[float | None], fps: float | None = None) -> None:
     with Annotator(path, fps) as annotator:
@@ -123,6 +135,20 @@ def test_a_full_disk_is_one_clear_error_and_never_a_wait() -> None:
         pytest.skip("this system has no /dev/full")
     with pytest.raises(VwtError, match="/dev/full: No space left on device"):
         annotate(Path("/dev/full"), [i / 5 for i in range(30)], fps=5)
+
+
+@pytest.mark.parametrize("share", [0.35, 0.6, 0.999])
+def test_what_was_encoded_before_the_disk_was_full_plays_to_its_end(share: float, tmp_path: Path) -> None:
+    path, whole = tmp_path / "a.mp4", tmp_path / "whole.mp4"
+    annotate(whole, [i / 10 for i in range(60)], fps=10)
+    room = str(int(whole.stat().st_size * share))
+    told = subprocess.run(
+        [sys.executable, "-c", FULL, str(path), room], capture_output=True, text=True, check=True
+    )
+    assert f"cannot write to {path}: File too large" in told.stdout
+    # All but the fragment of about a second that was cut.
+    assert len(times_in(path)) >= int(60 * share) - 20
+    assert len(times_in(path)) % 10 == 0
 
 
 def test_a_run_without_frames_leaves_no_file(tmp_path: Path) -> None:

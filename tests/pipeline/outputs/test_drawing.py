@@ -23,6 +23,20 @@ def test_a_small_picture_is_enlarged_until_it_can_be_read() -> None:
     assert painter.width == 586
 
 
+@pytest.mark.parametrize("size", [(176, 144), (640, 360), (90, 400)])
+def test_without_a_strip_it_is_the_picture_alone_in_its_aspect(size: tuple[int, int]) -> None:
+    painter = Painter(*size, strip=False)
+    picture = np.full((size[1], size[0], 3), 90, np.uint8)
+    for states in (None, ALL_INTACT):
+        canvas = painter.paint(
+            picture, letterboxed(*size), states, a_result(prediction=Prediction("regions"))
+        )
+        assert canvas.shape == (painter.height, painter.width, 3)
+        assert painter.width / painter.height == pytest.approx(size[0] / size[1], rel=0.02)
+        # Nothing of the strip's ground or letters: the picture, or the outlines of its patches.
+        assert canvas.min() >= 90
+
+
 def test_a_4k_picture_is_reduced_to_1280_wide() -> None:
     assert Painter(3840, 2160).width == 1280
 

@@ -198,6 +198,25 @@ def test_a_stretch_that_was_destroyed_is_told_and_counted(tmp_path: Path, suffix
     assert source.take_dropped()["gap"] == 1
 
 
+@pytest.mark.parametrize("fps", [None, 5.0])
+@pytest.mark.parametrize("lost", [11, 30, 51])
+def test_a_hole_of_less_than_a_second_in_a_transport_stream_is_told_and_counted(
+    tmp_path: Path, lost: int, fps: float | None
+) -> None:
+    clip = make_clips.timed(tmp_path / "a.ts", range(0, 4000, 40))
+    packets = [clip.read_bytes()[at : at + 188] for at in range(0, clip.stat().st_size, 188)]
+    # Those of a stream are counted from 0 to 15: a loss of just 16 of them does not show.
+    middle = len(packets) // 2
+    del packets[middle : middle + lost]
+    clip.write_bytes(b"".join(packets))
+    notices: list[Notice] = []
+    source = opened(clip, notices, replace(FAST, fps=fps))
+    times = [d.times.pts_s for d in source.frames() if d.times.pts_s is not None]
+    assert max(b - a for a, b in itertools.pairwise(times)) < 1
+    assert any("frames are missing before" in n.message for n in notices)
+    assert source.take_dropped()["gap"] == 1
+
+
 def test_a_fragmented_clip_that_is_cut_inside_a_fragment_is_noticed(tmp_path: Path) -> None:
     whole = make_clips.fragmented(
         tmp_path / "a.mp4", make_clips.timed(tmp_path / "b.mp4", range(0, 6000, 40))

@@ -171,6 +171,14 @@ def test_motion_jpeg_gets_its_times_from_the_clock_not_from_an_assumed_rate(site
     assert seen[-1].times.pts_s > 0.35
 
 
+@pytest.mark.parametrize("segment", ["file:///etc/hostname", "gopher://127.0.0.1/x", "a.txt", "missing.ts"])
+def test_a_playlist_that_leads_to_no_video_is_refused_with_what_to_do(site: Site, segment: str) -> None:
+    (site.folder / "a.txt").write_text("no video")
+    (site.folder / "list.m3u8").write_text(playlist([segment]))
+    with pytest.raises(SourceError, match=r"playlist leads to no video .* http or https .* open one of its"):
+        opened(site.url("list.m3u8") + "?token=x")
+
+
 @pytest.mark.parametrize("target", ["a.ts", "/etc/hostname"])
 def test_a_playlist_over_http_cannot_open_local_files(site: Site, tmp_path: Path, target: str) -> None:
     if target == "a.ts":
@@ -255,6 +263,34 @@ def test_fragments_of_no_stated_length_are_live_however_long_the_first_says_it_i
     assert lost.wait(20)
     source.close()
     reading.join(10)
+
+
+def test_a_transport_stream_of_no_stated_length_that_would_begin_anew_was_a_clip(site: Site) -> None:
+    make_clips.timed(site.folder / "a.ts", range(0, 1000, 40))
+    notices: list[Notice] = []
+    source = opened(site.url("endless/a.ts"), notices)
+    assert source.info.live is True
+    assert len(list(source.frames())) == 25
+    assert [n.kind for n in notices] == ["reconnecting", "ended"]
+    assert source.state == "ended"
+    assert source.take_dropped() == {}
+
+
+def test_a_transport_stream_that_goes_on_with_other_pictures_stays_live(site: Site) -> None:
+    first, second = segments(site.folder, 2)
+    lost = threading.Event()
+
+    def on_notice(notice: Notice) -> None:
+        if notice.kind == "reconnecting" and not lost.is_set():
+            lost.set()
+            (site.folder / second).replace(site.folder / first)
+
+    source = open_source(parse_source(site.url(f"endless/{first}")), FAST, on_notice)
+    frames = source.frames()
+    assert len([next(frames) for _ in range(15)]) == 15
+    source.close()
+    assert lost.is_set()
+    assert source.take_dropped()["gap"] == 1
 
 
 def test_a_file_of_a_stated_length_has_an_end_even_without_times(site: Site) -> None:

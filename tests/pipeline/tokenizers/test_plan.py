@@ -229,3 +229,18 @@ def test_a_token_that_weighs_less_than_a_patch_stays_what_it_is_among_others():
 
     torch.testing.assert_close(tokens, torch.stack([packed[0], 0.75 * packed[1] + 0.25 * packed[2]]))
     torch.testing.assert_close(sizes, torch.tensor([0.25, 0.4]))
+
+
+@pytest.mark.parametrize("patches", [6, 0])
+def test_a_batch_that_keeps_no_token_keeps_its_prefix_and_restores_zeros(patches, prefix):
+    nothing = torch.zeros(2, dtype=torch.int64)
+    tokens = tokens_for(prefix)[:, : prefix + patches]
+    first = TokenPlan(torch.full((2, patches), -1), nothing, prefix)
+
+    for mix in (None, torch.zeros(2, 0, 0)):
+        both = first.then(TokenPlan(torch.full((2, 0), -1), nothing, prefix, mix=mix))
+        packed = both.apply(tokens)
+
+        assert torch.equal(packed, tokens[:, :prefix].flatten(0, 1))
+        assert torch.equal(both.restore(packed)[:, :prefix], tokens[:, :prefix])
+        assert not both.restore(packed)[:, prefix:].any()

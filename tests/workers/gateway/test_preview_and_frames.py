@@ -123,6 +123,9 @@ def test_an_image_beyond_a_limit_is_refused_before_it_is_decoded(serve: Callable
 def test_inter_needs_to_know_whose_words(api: Api) -> None:
     refused = api.http.post("/v1/frames", content=picture(), params={"tokenizer": "inter"})
     assert (refused.status_code, refused.json()["type"]) == (422, "urn:vwt:problem:no-scope")
+    for other in ({"scope": "yard"}, {"threshold": 0.1}, {"tokenizer": "intra", "exact": True}):
+        refused = api.http.post("/v1/frames", content=picture(), params=other)
+        assert (refused.status_code, "leave it out" in refused.json()["detail"]) == (422, True)
     query = {"tokenizer": "inter", "scope": "yard"}
     assert api.http.post("/v1/frames", content=picture(), params=query).status_code == 200
     assert api.edge.asked[0][1].scope == "yard"

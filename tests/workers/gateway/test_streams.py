@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pipeline.guard.stream_fidelity import GuardStatus
@@ -67,6 +69,31 @@ def test_what_is_no_fit_or_size_is_refused(api: Api) -> None:
     for wrong in ({"fit": "zoom"}, {"size": 0}, {"size": 4096}, {"size": "448 px"}, {"size": True}):
         answer = api.http.post("/v1/streams", json={"source": "sample:bikes", **wrong})
         assert answer.status_code == 422, wrong
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"tokenizer": "full", "threshold": 0.1}, "full does not take threshold: it is of inter"),
+        ({"drop": 0.25}, "recall does not take drop: it is of intra"),
+        ({"tokenizer": "merge", "words": 50}, "merge uses no visual words, which words is about"),
+        ({"tokenizer": "recall", "scope": "yard"}, "or give merge_words above 0"),
+    ],
+)
+def test_what_the_tokenizer_does_nothing_with_is_refused(api: Api, given: dict[str, Any], why: str) -> None:
+    added = api.http.post("/v1/streams", json={"source": "sample:bikes", **given})
+    assert (added.status_code, why in added.json()["detail"]) == (422, True), added.text
+    api.add()
+    changed = api.http.patch("/v1/streams/bikes", json=given)
+    assert (changed.status_code, why in changed.json()["detail"]) == (422, True), changed.text
+
+
+def test_a_tokenizer_may_be_left_whose_options_were_given(api: Api) -> None:
+    api.add(tokenizer="inter", threshold=0.1, words=50)
+    assert api.http.patch("/v1/streams/bikes", json={"tokenizer": "full"}).status_code == 200
+    assert api.http.patch("/v1/streams/bikes", json={"words": 60}).status_code == 422
+    shown = api.http.get("/v1/streams/bikes").json()["settings"]
+    assert api.http.patch("/v1/streams/bikes", json=shown | {"fps": 3}).status_code == 200
 
 
 def test_a_guard_is_kept_and_one_that_cannot_be_meant_is_refused(api: Api) -> None:

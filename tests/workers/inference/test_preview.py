@@ -1,12 +1,31 @@
 """What of the model's input is shown."""
 
+from collections.abc import Iterator
+
+import cv2
 import numpy as np
 import pytest
 
+from pipeline.frame import Frame, FrameTimes
 from pipeline.input_spec import InputSpec
 from pipeline.preprocess import Preprocessor
 from pipeline.results import Prediction, Region
-from workers.inference.preview import visible_part
+from pipeline.tokenizers.plan import MERGED
+from tests.pipeline.outputs.examples import a_result
+from tests.vocab.conftest import client
+from tests.vocab.servers import Server
+from vocab.connection import RedisClient
+from workers.contract.keys import StreamKeys
+from workers.inference.preview import Preview, visible_part
+
+__all__ = ["client"]
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server("valkey")
+    yield server
+    server.close()
 
 
 def gradient(width: int, height: int) -> np.ndarray:
@@ -52,3 +71,14 @@ def test_of_a_cropped_picture_the_part_is_shown_that_the_model_sees() -> None:
     assert (first.x, first.y, first.w, first.h) == pytest.approx((0.5, 0.5, 0.2, 0.1), abs=0.01)
     assert (second.x, second.y, second.w, second.h) == pytest.approx((0.0, 0.0, 0.5, 1.0), abs=0.01)
     assert shown.content_box() == (0, 0, 224, 224)
+
+
+def test_what_is_shown_is_the_picture_without_legend_or_figures(client: RedisClient) -> None:
+    keys = StreamKeys("yard")
+    client.set(keys.watched, "1")
+    image, geometry, _ = Preprocessor(InputSpec(224, 224, "squash", patch_size=14))(gradient(640, 360))
+    frame = Frame(FrameTimes(pts_s=0.0), image, geometry)
+    Preview(client, "yard").show(frame, np.full((16, 16), MERGED, np.uint8), a_result())
+    for kind in ("jpeg", "plain"):
+        height, width = cv2.imdecode(np.frombuffer(client.hget(keys.preview, kind), np.uint8), 1).shape[:2]
+        assert width / height == pytest.approx(640 / 360, rel=0.02)

@@ -95,14 +95,35 @@ def test_without_outputs_results_are_only_counted() -> None:
     assert delivery.stats.frames == 3
 
 
-def test_a_full_disk_is_told_also_at_the_end() -> None:
+@pytest.mark.parametrize("delivered", [True, False])
+def test_a_full_disk_is_told_once_and_also_at_the_end(delivered: bool) -> None:
     ledger = unmetered()
     delivery = Delivery(ledger, "/dev/full", None, None)
     add(delivery, ledger, range(2))
     with pytest.raises(VwtError, match="No space left on device"):
-        delivery.deliver()
-    with pytest.raises(VwtError, match="No space left on device"):
-        delivery.close()
+        delivery.deliver() if delivered else delivery.close()
+    delivery.close()
+
+
+@pytest.mark.parametrize("full", ["out", "clip"])
+def test_what_one_output_cannot_take_the_other_still_gets(full: str, tmp_path: Path) -> None:
+    paths = {"out": str(tmp_path / "out"), "clip": str(tmp_path / "clip.mp4")} | {full: "/dev/full"}
+    ledger = unmetered()
+    delivery = Delivery(ledger, paths["out"], paths["clip"], 25.0)
+    failures = []
+    for first in range(0, 60, 10):
+        add(delivery, ledger, range(first, first + 10))
+        for last in (False, True) if first == 50 else (False,):
+            try:
+                delivery.close() if last else delivery.deliver()
+            except VwtError as error:
+                failures.append(str(error))
+    assert failures
+    assert all("/dev/full: No space left" in line for line in failures)
+    if full == "clip":
+        assert [line["frame"] for line in lines(tmp_path / "out")] == list(range(60))
+    else:
+        assert pictures_in(tmp_path / "clip.mp4") == 60
 
 
 def test_a_path_that_cannot_be_written_is_refused_by_its_option(tmp_path: Path) -> None:

@@ -78,3 +78,9 @@ def test_what_cannot_be_right_is_refused_by_its_name(arguments: list[str]) -> No
 
 def test_every_option_says_what_it_is_for() -> None:
     assert all(getattr(option, "help", "") for option in run.params if option.name != "source")
+
+
+def test_only_what_was_typed_counts_as_asked_for_about_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VWT_REDIS", "redis://localhost")
+    done = CliRunner().invoke(run, ["sample:carphone", "--tokenizer", "full", "--words", "7", "--vocab", "x"])
+    assert "which --vocab, --words are about" in str(done.exception)

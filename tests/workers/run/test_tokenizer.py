@@ -9,7 +9,7 @@ from pipeline.models.plain import NullModel
 from pipeline.stream import StreamState
 from vocab.words import Normalisation, Vocabulary
 from workers.run.options import RunOptions, TokenizerOptions
-from workers.run.tokenizer import check_tokenizer, load_vocabulary, stream_state
+from workers.run.tokenizer import check_tokenizer, stream_state
 
 SPEC = InputSpec(28, 28)
 
@@ -54,9 +54,41 @@ def test_settings_that_cannot_be_right_are_refused(options: TokenizerOptions) ->
         check_tokenizer(options)
 
 
-def test_a_setting_of_another_tokenizer_does_not_matter() -> None:
-    check_tokenizer(TokenizerOptions("full", {"threshold": 5.0, "drop": 5.0}))
-    assert load_vocabulary(TokenizerOptions("full", vocab=Path("missing"))) is None
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (TokenizerOptions("full", {"threshold": 0.1}), "full does not take --threshold: it is of inter"),
+        (TokenizerOptions("recall", {"drop": 0.5}), "recall does not take --drop: it is of intra"),
+        (
+            TokenizerOptions("merge", {"merge_words": 0.1}),
+            "merge does not take --merge-words: it is of recall",
+        ),
+        (TokenizerOptions("intra", of_words=("words", "scope")), "which --words, --scope are about"),
+        (TokenizerOptions("recall", of_words=("redis",)), "leave it out, or give --merge-words above 0"),
+        (
+            TokenizerOptions("full", vocab=Path("missing"), of_words=("vocab",)),
+            "leave it out, or give --tokenizer inter",
+        ),
+        (TokenizerOptions(vocab=Path("v"), of_words=("vocab", "words")), "so --words would change nothing"),
+    ],
+)
+def test_what_the_tokenizer_does_nothing_with_is_refused_before_anything_slow(
+    options: TokenizerOptions, says: str
+) -> None:
+    with pytest.raises(UsageError, match=says):
+        check_tokenizer(options)
+
+
+def test_what_it_takes_is_not_refused() -> None:
+    check_tokenizer(TokenizerOptions("inter", {"threshold": 0.1}, of_words=("words", "redis")))
+    check_tokenizer(TokenizerOptions("recall", {"merge_words": 0.1}, of_words=("words",)))
+
+
+def test_where_none_is_named_it_is_refused_once_the_model_says_which_runs() -> None:
+    options = TokenizerOptions(options={"drop": 0.5})
+    check_tokenizer(options)
+    with pytest.raises(UsageError, match="the tokenizer inter does not take --drop"):
+        first_state(options, Patched())
 
 
 def test_a_model_without_patches_takes_full_only() -> None:

@@ -1,9 +1,12 @@
 import socket
 
+import httpx
 import pytest
+from fastapi import FastAPI
 
 from pipeline.errors import UsageError
-from workers.serve.address import base_url, free_port, is_loopback
+from workers.gateway.listener import Listener
+from workers.serve.address import base_url, free_port, held_port, is_loopback
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
@@ -32,6 +35,20 @@ def test_port_zero_becomes_one_that_is_free():
     port = free_port("127.0.0.1", 0)
 
     assert free_port("127.0.0.1", port) == port > 0
+
+
+def test_a_port_is_held_from_the_start_for_gateways_alone():
+    with held_port("127.0.0.1", 0) as port:
+        for take in (free_port, lambda *at: socket.create_server(at), lambda *at: held_port(*at).__enter__()):
+            with pytest.raises((UsageError, OSError), match="ddress already in use"):
+                take("127.0.0.1", port)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), 5)
+        gateways = [Listener(FastAPI(), "127.0.0.1", port, 10, 1.0) for _ in range(2)]
+        assert httpx.get(f"http://127.0.0.1:{port}/docs").status_code == 200
+        for gateway in gateways:
+            gateway.close()
+    assert free_port("127.0.0.1", port) == port
 
 
 @pytest.mark.parametrize(

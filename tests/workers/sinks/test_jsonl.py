@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
+import stat
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,20 @@ def test_a_file_that_was_moved_away_is_begun_anew(tmp_path: Path) -> None:
     sink.write(LINES[2:])
     assert _frames(tmp_path / "out.jsonl.1") == [0, 1]
     assert _frames(path) == [2, 3]
+
+
+def test_a_new_file_is_for_its_user_alone_and_one_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    given = tmp_path / "given.jsonl"
+    given.touch()
+    given.chmod(0o640)
+    before = os.umask(0o000)
+    try:
+        for path in (tmp_path / "new.jsonl", given):
+            JsonlFile(path).write(LINES)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "new.jsonl").stat().st_mode) == 0o600
+    assert stat.S_IMODE(given.stat().st_mode) == 0o640
 
 
 @pytest.mark.parametrize("cut", [1, 10, len(LINES[2]) - 1])

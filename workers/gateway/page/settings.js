@@ -26,7 +26,7 @@ export function given(form, view = null) {
     const value = numbers().includes(name) && text(name) ? Number(text(name)) : text(name) || null;
     take(name, value, view?.settings[name]);
   }
-  for (const name of checks()) take(name, form.elements[name].checked, view?.settings[name]);
+  for (const name of checks()) if (!form.elements[name].closest("[hidden]")) take(name, form.elements[name].checked, view?.settings[name]);
   const lines = (name) => text(name).split("\n").map((line) => line.trim()).filter(Boolean);
   const labels = Object.fromEntries(lines("labels").map(label));
   if (written(labels) !== written(view?.labels ?? {})) found.labels = labels;
