@@ -49,7 +49,11 @@ class Inference:
             known,
             self._where,
             lambda method, device_id: shared_exchange(
-                method, device_id, self._where["node"], self._where["replica"]
+                method,
+                device_id,
+                self._where["node"],
+                self._where["replica"],
+                endpoint=known.trace.endpoint if known.trace.energy else None,
             ),
         )
 

@@ -244,12 +244,14 @@ class TraceSettings(BaseModel):
     Attributes:
         endpoint: base URL that takes OTLP over HTTP, as http://localhost:4318; None for no traces.
         ratio: share of the messages that are traced.
+        energy: have joules and watts of the devices with a counter go there as well, as metrics.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     endpoint: Annotated[str, AfterValidator(_check_collector)] | None = None
     ratio: Annotated[float, Field(ge=0, le=1)] = 0.05
+    energy: bool = True
 
 
 class ServiceSettings(BaseModel):
