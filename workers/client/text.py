@@ -12,6 +12,7 @@ from rich.text import Text
 
 from pipeline.guard.stream_fidelity import GuardStatus
 from pipeline.tokenizers.registry import TOKENIZERS
+from workers.contract.share import Share
 from workers.contract.stream_status import degraded
 
 _UNKNOWN = "-"
@@ -80,6 +81,8 @@ def stream_rows(stream: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("audits", _fidelity(status["fidelity"])))
     if status.get("guard") is not None:
         rows.append(("guard", _guard(status["guard"])))
+    if status.get("sharing") is not None:
+        rows.append(("gets", Share(**status["sharing"]).text()))
     if status["dropped"]:
         rows.append(("dropped", ", ".join(f"{count} {why}" for why, count in status["dropped"].items())))
     if stream["labels"]:

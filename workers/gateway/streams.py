@@ -10,9 +10,10 @@ from pydantic import BaseModel, Field
 
 from pipeline.guard.promise import Promise, Watch
 from pipeline.guard.stream_fidelity import GuardStatus
-from pipeline.tokenizers.registry import TOKENIZERS, kind_of
+from pipeline.tokenizers.registry import TOKENIZERS, kind_of, preferred
 from vocab.connection import RedisClient
 from workers.access.sources import check_source
+from workers.contract.share import Share
 from workers.contract.sink_offsets import sink_status
 from workers.contract.stream_spec import StreamId, StreamSettings, StreamSpec
 from workers.contract.stream_status import StreamStatus
@@ -42,11 +43,13 @@ class Shown(BaseModel):
         state: that of its status, or degraded where it runs, but loses frames.
         reason: why, and what helps; null when there is nothing to say.
         guard: what its guard does; null without one.
+        sharing: what it gets where there is not enough for all, or of a budget; null where it need not share.
     """
 
     state: str
     reason: str | None
     guard: str | None
+    sharing: str | None
 
 
 class StreamView(BaseModel):
@@ -164,9 +167,14 @@ def _change(
 
 
 def _check_promise(settings: StreamSettings) -> None:
+    kind = None if settings.tokenizer is None else kind_of(settings.tokenizer)
+    promise = None
     if settings.guard is not None:
-        kind = None if settings.tokenizer is None else kind_of(settings.tokenizer)
-        Watch(settings.audit, Promise(settings.guard, settings.guard_by).check(kind)).check()
+        promise = Promise(settings.guard, settings.guard_by).check(kind)
+    # What is preferred where none is named holds its target by itself.
+    holds = preferred(list(TOKENIZERS)).holds if kind is None else kind.holds
+    held = None if holds is None else float(settings.options[holds])
+    Watch(settings.audit, promise, least=settings.min_target).check().check_least(held)
 
 
 def _list(client: RedisClient) -> StreamList:
@@ -187,6 +195,7 @@ def _shown(client: RedisClient, spec: StreamSpec, status: StreamStatus) -> Strea
     shown = spec.model_dump(include=set(StreamSettings.model_fields) - {"labels", "sinks"})
     state, reason = status.shown
     guard = None if status.guard is None else GuardStatus(**status.guard).text()
+    sharing = None if status.sharing is None else Share(**status.sharing).text()
     return StreamView(
         id=spec.id,
         source=spec.display,
@@ -195,7 +204,7 @@ def _shown(client: RedisClient, spec: StreamSpec, status: StreamStatus) -> Strea
         settings=shown | {"tokenizer": spec.tokenizer or status.tokenizer},
         labels=spec.labels,
         status=status,
-        shown=Shown(state=state, reason=reason, guard=guard),
+        shown=Shown(state=state, reason=reason, guard=guard, sharing=sharing),
         sinks=sink_status(client, spec),
         links=links,
     )

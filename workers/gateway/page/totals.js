@@ -6,7 +6,7 @@ import { bytes, joules, number, percent, UNKNOWN } from "./format.js";
 import { methodOf } from "./saving.js";
 import { saved } from "./streams.js";
 
-const NAMES = ["Streams", "Frames/s", "Tokens kept", "Energy per frame", "Recalls from", "Today", "Saved so far"];
+const NAMES = ["Streams", "Frames/s", "Tokens kept", "Energy per frame", "Recalls from", "Today", "Saved so far", "Budget"];
 // Streams that lose frames, beside the one that loses most.
 const NAMED = 4;
 
@@ -30,6 +30,7 @@ export function totals() {
         byMethod(all, (some) => ratio(some, "joules", "metered"), joules),
         recalled ? bytes(recalled) : UNKNOWN, today(),
         byMethod(worthSaying, (some) => some.reduce((total, { status }) => total + saved(status).joules, 0), about),
+        budget(running),
       ]);
       write(lossy, losses(all));
       const methods = [...new Set(worthSaying.map(({ status }) => methodOf(status)))].sort().join("; ");
@@ -55,6 +56,15 @@ function states(all) {
   const counts = new Map();
   for (const { shownState } of all) counts.set(shownState, (counts.get(shownState) ?? 0) + 1);
   return [...counts].map(([state, count]) => `${count} ${state}`).join(", ");
+}
+
+/** What streams may take together, what they take of it, and how many give fidelity away for it. */
+function budget(running) {
+  const known = running.filter(({ status }) => status.sharing?.budget);
+  if (!known.length) return "none";
+  const { unit, limit, used } = known.at(-1).status.sharing.budget;
+  const lowered = known.filter(({ status }) => status.sharing.target < status.sharing.own_target).length;
+  return `${number(used)} of ${number(limit)} ${unit}${lowered ? `, ${lowered} with a lower target` : ""}`;
 }
 
 /** Who loses frames, the most first, and what helps; empty where nobody does. */
