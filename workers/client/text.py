@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.guard.stream_fidelity import GuardStatus
+from pipeline.stats.savings import saving_text
 from pipeline.tokenizers.registry import TOKENIZERS
 from workers.contract.share import Share
 from workers.contract.stream_status import degraded
@@ -75,6 +76,8 @@ def stream_rows(stream: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("recalls from", f"{status['recall_bytes'] / 1e6:.1f} MB"))
     if status.get("saved_joules") is not None:
         rows.append(("saved", f"{status['saved_joules']:.4g} J against its own frames in full"))
+    if status.get("saving") is not None:
+        rows.append(("proven", saving_text(status["saving"])))
     if status.get("retry_at") is not None:
         rows.append(("next try", f"in {max(status['retry_at'] - time.time(), 0):.0f} s"))
     if status.get("fidelity") is not None:

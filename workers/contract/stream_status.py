@@ -52,7 +52,8 @@ class StreamStatus:
         guard: what the guard does, see `GuardStatus` there; None without one.
         sharing: what it gets where there is not enough for all, or of a budget, see `share.Share`; None where
             there is no need to share.
-        full_joules: of the latest durable results that cost what they would in `full`: what the others are
+        saving: what audits prove of it, see `pipeline.stats.savings.Savings`; None before the first.
+        full_joules: what the latest durable results cost in full of which that is known: what the others are
             measured against.
         full_of: model and input that those are of; with another they begin anew.
         saved_joules: what the metered results would have cost more in full, measured so; None where it is not
@@ -98,6 +99,7 @@ class StreamStatus:
     fidelity: dict[str, Any] | None = None
     guard: dict[str, Any] | None = None
     sharing: dict[str, Any] | None = None
+    saving: dict[str, Any] | None = None
     full_joules: list[float] = field(default_factory=list)
     full_of: str | None = None
     saved_joules: float | None = None

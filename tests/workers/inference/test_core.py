@@ -505,6 +505,9 @@ def test_audited_results_and_the_status_say_what_answers_are_worth(replica: Repl
     assert status.guard is not None
     assert (status.guard["option"], status.guard["target"]) == ("r", 0.999)
     assert status.guard["value"] < 20
+    assert status.saving is not None
+    assert status.saving["audits"] == 2
+    assert status.saving["operations"]["mean"] > 0.2
     (other,) = results(redis, "hall")
     assert (other["fidelity"], other["stream_fidelity"]) == (None, None)
     assert (StreamStore(redis).status("hall").fidelity, StreamStore(redis).status("hall").guard) == (
