@@ -72,7 +72,8 @@ class _Saved:
             return SavedShare()
         return SavedShare(
             1 - taken.mean / full.mean,
-            1 - taken.high / full.low if full.low > 0 else None,
+            # One of more than twice the cost says nothing.
+            1 - taken.high / full.low if taken.high < 2 * full.low else None,
             1 - taken.low / full.high,
         )
 
