@@ -24,8 +24,8 @@ from workers.settings.budget import Budget
 
 # Seconds between two looks, and that one looks back.
 _TURN_S, _LOOK_BACK_S = 2.0, 8.0
-# A stream without a frame for so long wants none.
-_GONE_S = 15.0
+# A stream without a frame for so long wants none; longer than Ingest ever waits for a turn.
+_GONE_S = 40.0
 # Steps of quality, of all it may give; how many looks in a row must find room before it is given back.
 _GIVE, _TAKE_BACK, _PATIENCE = 0.25, 0.125, 4
 # A device busier than this is about to lose frames; below the second there is room. A stream whose share of
@@ -64,6 +64,7 @@ class _Stream:
     priority: float
     live: bool
     begun_at: float
+    ran_at: float
     done: deque[tuple[float, Done]] = field(default_factory=deque)
     fps: float = 0.0
     lost_fps: float = 0.0
@@ -96,6 +97,9 @@ class _Stream:
             self.done.popleft()
         seconds = min(max(now - self.begun_at, 1.0), _LOOK_BACK_S)
         frames = sum(one.frames for _, one in self.done)
+        if not frames and self.interval_s is not None:
+            # Its turn comes more rarely than that.
+            return
         self.fps = frames / seconds
         self.lost_fps = sum(one.late for _, one in self.done) / seconds
         if frames:
@@ -140,7 +144,8 @@ class Sharing:
         with self._lock:
             stream = self._streams.get(name)
             if stream is None or stream.guarded is not guarded:
-                stream = self._streams[name] = _Stream(guarded, priority, live, now)
+                stream = self._streams[name] = _Stream(guarded, priority, live, now, now)
+            stream.ran_at = now
             stream.done.append((now, done))
             self._flops += done.flops
             for at, seconds in done.passes:
@@ -201,7 +206,7 @@ class Sharing:
 
     def _turn(self, now: float) -> None:
         for name, stream in list(self._streams.items()):
-            if stream.done and stream.done[-1][0] < now - _GONE_S:
+            if stream.ran_at < now - _GONE_S:
                 del self._streams[name]
                 continue
             stream.look_back(now)

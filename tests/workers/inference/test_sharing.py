@@ -158,6 +158,14 @@ def test_a_budget_is_kept_and_shared_by_priority(least: float | None) -> None:
     assert "giving way to the budget of 60 gflops" in share.text()
 
 
+def test_a_budget_of_less_than_a_frame_in_a_while_is_kept_as_well() -> None:
+    cameras = [Camera("door", 5, watched(), priority=4), Camera("yard", 5, watched())]
+    machine = Machine(100 * FULL, cameras, Budget(gflops=FULL / 1e9 / 4))
+    machine.run(60)
+    machine.run(240)
+    assert machine.used == pytest.approx(FULL / 4, rel=0.15)
+
+
 def test_what_one_stream_does_not_want_of_a_budget_others_get() -> None:
     cameras = [Camera("door", 1, watched(), priority=9), Camera("yard", 25, watched())]
     machine = Machine(100 * FULL, cameras, Budget(gflops=6 * FULL / 1e9))
