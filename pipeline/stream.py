@@ -162,6 +162,7 @@ def frame_result(
         decision=output.decision,
         held_ms=output.held_ms,
         fidelity=output.audit,
+        probed=output.probed,
         tokens_full=output.tokens_full,
         tokens_kept=output.tokens_kept,
         share=output.share,

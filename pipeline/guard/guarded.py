@@ -144,6 +144,8 @@ class Guarded:
             return outputs
         if isinstance(part.tokenizer, FullTokenizer):
             self._audits.probed(found)
+            own = output.flops / (output.flops + found.flops)
+            outputs = [*outputs[:index], replace(output, probed=own), *outputs[index + 1 :]]
         elif not part.check.drawn:
             # Bounds are of frames drawn at random alone.
             self._audits.looked(found)

@@ -36,6 +36,8 @@ def cost_in_full(result: FrameResult) -> float | None:
 
     Of an audited frame both answers are in what it cost, split by their operations.
     """
+    if result.probed is not None:
+        return result.probed
     if result.fidelity is None:
         return 1.0 if ran_in_full(result) else None
     own = 1 - result.fidelity.cost

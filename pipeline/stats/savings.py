@@ -96,13 +96,13 @@ class Savings:
             self._frames += 1
         whole, before = cost_in_full(result), self._before
         self._before = result
-        if result.fidelity is None or whole is None:
+        if whole is None or not _drawn(result):
             return
         self._audits += 1
         if result.device_ms is not None:
             self._time.add_full(whole * result.device_ms)
         self._want(result.frame, whole)
-        if before is None or before.fidelity is not None or before.frame != result.frame - 1:
+        if before is None or _drawn(before) or before.frame != result.frame - 1:
             return
         if before.device_ms is not None:
             self._time.add_taken(before.device_ms)
@@ -151,6 +151,10 @@ def saving_text(found: dict[str, Any]) -> str:
     if counted is not None:
         says.insert(0, f"{100 * counted:.0f} % of the operations")
     return f"{', '.join(says)}, by {found['audits']} frames answered in full, too"
+
+
+def _drawn(result: FrameResult) -> bool:
+    return result.fidelity is not None or result.probed is not None
 
 
 def _trim(values: OrderedDict[int, Any]) -> None:

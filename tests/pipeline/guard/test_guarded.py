@@ -174,6 +174,7 @@ def test_what_cannot_be_held_runs_in_full_and_is_probed(engine: Engine, frames: 
     # The probe is no part of the answer.
     assert outputs[-1].audit is None
     assert outputs[-1].spent > outputs[-1].flops
+    assert outputs[-1].probed == outputs[-1].flops / outputs[-1].spent
     part = stream.part(frames[:1])
     assert isinstance(part.tokenizer, FullTokenizer)
     assert part.check is not None

@@ -93,6 +93,17 @@ def test_a_frame_that_costs_more_than_in_full_is_said_to() -> None:
     assert found["time"]["mean"] == pytest.approx(-0.3, abs=0.02)
 
 
+def test_what_runs_in_full_for_its_guard_saves_nothing() -> None:
+    savings = Savings()
+    for number in range(0, 200, 2):
+        savings.add(plain(number, 1.0, share=1.0))
+        # Looking at the tokenizer took 0.4 beside.
+        savings.add(a_result(number + 1, share=1.0, device_ms=14.0, probed=1 / 1.4))
+    found = savings.to_dict()
+    assert found is not None
+    assert found["time"]["mean"] == pytest.approx(0, abs=0.01)
+
+
 def test_bounds_are_wrong_for_at_most_one_stream_in_twenty_though_looked_at_after_every_audit() -> None:
     random = np.random.default_rng(7)
     streams, wrong = 200, 0
