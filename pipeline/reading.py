@@ -40,6 +40,7 @@ class FrameOutput:
         held_ms: age of a held answer; None for a fresh one.
         compared: what a check of the answer found; None where there was none.
         audit: what the result says of it.
+        probed: of a frame that ran in full and was drawn: its own part of what it cost; None for others.
     """
 
     prediction: Prediction
@@ -54,6 +55,7 @@ class FrameOutput:
     held_ms: float | None = None
     compared: Compared | None = None
     audit: Audit | None = None
+    probed: float | None = None
 
     @property
     def spent(self) -> int:

@@ -137,7 +137,9 @@ class FrameResult:
     "recall", "merged", "full" or "escalated"; None for other tokenizers. `held_ms` is the age of a held
     answer, None for a fresh one. `fidelity` is there on audited frames, whose energy holds that of the audit;
     `share` and `tokens_kept` do not. `computed` names runtime and precision of the model. `image` is
-    the upright source picture, uint8 RGB (H, W, 3), where it was asked for; it goes into no JSON.
+    the upright source picture, uint8 RGB (H, W, 3), where it was asked for. `device_ms` is the frame's part
+    of `infer_ms`, which is of its pass, by operations, audits included; `probed` of a frame that ran in full
+    and was drawn the part of its cost that is not for looking at the tokenizer. None of these goes into JSON.
     """
 
     stream: str
@@ -160,6 +162,8 @@ class FrameResult:
     fidelity: Audit | None = None
     dropped: Mapping[str, int] = field(default_factory=dict)
     image: Pixels | None = field(default=None, repr=False, compare=False)
+    device_ms: float | None = None
+    probed: float | None = None
 
     @property
     def pts_s(self) -> float | None:

@@ -102,7 +102,10 @@ class StreamState:
         first = self.next_frame
         self.next_frame += len(pending.frames)
         timing = Timing(
-            taken_at=taken_at, infer_ms=(batch.end_s - batch.start_s) * 1000, done_at=time.monotonic()
+            taken_at=taken_at,
+            infer_ms=(batch.end_s - batch.start_s) * 1000,
+            done_at=time.monotonic(),
+            flops=sum(output.spent for output in batch.frames),
         )
         return [
             frame_result(self.name, first + offset, pending.model.name, self._kind.name, timing, *facts)
@@ -118,11 +121,13 @@ class Timing:
         taken_at: `time.monotonic()` when inference took its frames from the queue.
         infer_ms: how long the device worked on it.
         done_at: `time.monotonic()` when its outputs were there.
+        flops: operations of all its frames, checks included.
     """
 
     taken_at: float
     infer_ms: float
     done_at: float
+    flops: int = 0
 
 
 def frame_result(
@@ -157,6 +162,7 @@ def frame_result(
         decision=output.decision,
         held_ms=output.held_ms,
         fidelity=output.audit,
+        probed=output.probed,
         tokens_full=output.tokens_full,
         tokens_kept=output.tokens_kept,
         share=output.share,
@@ -166,4 +172,5 @@ def frame_result(
         total_ms=frame.times.decode_ms + (timing.done_at - frame.ready_at) * 1000,
         energy=energy,
         dropped=frame.dropped,
+        device_ms=timing.infer_ms * output.spent / timing.flops if timing.flops else None,
     )

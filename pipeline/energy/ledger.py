@@ -226,6 +226,11 @@ class Ledger:
                 reason="; ".join(r for r in reasons if r) or None,
             )
 
+    def watts(self) -> float | None:
+        """The latest power known; None before the counter ticked twice."""
+        with self._lock:
+            return self._curve.watts
+
     def _sample(self) -> None:
         while not self._stopping.wait(self.meter.poll_interval_s):
             self.poll()

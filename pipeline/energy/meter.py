@@ -64,6 +64,7 @@ class Meter(Protocol):
         shared: whether it counts a whole device, whoever uses it. All processes on the device then need one
             reader: two that split the counter would count everything twice. One that counts this process
             only must be `up_to_date`.
+        hardware: of a shared meter: what kind of component it counts, as OpenTelemetry's `hw.type` has it.
         device_id: of a shared meter: tells the device from others of its kind in the machine; None where
             there is one.
         up_to_date: True when every reading is up to date, so that any reading is an edge; False for counters
@@ -79,6 +80,7 @@ class Meter(Protocol):
     reason: str | None = None
     poll_interval_s: float = 0.05
     shared: bool = False
+    hardware: str | None = None
     device_id: str | None = None
     up_to_date: bool = False
     tick_s: float | None = None

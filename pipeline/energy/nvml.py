@@ -42,6 +42,7 @@ class NvmlMeter(Meter):
 
     method = "nvml"
     shared = True
+    hardware = "gpu"
     poll_interval_s = 0.01
 
     def __init__(

@@ -59,6 +59,7 @@ class RaplMeter(Meter):
 
     method = "rapl"
     shared = True
+    hardware = "cpu"
     poll_interval_s = 0.02
     tick_s = 0.002  # the hardware updates about every millisecond
     reason = "the counter covers whole CPU packages: every process of the machine is included"

@@ -45,6 +45,10 @@ class Guard:
         """Of the knob's option from now on; while frames run in full, that of the probes."""
         return self._knob.value(_PROBE if self.full else self._position)
 
+    def promises(self, promise: Promise) -> None:
+        """Keeps another promise from now on."""
+        self._promise = promise
+
     @property
     def none(self) -> float:
         """The value at which nothing is saved."""

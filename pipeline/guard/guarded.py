@@ -35,6 +35,7 @@ class Guarded:
 
     Attributes:
         fidelity: what audits found so far.
+        given: how much of the way from its own target to the least it goes, 0..1.
     """
 
     def __init__(
@@ -48,6 +49,11 @@ class Guarded:
         self._alarm = Alarm()
         self._remembers = False
         self._promise = watch.promise
+        self._holds = kind.holds
+        # What was asked for, and what is kept now; one that gives way keeps less.
+        self._own = watch.promise if held is None else watch.promise or Promise(held)
+        self._least = watch.least
+        self.given = self._kept = 0.0
         self.fidelity = self._audits.fidelity()
         self._knob: Knob | None = None
         self._guard: Guard | None = None
@@ -75,8 +81,32 @@ class Guarded:
         state = "unable" if self._guard.full else "holding"
         return GuardStatus(*self._promise, state, self._knob.name, self._options[self._knob.name])
 
+    @property
+    def own_target(self) -> float | None:
+        """The target that was asked for; None without one."""
+        return None if self._own is None else self._own.target
+
+    @property
+    def target(self) -> float | None:
+        """The one that is kept, now or from the next frames on."""
+        return None if self._own is None else self._lowered(self._own).target
+
+    @property
+    def may_give(self) -> bool:
+        """Whether its target may be lowered further."""
+        return self._own is not None and self._least is not None and self.given < 1
+
+    def give(self, given: float) -> None:
+        """Lowers the target, or raises it again; from any thread.
+
+        Args:
+            given: how much of the way to the least, 0..1; nearest of these.
+        """
+        self.given = min(max(given, 0.0), 1.0)
+
     def part(self, frames: Sequence[Frame]) -> Part:
         """The next frames of the stream, with what plans them and which of them is audited."""
+        self._give_way()
         drawn, guard = self._draw.of(len(frames)), self._guard
         unable = guard is not None and guard.full
         if guard is not None and unable and self._remembers:
@@ -114,6 +144,8 @@ class Guarded:
             return outputs
         if isinstance(part.tokenizer, FullTokenizer):
             self._audits.probed(found)
+            own = output.flops / (output.flops + found.flops)
+            outputs = [*outputs[:index], replace(output, probed=own), *outputs[index + 1 :]]
         elif not part.check.drawn:
             # Bounds are of frames drawn at random alone.
             self._audits.looked(found)
@@ -126,6 +158,22 @@ class Guarded:
             self._tune(self._guard.value)
         self.fidelity = self._audits.fidelity()
         return outputs
+
+    def _lowered(self, own: Promise) -> Promise:
+        return own if self._least is None else own.lowered(self._least, self.given)
+
+    def _give_way(self) -> None:
+        given = self.given
+        if self._own is None or given == self._kept:
+            return
+        self._kept = given
+        promise = self._lowered(self._own)
+        if self._holds is not None:
+            self._options[self._holds] = promise.target
+            self._tokenizer.tune(self._options)
+        elif self._guard is not None:
+            self._promise = promise
+            self._guard.promises(promise)
 
     def _tune(self, value: float) -> None:
         assert self._knob is not None

@@ -29,6 +29,16 @@ class Promise(NamedTuple):
     target: float
     by: By = "cosine"
 
+    def lowered(self, least: float, given: float) -> Promise:
+        """One that allows more.
+
+        Args:
+            least: target of the lowest.
+            given: how much of the way there, 0..1, by the logarithm of what is allowed.
+        """
+        allowed = (1 - self.target) ** (1 - given) * (1 - least) ** given
+        return self._replace(target=self.target if not given else round(1 - allowed, 5))
+
     def check(self, kind: Kind | None) -> Promise:
         """Itself.
 
@@ -81,11 +91,13 @@ class Watch(NamedTuple):
         audit: share of its frames that are answered in full, too.
         promise: that is held by moving the tokenizer's knob; None to leave the knob alone.
         seed: of the draws.
+        least: what the target may be lowered to where there is not enough for all; None to keep it.
     """
 
     audit: float = 0.0
     promise: Promise | None = None
     seed: int = 0
+    least: float | None = None
 
     def check(self) -> Watch:
         """Itself.
@@ -95,4 +107,22 @@ class Watch(NamedTuple):
         """
         if self.promise is not None and not self.audit:
             raise UsageError("--guard acts on audits, and --audit 0 has none; give a share of frames above 0")
+        return self
+
+    def check_least(self, held: float | None) -> Watch:
+        """Itself.
+
+        Args:
+            held: what the tokenizer holds by itself; None for nothing.
+
+        Raises:
+            UsageError: there is no target that could be lowered so far.
+        """
+        own = held if self.promise is None else self.promise.target
+        if self.least is not None and own is None:
+            raise UsageError("min_target lowers a target, and there is none; give one with --guard")
+        if self.least is not None and own is not None and self.least > own:
+            raise UsageError(
+                f"min_target {self.least:g} is above the target {own:g} that it may be lowered from"
+            )
         return self

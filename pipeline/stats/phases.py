@@ -31,6 +31,20 @@ def ran_in_full(result: FrameResult) -> bool:
     return whole and result.frame > 0
 
 
+def cost_in_full(result: FrameResult) -> float | None:
+    """What a frame costs in full, over what it cost; None where that is not known.
+
+    Of an audited frame both answers are in what it cost, split by their operations.
+    """
+    if result.probed is not None:
+        return result.probed
+    if result.fidelity is None:
+        return 1.0 if ran_in_full(result) else None
+    own = 1 - result.fidelity.cost
+    # A held answer cost next to nothing, and all that was paid is for the one in full.
+    return own / result.share if result.share and own > 0 else result.fidelity.cost
+
+
 class Phase:
     """A part of a run.
 
@@ -130,9 +144,9 @@ def saving(full: Phase, steady: Phase) -> Saving:
     """What the steady state saves, by the frames of the same stream that ran in full."""
     if not steady.frames:
         return Saving(reason="no frame ran after the warm-up")
-    if not full.frames:
-        return Saving(reason="no frame of this run ran in full to measure against; see `vwt bench`")
     whole = full.joules(0.5)
+    if whole is None and not full.frames:
+        return Saving(reason="no frame of this run ran in full to measure against; see `vwt bench`")
     found = [steady.mean_joules, *(steady.joules(q) for q in (0.25, 0.5, 0.75))]
     if not whole or None in found:
         return Saving(reason="the energy of a frame is not known")

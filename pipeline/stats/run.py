@@ -10,8 +10,9 @@ from typing import Any
 from pipeline.quantiles import LogHistogram
 from pipeline.results import Energy, FrameResult
 from pipeline.stats.energy import EnergyStats, EnergySummary
-from pipeline.stats.phases import Phase, Saving, lacked_words, ran_in_full, saving
+from pipeline.stats.phases import Phase, Saving, cost_in_full, lacked_words, ran_in_full, saving
 from pipeline.stats.predictions import PredictionStats
+from pipeline.stats.savings import Savings
 
 
 class RunStats:
@@ -21,7 +22,9 @@ class RunStats:
         frames: results so far.
         warm_up: frames that ran in full because the tokenizer had no words yet.
         steady: all others.
-        in_full: frames of either that cost what they would in `full`.
+        in_full: frames of either that cost what they would in `full`; its joules are also of what audits
+            found a frame to cost so.
+        savings: what audits prove of it.
         predictions: what was predicted.
         decisions: frames by the decision of a tokenizer that recalls; empty for others.
         dropped: frames that were dropped, by reason.
@@ -40,7 +43,9 @@ class RunStats:
         self.warm_up = Phase()
         self.steady = Phase()
         self.in_full = Phase()
-        self._in_full_open: set[int] = set()
+        self.savings = Savings()
+        # What frames cost in full over what they cost, of those whose energy is not final.
+        self._whole_open: dict[int, float] = {}
         self.predictions = PredictionStats()
         self.decisions: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
@@ -62,7 +67,9 @@ class RunStats:
         self._phase(result.frame).add(result)
         if ran_in_full(result):
             self.in_full.add(result)
-            self._in_full_open.add(result.frame)
+        self.savings.add(result)
+        if (whole := cost_in_full(result)) is not None:
+            self._whole_open[result.frame] = whole
         self.predictions.add(result.prediction)
         if result.decision is not None:
             self.decisions[result.decision] += 1
@@ -134,6 +141,7 @@ class RunStats:
             "steady": self.steady.to_dict(),
             "in_full": self.in_full.to_dict(),
             "saving": self.saving().to_dict(),
+            "saved": self.savings.to_dict(),
             "predicted": self.predictions.to_dict(),
             "decisions": dict(self.decisions),
             "energy": self._energy.to_dict() | {"audit_joules": _rounded(self.audit_joules, 6)},
@@ -177,14 +185,14 @@ class RunStats:
 
     def _final(self, figures: Iterable[tuple[int, Energy]]) -> None:
         for frame, energy in figures:
-            audit, in_full = self._audits.pop(frame, 0.0), frame in self._in_full_open
-            self._in_full_open.discard(frame)
+            audit, whole = self._audits.pop(frame, 0.0), self._whole_open.pop(frame, None)
             if energy.joules is None:
                 continue
             own = (1 - audit) * energy.joules
             self._phase(frame).add_joules(own)
-            if in_full:
-                self.in_full.add_joules(own)
+            self.savings.energy(frame, energy.joules)
+            if whole is not None:
+                self.in_full.add_joules(whole * energy.joules)
             if audit:
                 self.audit_joules = (self.audit_joules or 0.0) + audit * energy.joules
 

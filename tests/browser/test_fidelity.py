@@ -13,6 +13,7 @@ from tests.browser.actor import Actor
 from tests.browser.conftest import Screen
 from tests.browser.test_wall import figure
 from tests.workers.gateway.serving import Api
+from workers.contract.share import Share
 
 Act = Callable[..., Actor]
 Open = Callable[..., Screen]
@@ -112,6 +113,24 @@ def test_a_stream_that_loses_frames_says_what_helps_in_its_view(url: str, act: A
     expect(page.locator(".badge")).to_contain_text("running")
 
 
+def test_what_a_stream_gets_and_what_is_left_of_a_budget_are_shown(
+    url: str, act: Act, open_page: Open
+) -> None:
+    budget = {"unit": "gflops", "limit": 30.0, "used": 28.4}
+    share = Share(priority=2.0, gflops=12.3, fps=4.0, target=0.95, own_target=0.98, budget=budget)
+    act("yard").give(10, sharing=share.to_dict())
+    act("gate").give(10)
+    page = open_page(f"{url}#/streams/yard").page
+    expect(figure(panel(page), "Gets")).to_have_text(
+        "12.3 GFLOP/s, at most 4 frames/s, holding 0.95 instead of 0.98, "
+        "giving way to the budget of 30 gflops (priority 2)"
+    )
+    page = open_page(f"{url}#/streams/gate").page
+    expect(figure(panel(page), "Gets")).to_have_text("all it wants")
+    strip = open_page(url).page.get_by_role("region", name="All streams")
+    expect(figure(strip, "Budget")).to_have_text("28.4 of 30 gflops, 1 with a lower target")
+
+
 def test_audits_and_guard_are_changed_in_the_form(url: str, api: Api, open_page: Open) -> None:
     api.add(name="yard", tokenizer="merge", guard=0.95)
     screen = open_page(f"{url}#/streams/yard")
@@ -127,6 +146,11 @@ def test_audits_and_guard_are_changed_in_the_form(url: str, api: Api, open_page:
     expect(form.locator(".wrong")).to_contain_text("greater than or equal to 0.5")
     guarded.fill("")
     form.get_by_label("Audited share").fill("0.1")
+    form.get_by_label("Priority").fill("2")
     form.get_by_role("button", name="Save").click()
     expect(form).to_be_hidden()
-    assert api.http.get("/v1/streams/yard").json()["settings"] == before | {"guard": None, "audit": 0.1}
+    assert api.http.get("/v1/streams/yard").json()["settings"] == before | {
+        "guard": None,
+        "audit": 0.1,
+        "priority": 2,
+    }

@@ -206,12 +206,19 @@ def test_what_was_predicted_is_told_over_all_that_is_shown(url: str, act: Act, o
 
 def test_what_was_saved_is_stated_with_its_basis(url: str, act: Act, open_page: Open) -> None:
     actor = act("yard")
-    actor.give(10, tokens_full=1000, tokens_kept=400, joules=7.2e6, full_joules=[], saved_joules=None)
+    proven = {
+        "audits": 40,
+        "operations": {"mean": 0.62, "low": 0.62, "high": 0.62},
+        "time": {"mean": 0.55, "low": 0.48, "high": 0.611},
+        "joules": {"mean": None, "low": None, "high": None},
+    }
+    actor.give(10, joules=7.2e6, full_joules=[], saved_joules=1.08e7, saving=proven)
     page = open_page(f"{url}#/streams/yard").page
     saved = page.locator(".saving")
-    # 7.2 MJ for 40 % of the tokens: all of them take 18 MJ.
     expect(saved.locator(".big")).to_have_text("about 3 kWh")
-    expect(saved).to_contain_text("40 % of the tokens were kept")
+    expect(saved).to_contain_text(
+        "Saved by a frame, by 40 that were audited: 62 % of the operations, 55 % of the time (48 to 61 %)."
+    )
     expect(saved).to_contain_text("measured by the GPU's counter")
     # The service has no price.
     expect(page.locator(".bill")).to_contain_text("What its frames took, audits included, by days of UTC. ")
@@ -222,9 +229,9 @@ def test_what_was_saved_is_stated_with_its_basis(url: str, act: Act, open_page: 
     "unknown",
     [
         {"joules": None, "energy_method": "none", "saved_joules": None},
-        {"tokens_full": 0, "tokens_kept": 0, "saved_joules": None},
+        {"saved_joules": None},
     ],
-    ids=["no-meter", "no-patches"],
+    ids=["no-meter", "none-in-full"],
 )
 def test_nothing_is_said_to_be_saved_where_it_is_not_known(
     url: str, act: Act, open_page: Open, unknown: dict[str, object]

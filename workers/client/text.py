@@ -11,7 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.guard.stream_fidelity import GuardStatus
+from pipeline.stats.savings import saving_text
 from pipeline.tokenizers.registry import TOKENIZERS
+from workers.contract.share import Share
 from workers.contract.stream_status import degraded
 
 _UNKNOWN = "-"
@@ -74,12 +76,16 @@ def stream_rows(stream: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("recalls from", f"{status['recall_bytes'] / 1e6:.1f} MB"))
     if status.get("saved_joules") is not None:
         rows.append(("saved", f"{status['saved_joules']:.4g} J against its own frames in full"))
+    if status.get("saving") is not None:
+        rows.append(("proven", saving_text(status["saving"])))
     if status.get("retry_at") is not None:
         rows.append(("next try", f"in {max(status['retry_at'] - time.time(), 0):.0f} s"))
     if status.get("fidelity") is not None:
         rows.append(("audits", _fidelity(status["fidelity"])))
     if status.get("guard") is not None:
         rows.append(("guard", _guard(status["guard"])))
+    if status.get("sharing") is not None:
+        rows.append(("gets", Share(**status["sharing"]).text()))
     if status["dropped"]:
         rows.append(("dropped", ", ".join(f"{count} {why}" for why, count in status["dropped"].items())))
     if stream["labels"]:

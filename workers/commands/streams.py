@@ -11,7 +11,7 @@ import click
 
 from workers.commands.input_options import input_options
 from workers.commands.tokenizer_options import OF_WORDS, tokenizer_options
-from workers.commands.watch_options import watch_options
+from workers.commands.watch_options import sharing_options, watch_options
 from workers.serve.address import DEFAULT_URL
 from workers.sinks.registry import sink_forms
 
@@ -51,6 +51,7 @@ def streams() -> None:
 @input_options("the service's, or as suits the model that is named")
 @tokenizer_options
 @watch_options
+@sharing_options
 @click.option("--words", type=int, help=f"{OF_WORDS}: how many visual words.")
 @click.option("--scope", metavar="NAME", help=f"{OF_WORDS}: streams of one scope share words.")
 @click.option("--fps", type=float, help="Sample this many frames per second of presentation time.")

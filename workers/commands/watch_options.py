@@ -1,4 +1,4 @@
-"""The options that say how answers are watched and what is promised of them."""
+"""The options that say how answers are watched, what is promised of them, and who gives way first."""
 
 from __future__ import annotations
 
@@ -35,6 +35,26 @@ def watch_options(command: _Command) -> _Command:
             type=click.FloatRange(0, 1),
             help="Share of frames, drawn at random, that are answered in full, too, to see what the answers "
             f"are worth.  [default: {DEFAULT_AUDIT}]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def sharing_options(command: _Command) -> _Command:
+    """Adds `--priority` and `--min-target`; what is not given is None."""
+    for option in (
+        click.option(
+            "--min-target",
+            type=float,
+            metavar="TARGET",
+            help="Fidelity that its target may be lowered to before frames are lost.  [default: frames are "
+            "lost]",
+        ),
+        click.option(
+            "--priority",
+            type=click.FloatRange(0.01, 100),
+            help="Weight among other streams where there is not enough for all.  [default: 1]",
         ),
     ):
         command = option(command)

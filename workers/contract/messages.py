@@ -27,6 +27,7 @@ class TokenSettings:
         fit, size: of the model's input, as `Inputs.spec` takes them.
         audit: share of the frames that are answered in full, too.
         guard, guard_by: the promise that is held, see `pipeline.guard.promise.Promise`; None for none.
+        priority, min_target: what the stream gets where there is not enough for all, see `SharingFields`.
     """
 
     model: str
@@ -38,11 +39,13 @@ class TokenSettings:
     audit: float = 0.0
     guard: float | None = None
     guard_by: By = "cosine"
+    priority: float = 1.0
+    min_target: float | None = None
 
     def watch(self, seed: int) -> Watch:
         """How the stream is watched."""
         promise = None if self.guard is None else Promise(self.guard, self.guard_by)
-        return Watch(self.audit, promise, seed)
+        return Watch(self.audit, promise, seed, self.min_target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ class FrameBatch:
         facts: one per frame.
         settings: how to run them.
         position: fields of `status.StreamStatus` that become durable together with the last result.
+        live: whether frames come at their own pace, and those that are late are dropped.
         trace: context of the span that sends it, as W3C's headers have it; None when it is not traced.
     """
 
@@ -81,6 +85,7 @@ class FrameBatch:
     facts: Sequence[FrameFacts]
     settings: TokenSettings
     position: Mapping[str, Any] = field(default_factory=dict)
+    live: bool = False
     trace: Mapping[str, str] | None = None
 
 
@@ -92,11 +97,13 @@ class BatchDone:
         next_frame: number after the last durable result of the stream.
         infer_ms: time on the device.
         latency_ms: total latency of the batch's last frame.
+        interval_s: seconds from one frame of the stream to the next, at least; None where all may come.
     """
 
     next_frame: int
     infer_ms: float
     latency_ms: float
+    interval_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,10 @@ class StreamStatus:
         day_energy: what the frames of that day took, see `bill.Figures`, by `energy_method`.
         fidelity: what audits found, see `pipeline.guard.stream_fidelity.StreamFidelity`; None before.
         guard: what the guard does, see `GuardStatus` there; None without one.
-        full_joules: of the latest durable results that cost what they would in `full`: what the others are
+        sharing: what it gets where there is not enough for all, or of a budget, see `share.Share`; None where
+            there is no need to share.
+        saving: what audits prove of it, see `pipeline.stats.savings.Savings`; None before the first.
+        full_joules: what the latest durable results cost in full of which that is known: what the others are
             measured against.
         full_of: model and input that those are of; with another they begin anew.
         saved_joules: what the metered results would have cost more in full, measured so; None where it is not
@@ -95,6 +98,8 @@ class StreamStatus:
     day_energy: dict[str, dict[str, Any]] = field(default_factory=dict)
     fidelity: dict[str, Any] | None = None
     guard: dict[str, Any] | None = None
+    sharing: dict[str, Any] | None = None
+    saving: dict[str, Any] | None = None
     full_joules: list[float] = field(default_factory=list)
     full_of: str | None = None
     saved_joules: float | None = None

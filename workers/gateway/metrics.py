@@ -42,6 +42,7 @@ from workers.telemetry.metrics import (
     REDIS_UP,
     RESTARTS,
     RESULT_AGE,
+    SAVED,
     SERVICE,
     SINK_LAG,
     SINK_LOST,
@@ -148,6 +149,10 @@ class ServiceCollector(Collector):
             self._add(AUDITS, status.fidelity["audits"], stream)
             for bound in ("low", "mean", "high"):
                 self._add(MISSED, status.fidelity["missed_hour"][bound], stream, bound)
+        if status.saving is not None:
+            for of in ("operations", "time", "joules"):
+                for bound in ("low", "mean", "high"):
+                    self._add(SAVED, status.saving[of][bound], stream, of, bound)
         if status.guard is not None:
             self._add(GUARD_FULL, status.guard["state"] == "unable", stream)
         for name, reached in seen.sinks.items():

@@ -13,12 +13,13 @@ from pipeline.guard.stream_fidelity import GuardStatus
 from pipeline.tokenizers.registry import TOKENIZERS, kind_of
 from vocab.connection import RedisClient
 from workers.access.sources import check_source
+from workers.contract.share import Share
 from workers.contract.sink_offsets import sink_status
 from workers.contract.stream_spec import StreamId, StreamSettings, StreamSpec
 from workers.contract.stream_status import StreamStatus
 from workers.contract.stream_store import StreamStore
-from workers.gateway.admission import admit
 from workers.contract.tokenizer_fields import check_given
+from workers.gateway.admission import admit
 from workers.gateway.connections import Connections
 from workers.gateway.problems import responses
 from workers.settings.schema import AccessSettings, ServiceSettings
@@ -44,11 +45,13 @@ class Shown(BaseModel):
         state: that of its status, or degraded where it runs, but loses frames.
         reason: why, and what helps; null when there is nothing to say.
         guard: what its guard does; null without one.
+        sharing: what it gets where there is not enough for all, or of a budget; null where it need not share.
     """
 
     state: str
     reason: str | None
     guard: str | None
+    sharing: str | None
 
 
 class StreamView(BaseModel):
@@ -180,9 +183,12 @@ def _check_tokenizer(settings: StreamSettings, given: Collection[str], in_use: s
     # Where it is not known it is the first that most models take, whose options the page shows, too.
     kind = kind_of(settings.tokenizer or in_use or next(iter(TOKENIZERS)))
     check_given(kind, settings, given)
+    promise = None
     if settings.guard is not None:
         kept = None if settings.tokenizer is None else kind
-        Watch(settings.audit, Promise(settings.guard, settings.guard_by).check(kept)).check()
+        promise = Promise(settings.guard, settings.guard_by).check(kept)
+    held = None if kind.holds is None else float(settings.options[kind.holds])
+    Watch(settings.audit, promise, least=settings.min_target).check().check_least(held)
 
 
 def _list(client: RedisClient) -> StreamList:
@@ -203,6 +209,7 @@ def _shown(client: RedisClient, spec: StreamSpec, status: StreamStatus) -> Strea
     shown = spec.model_dump(include=set(StreamSettings.model_fields) - {"labels", "sinks"})
     state, reason = status.shown
     guard = None if status.guard is None else GuardStatus(**status.guard).text()
+    sharing = None if status.sharing is None else Share(**status.sharing).text()
     return StreamView(
         id=spec.id,
         source=spec.display,
@@ -211,7 +218,7 @@ def _shown(client: RedisClient, spec: StreamSpec, status: StreamStatus) -> Strea
         settings=shown | {"tokenizer": spec.tokenizer or status.tokenizer},
         labels=spec.labels,
         status=status,
-        shown=Shown(state=state, reason=reason, guard=guard),
+        shown=Shown(state=state, reason=reason, guard=guard, sharing=sharing),
         sinks=sink_status(client, spec),
         links=links,
     )

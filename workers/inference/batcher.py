@@ -153,11 +153,14 @@ class Batcher:
             self._probe(slices[0].request.engine.model.device)
 
     def _take_in(self, slices: Sequence[Slice], batch: BatchOutput, taken_at: float) -> None:
+        costs = [output.spent for output in batch.frames]
         timing = Timing(
-            taken_at=taken_at, infer_ms=(batch.end_s - batch.start_s) * 1000, done_at=time.monotonic()
+            taken_at=taken_at,
+            infer_ms=(batch.end_s - batch.start_s) * 1000,
+            done_at=time.monotonic(),
+            flops=sum(costs),
         )
         self._metrics.ended(batch.end_s - batch.start_s)
-        costs = [output.spent for output in batch.frames]
         keys = [key for part in slices for key in part.keys]
         energies = self._record(batch.start_s, batch.end_s, costs, keys)
         first = 0

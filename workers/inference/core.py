@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -19,6 +19,7 @@ from pipeline.engine import Engine
 from pipeline.errors import UsageError
 from pipeline.frame import Frame, FrameTimes
 from pipeline.models import resolve_device
+from pipeline.results import Energy
 from vocab.lazy_client import LazyClient
 from vocab.window import WindowOptions
 from workers.contract.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings
@@ -30,8 +31,10 @@ from workers.inference.metering import LATER, Figures, MeteredSpan, Metering, Ow
 from workers.inference.models import Models
 from workers.inference.queue import Request
 from workers.inference.sequencer import Sequencer
+from workers.inference.sharing import Sharing
 from workers.inference.streams import Streams
 from workers.inference.writer import ResultWriter, results_of
+from workers.settings.budget import Budget
 from workers.settings.schema import ServiceSettings
 from workers.telemetry.opening import open_tracing
 
@@ -55,7 +58,7 @@ class InferenceCore:
         open_exchange: reaches the ledger of a device that replicas share.
 
     Raises:
-        UsageError: a meter asked for by name cannot be had here.
+        UsageError: a meter asked for by name cannot be had here, or what a budget is counted by.
     """
 
     def __init__(
@@ -71,16 +74,18 @@ class InferenceCore:
             # What Ray has set aside for this replica, however many cores the machine has.
             torch.set_num_threads(max(1, math.floor(own.num_cpus)))
         meter = open_meter(own.meter, str(device), own.watts_per_core)
+        _check_budget(settings.budget, meter, device.type)
+        self._sharing = Sharing(settings.budget, torch.get_num_threads())
         self._tracing = open_tracing(settings.trace, "Inference", where)
         self._writer = ResultWriter(
-            self._redis.get, settings.kept_results, where, meter.shared, self._tracing
+            self._redis.get, settings.kept_results, where, meter.shared, self._tracing, self._sharing
         )
         self._metering = _metering(meter, open_exchange, self._settle)
         self._models = Models(device, own, _LOG.info)
         keeper = settings.keeper
         window = WindowOptions(keeper.window_fps, keeper.window_patches)
         self._streams = Streams(self._redis.get, window, recall_bytes=own.recall_bytes)
-        self._batcher = Batcher(own.batch, own.batch_wait_s, self._metering.record)
+        self._batcher = Batcher(own.batch, own.batch_wait_s, self._record)
         self._read_image = ImageReader()
         self._preparing = ThreadPoolExecutor(_PREPARING_THREADS, thread_name_prefix="vwt-prepare")
         self._sequencer = Sequencer(lambda stream: self._aside(self._durable, stream))
@@ -192,7 +197,16 @@ class InferenceCore:
             deliver=_answer_single,
         )
 
+    def _record(
+        self, start_s: float, end_s: float, weights: Sequence[float], keys: Sequence[Hashable]
+    ) -> Sequence[Energy]:
+        energies = self._metering.record(start_s, end_s, weights, keys)
+        self._sharing.metered(sum(energy.joules or 0.0 for energy in energies))
+        return energies
+
     def _settle(self, figures: Figures) -> None:
+        figures = list(figures)
+        self._sharing.metered(sum(energy.joules or 0.0 for _, energy in figures))
         self._writer.settle((key, energy) for key, energy in figures if key != (_SINGLE_KEY, 0))
 
 
@@ -230,6 +244,17 @@ def _check_size(size: tuple[int, ...], settings: TokenSettings, engine: Engine) 
             f"frames of {size[1]}x{size[0]} do not fit model '{model.name}'; "
             f"send {wanted.width}x{wanted.height}{wanted.or_less}".rstrip(",")
         )
+
+
+def _check_budget(budget: Budget | None, meter: Meter, device: str) -> None:
+    if budget is None:
+        return
+    if budget.unit == "watts" and not meter.shared:
+        raise UsageError(
+            f"a budget of watts wants a counter, and here is none ({meter.describe()}); give gflops or cores"
+        )
+    if budget.unit == "cores" and device != "cpu":
+        raise UsageError("a budget of cores is for inference on the CPU; give gflops or watts")
 
 
 def _metering(meter: Meter, open_exchange: OpenExchange, tell: Callable[[Figures], None]) -> Metering:

@@ -11,7 +11,7 @@ from workers.contract.messages import BatchDone, FrameBatch, ModelFacts, TokenSe
 from workers.contract.sealing import use_keys
 from workers.deployment import keep_to_loopback, scaled, where
 from workers.inference.scaling import BACKLOG_S, BUSY, STREAMS, BacklogPolicy
-from workers.settings.schema import ServiceSettings
+from workers.settings.schema import Scaling, ServiceSettings
 from workers.telemetry.logs import log_from_replica, serve_logging
 from workers.threads import share_cores
 
@@ -49,7 +49,11 @@ class Inference:
             known,
             self._where,
             lambda method, device_id: shared_exchange(
-                method, device_id, self._where["node"], self._where["replica"]
+                method,
+                device_id,
+                self._where["node"],
+                self._where["replica"],
+                endpoint=known.trace.endpoint if known.trace.energy else None,
             ),
         )
 
@@ -93,6 +97,8 @@ class Inference:
 def inference_deployment(settings: ServiceSettings) -> serve.Deployment:
     """The deployment, to be bound to `settings.model_dump(mode="json")`."""
     own = settings.inference
+    # A budget is shared out in one place.
+    scaling = own.scaling if settings.budget is None else Scaling()
     return serve.deployment(
         name="Inference",
         ray_actor_options={"num_cpus": own.num_cpus, "num_gpus": own.num_gpus},
@@ -104,6 +110,6 @@ def inference_deployment(settings: ServiceSettings) -> serve.Deployment:
         graceful_shutdown_timeout_s=_STOP_WITHIN_S,
         health_check_period_s=_CHECK_EVERY_S,
         autoscaling_config=scaled(
-            own.scaling, _LOOK_BACK_S, BacklogPolicy, target_backlog_s=own.target_backlog_s
+            scaling, _LOOK_BACK_S, BacklogPolicy, target_backlog_s=own.target_backlog_s
         ),
     )(Inference)

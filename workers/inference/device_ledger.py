@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import ray
@@ -13,6 +13,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from pipeline.energy import METERS, Meter, MeterOptions
 from pipeline.results import Energy
 from workers.inference.metering import DeviceLedger, Figures, MeteredSpan
+
+if TYPE_CHECKING:
+    from workers.telemetry.hardware import HardwareMetrics
 
 # Opens the meter of a device by its `method` and `device_id`, given what names our processes on it.
 OpenDevice = Callable[[str, str | None, Callable[[], set[int]]], Meter]
@@ -27,12 +30,26 @@ class DeviceLedgerActor:
     Args:
         open_device: opens its meter.
         method, device_id: of the meter.
+        node: id of the Ray node that the device is in.
+        endpoint: of a collector that gets what the device takes; None for none.
     """
 
-    def __init__(self, open_device: OpenDevice, method: str, device_id: str | None) -> None:
+    def __init__(
+        self,
+        open_device: OpenDevice,
+        method: str,
+        device_id: str | None,
+        node: str,
+        endpoint: str | None = None,
+    ) -> None:
         self._pids: set[int] = set()
         self._ledger = DeviceLedger(open_device(method, device_id, self._ours))
         self._ledger.ledger.start()
+        self._told: HardwareMetrics | None = None
+        if endpoint is not None and self._ledger.ledger.meter.hardware is not None:
+            from workers.telemetry.hardware import HardwareMetrics
+
+            self._told = HardwareMetrics(endpoint, node, self._ledger.ledger)
 
     def exchange(self, replica: str, pid: int, spans: Sequence[MeteredSpan]) -> list[tuple[Hashable, Energy]]:
         """See `DeviceLedger.exchange`."""
@@ -42,6 +59,13 @@ class DeviceLedgerActor:
     def pid(self) -> int:
         """Of the actor's process."""
         return os.getpid()
+
+    def close(self) -> None:
+        """Tells the last and stops reading."""
+        if self._told is not None:
+            self._told.close()
+        self._ledger.ledger.stop()
+        self._ledger.ledger.meter.close()
 
     def _ours(self) -> set[int]:
         self._pids = {pid for pid in list(self._pids) if psutil.pid_exists(pid)}
@@ -55,7 +79,12 @@ def open_device(method: str, device_id: str | None, ours: Callable[[], set[int]]
 
 
 def shared_exchange(
-    method: str, device_id: str | None, node: str, replica: str, open_device: OpenDevice = open_device
+    method: str,
+    device_id: str | None,
+    node: str,
+    replica: str,
+    open_device: OpenDevice = open_device,
+    endpoint: str | None = None,
 ) -> Callable[[Sequence[MeteredSpan]], Figures]:
     """What takes a replica's spans to the ledger of its device and brings figures back.
 
@@ -66,6 +95,7 @@ def shared_exchange(
         node: id of the Ray node.
         replica: names the caller.
         open_device: opens the meter, in the actor.
+        endpoint: see `DeviceLedgerActor`.
     """
     maker = ray.remote(num_cpus=0)(DeviceLedgerActor).options(
         name=f"vwt-energy-{node}-{device_id or method}",
@@ -80,7 +110,7 @@ def shared_exchange(
 
     def exchange(spans: Sequence[MeteredSpan]) -> Figures:
         nonlocal actor
-        actor = actor or maker.remote(open_device, method, device_id)
+        actor = actor or maker.remote(open_device, method, device_id, node, endpoint)
         try:
             figures: Figures = ray.get(actor.exchange.remote(replica, os.getpid(), spans), timeout=_TIMEOUT_S)
         except Exception:

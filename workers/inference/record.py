@@ -12,7 +12,8 @@ from types import MappingProxyType
 from typing import Any
 
 from pipeline.results import Energy, FrameResult
-from pipeline.stats.phases import ran_in_full
+from pipeline.stats.phases import cost_in_full
+from pipeline.stats.savings import Savings
 from vocab.connection import RedisClient
 from workers.contract.messages import FrameBatch
 from workers.contract.result_log import ResultLog
@@ -91,8 +92,9 @@ class StreamRecord:
         self._pace = Pace()
         self._where = dict(where)
         self._later = later
-        # Frames whose energy is still to come, and whether they ran in full.
-        self._awaited: dict[int, bool] = {}
+        self._savings = Savings()
+        # Frames whose energy is still to come, and what they cost in full over what they cost.
+        self._awaited: dict[int, float | None] = {}
         self._early: dict[int, Energy] = {}
         self._unsent: deque[str] = deque(maxlen=_MOST_OPEN)
 
@@ -121,6 +123,9 @@ class StreamRecord:
         fresh = [result for result in results if result.frame >= self._sums.next_frame]
         if fresh:
             self._pace.add(fresh, self.used_at)
+        for result in fresh:
+            self._savings.add(result)
+            self._saved(result.frame, result.energy)
         status = {
             "inference": self._where,
             "vocab_version": last.vocab_version,
@@ -128,6 +133,7 @@ class StreamRecord:
             "results_at": time.time(),
             **sums.fields(),
             **self._pace.fields(),
+            "saving": self._savings.to_dict(),
             **watched,
             **batch.position,
         }
@@ -135,7 +141,7 @@ class StreamRecord:
         next_frame = self._log.append(batch.fence, batch.first, lines, status)
         self._sums = sums
         if self._later:
-            self._awaited.update((r.frame, ran_in_full(r)) for r in fresh if r.energy.joules is None)
+            self._awaited.update((r.frame, cost_in_full(r)) for r in fresh if r.energy.joules is None)
             _trim(self._awaited)
         return next_frame
 
@@ -148,6 +154,7 @@ class StreamRecord:
         for frame, energy in figures:
             if frame in self._awaited:
                 self._sums.add(energy, self._awaited.pop(frame))
+                self._saved(frame, energy)
                 self._unsent.append(
                     json.dumps({"frame": frame, "energy": energy.to_dict()}, separators=(",", ":"))
                 )
@@ -158,6 +165,10 @@ class StreamRecord:
             # Fenced, so that nothing is written for a stream that was removed meanwhile.
             self._log.settle(self.fence, list(self._unsent), self._sums.energy_fields())
             self._unsent.clear()
+
+    def _saved(self, frame: int, energy: Energy) -> None:
+        if energy.joules is not None:
+            self._savings.energy(frame, energy.joules)
 
 
 def _trim(values: dict[int, Any]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from pipeline.results import Energy, FrameResult
-from pipeline.stats.phases import lacked_words, ran_in_full
+from pipeline.stats.phases import cost_in_full, lacked_words
 from workers.contract.bill import Figures, day_of
 from workers.contract.stream_status import StreamStatus
 
@@ -29,7 +29,7 @@ class Sums:
         tokens_full, tokens_kept: of models with patches.
         warm_up_frames, warm_up_tokens: results that ran in full for lack of words, and their patch tokens.
         decisions: results by how a tokenizer that recalls decided.
-        full_joules: of the latest results that cost what they would in `full`.
+        full_joules: what the latest results cost in full of which that is known, by audits or as they ran so.
         full_of: model and input that those are of; with another they begin anew.
         saved_joules: what the metered results would have cost more in full, by the median of `full_joules`
             when each became known; None before there was one.
@@ -83,7 +83,7 @@ class Sums:
             if result.decision is not None:
                 sums.decisions[result.decision] += 1
             sums.look_at(result)
-            sums.add(result.energy, ran_in_full(result), day)
+            sums.add(result.energy, cost_in_full(result), day)
             sums.dropped.update(result.dropped)
         return sums
 
@@ -95,12 +95,12 @@ class Sums:
             self.full_of = now
             self.full_joules.clear()
 
-    def add(self, energy: Energy, in_full: bool = False, day: str | None = None) -> None:
+    def add(self, energy: Energy, whole: float | None = None, day: str | None = None) -> None:
         """Adds what one frame cost.
 
         Args:
             energy: of the frame.
-            in_full: whether it cost what it would in `full`.
+            whole: what it costs in full over what it cost, see `cost_in_full`.
             day: that it counts to, see `plus`.
         """
         if energy.joules is None:
@@ -113,8 +113,8 @@ class Sums:
             self.energy_method = energy.method
         self.joules = (self.joules or 0.0) + energy.joules
         self.metered_frames += 1
-        if in_full:
-            self.full_joules = [*self.full_joules, energy.joules][-_FULL_KEPT:]
+        if whole is not None:
+            self.full_joules = [*self.full_joules, whole * energy.joules][-_FULL_KEPT:]
         saved = None
         if self.full_joules:
             saved = statistics.median(self.full_joules) - energy.joules

@@ -15,6 +15,7 @@ from vocab.connection import RedisClient
 from vocab.errors import StoreUnavailable
 from workers.contract.messages import BatchDone, FrameBatch
 from workers.contract.result_log import FencedError
+from workers.contract.share import Share
 from workers.inference.failures import plain_error
 from workers.inference.keyed_executor import KeyedExecutor
 from workers.inference.metering import Figures
@@ -22,6 +23,7 @@ from workers.inference.metrics import WriteMetrics
 from workers.inference.preview import Preview
 from workers.inference.queue import Request
 from workers.inference.record import StreamRecord
+from workers.inference.sharing import Done, Sharing
 from workers.telemetry.logs import log_context, trace_id
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class ResultWriter:
         where: who writes, for the streams' status.
         later: whether energies come after their results.
         tracing: traces messages; None for no traces.
+        sharing: who gets what; None to let every stream have what it wants.
     """
 
     def __init__(
@@ -51,7 +54,9 @@ class ResultWriter:
         where: Mapping[str, Any],
         later: bool,
         tracing: Tracing | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
+        self._sharing = Sharing(None) if sharing is None else sharing
         self._connect = connect
         self._kept = kept
         self._where = where
@@ -90,7 +95,9 @@ class ResultWriter:
         results: list[FrameResult] = []
         try:
             results = results_of(request, batch.stream, batch.first)
-            next_frame = self._record(batch).append(batch, results, _watched(request))
+            self._share(batch, request)
+            watched = _watched(request, self._sharing.share(batch.stream))
+            next_frame = self._record(batch).append(batch, results, watched)
         except Exception as error:
             # What is remembered may no longer be what Redis holds: read it anew.
             self._records.pop(batch.stream, None)
@@ -100,11 +107,27 @@ class ResultWriter:
             return
         self._trace(batch, request, results)
         infer_ms = sum(ran.timing.infer_ms for ran in request.ran)
-        done = BatchDone(next_frame=next_frame, infer_ms=infer_ms, latency_ms=results[-1].total_ms)
+        done = BatchDone(
+            next_frame=next_frame,
+            infer_ms=infer_ms,
+            latency_ms=results[-1].total_ms,
+            interval_s=self._sharing.interval_s(batch.stream),
+        )
         request.future.set_result(done)
         self._metrics.wrote(batch.stream, results[-1].frame, request.ran[-1].timing.done_at, self._later)
         self._show(batch, request, results[-1])
         self._sweep()
+
+    def _share(self, batch: FrameBatch, request: Request) -> None:
+        outputs = [output for ran in request.ran for output in ran.outputs]
+        done = Done(
+            frames=len(outputs),
+            late=sum(facts.dropped.get("late", 0) for facts in batch.facts),
+            flops=sum(output.spent for output in outputs),
+            saved=sum(output.flops / output.share - output.flops for output in outputs if output.share),
+            passes=[(ran.timing.taken_at, ran.timing.infer_ms / 1000) for ran in request.ran],
+        )
+        self._sharing.ran(batch.stream, request.guarded, batch.settings.priority, batch.live, done)
 
     def _trace(
         self,
@@ -166,11 +189,12 @@ class ResultWriter:
             self._previews.pop(stream, None)
 
 
-def _watched(request: Request) -> dict[str, Any]:
+def _watched(request: Request, share: Share | None) -> dict[str, Any]:
     fidelity, guard = request.guarded.fidelity, request.guarded.guard
     return {
         "fidelity": fidelity.to_dict() if fidelity.audits else None,
         "guard": None if guard is None else guard.to_dict(),
+        "sharing": None if share is None else share.to_dict(),
         "recall_bytes": request.guarded.bytes,
     }
 

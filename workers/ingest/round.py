@@ -41,6 +41,7 @@ class Round:
     Attributes:
         position: after the frames given out so far.
         live: whether the source comes at its own pace.
+        drops: whether frames that are late are dropped.
     """
 
     def __init__(
@@ -56,8 +57,9 @@ class Round:
         self.live = source.info.live
         self._source = source
         policy = spec.policy or ("drop-oldest" if self.live else "block")
-        self._size = MessageSize(policy == "drop-oldest", most)
-        self._overload = Overload() if policy == "drop-oldest" else None
+        self.drops = policy == "drop-oldest"
+        self._size = MessageSize(self.drops, most)
+        self._overload = Overload() if self.drops else None
         self._reader = FrameReader(
             source,
             Preprocessor(model_input),
@@ -80,20 +82,21 @@ class Round:
         """Whether more frames come than are taken, so that one at a time is sent; see `Overload`."""
         return self._overload is not None and self._overload.gives_way
 
-    def batch(self, round_trip_s: float | None) -> list[Frame] | None:
+    def batch(self, round_trip_s: float | None, paced: bool = False) -> list[Frame] | None:
         """The frames of the next message; none when there are none yet, None at the end.
 
         Args:
             round_trip_s: of the last message whose results are durable; None before.
+            paced: whether the stream gets a share of its frames only; of a live one, the newest at each turn.
 
         Raises:
             SourceError: the source broke off; what came before was given out.
         """
         if round_trip_s is not None:
             self._size.answered(round_trip_s)
-        newest = self.gives_way
+        newest = self._overload is not None and (paced or self._overload.gives_way)
         frames = self._reader.batch(1 if newest else self._size.frames, timeout=LOOK_UP_S, newest=newest)
-        if frames and self._overload is not None:
+        if frames and self._overload is not None and not paced:
             self._overload.sent(frames[0].dropped.get("late", 0))
         if frames and not self._begun:
             self._begun, self.position = True, self.position.begun(self._reader.passed)

@@ -84,6 +84,7 @@ class Sender:
     Attributes:
         progressed: whether any result became durable.
         round_trip_s: of the last batch, until its results were durable; None before.
+        interval_s: see `BatchDone`, of the last batch.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Sender:
     ) -> None:
         self.progressed = False
         self.round_trip_s: float | None = None
+        self.interval_s: float | None = None
         self._infer = infer
         self._log = log
         self._in_flight = in_flight
@@ -148,7 +150,7 @@ class Sender:
             self._check_stopped()
             head = self._window[0]
             try:
-                head.answer.result(timeout_s=LOOK_UP_S)
+                done: BatchDone = head.answer.result(timeout_s=LOOK_UP_S)
             except Exception as error:
                 if not pending(error):
                     self._recover(_cause(error))
@@ -157,6 +159,7 @@ class Sender:
                 continue
             self._window.popleft().done()
             self.round_trip_s = time.monotonic() - head.at
+            self.interval_s = done.interval_s
             self._answered(self.round_trip_s)
             self._advanced()
 

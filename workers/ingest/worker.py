@@ -25,6 +25,7 @@ from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_status import StreamStatus
 from workers.contract.stream_store import StreamStore
 from workers.ingest.deliveries import StreamDeliveries
+from workers.ingest.pace import Pace
 from workers.ingest.position import Position, resume
 from workers.ingest.replica_context import ReplicaContext
 from workers.ingest.round import Round
@@ -89,6 +90,7 @@ class StreamWorker:
         self._settings: TokenSettings
         # Dropped and told with no frame yet, by reason.
         self._missed: Counter[str] = Counter()
+        self._pace = Pace()
         # What the source says of its own end.
         self._flaw: str | None = None
         self._deliveries = StreamDeliveries(context.settings, context.sinks_client, spec, lambda: self._fence)
@@ -252,7 +254,8 @@ class StreamWorker:
                     self._sender.drain()
                 else:
                     self._sender.wait_room()
-                frames = present.batch(self._sender.round_trip_s)
+                self._wait_turn()
+                frames = present.batch(self._sender.round_trip_s, paced=self._sender.interval_s is not None)
                 if self._stopped.is_set():
                     raise Stopped
                 if frames is None:
@@ -269,6 +272,12 @@ class StreamWorker:
         finally:
             self._missed = present.close()
         return present.following()
+
+    def _wait_turn(self) -> None:
+        """Waits until a stream that gets a share of the frames may send more."""
+        wait_s = self._pace.wait_s()
+        if wait_s and self._stopped.wait(wait_s):
+            raise Stopped
 
     def _send(self, frames: list[Frame], present: Round) -> None:
         first, settings = present.position.next_frame, self._settings
@@ -287,9 +296,11 @@ class StreamWorker:
             facts=facts,
             settings=settings,
             position=durable,
+            live=present.drops,
             trace=carrier,
         )
         self._sender.send(batch, trace)
+        self._pace.sent(len(frames), self._sender.interval_s)
         self.reporter.frame = present.position.next_frame
 
     def _answered(self, seconds: float) -> None:
@@ -327,4 +338,6 @@ def _settings_for(spec: StreamSpec, model: ModelFacts) -> TokenSettings:
         audit=spec.audit,
         guard=spec.guard,
         guard_by=spec.guard_by,
+        priority=spec.priority,
+        min_target=spec.min_target,
     )

@@ -13,6 +13,7 @@ from pipeline.guard.guarded import Guarded
 from pipeline.outputs.files import write_json
 from pipeline.sources import Decoding
 from pipeline.stats import RunStats
+from pipeline.stats.savings import saving_text
 
 _NAME_WIDTH = 13
 
@@ -90,6 +91,9 @@ def _watched(stats: RunStats, guarded: Guarded) -> Iterator[tuple[str, str]]:
     if guarded.fidelity.audits:
         joules = stats.audit_joules
         yield "audits", guarded.fidelity.text() + ("" if joules is None else f", {joules:.3g} J")
+        saved = stats.savings.to_dict()
+        if saved is not None:
+            yield "saved", saving_text(saved)
     if guarded.guard is not None:
         yield "guard", guarded.guard.text()
 

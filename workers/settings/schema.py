@@ -25,6 +25,7 @@ from pipeline.defaults import (
 from pipeline.energy.registry import AUTO, meter_choices, no_such_meter
 from pipeline.fit import Fit
 from pipeline.runtimes import precision_choices, runtime_choices
+from workers.settings.budget import Budget
 from workers.settings.input_fields import SizeText
 
 RANDOM_WEIGHTS = "random"
@@ -245,12 +246,14 @@ class TraceSettings(BaseModel):
     Attributes:
         endpoint: base URL that takes OTLP over HTTP, as http://localhost:4318; None for no traces.
         ratio: share of the messages that are traced.
+        energy: have joules and watts of the devices with a counter go there as well, as metrics.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     endpoint: Annotated[str, AfterValidator(_check_collector)] | None = None
     ratio: Annotated[float, Field(ge=0, le=1)] = 0.05
+    energy: bool = True
 
 
 class ServiceSettings(BaseModel):
@@ -270,6 +273,8 @@ class ServiceSettings(BaseModel):
         model: of streams that name none.
         fit, size: of its input, for the same streams, see `InputFields`; None as suits the model.
         kept_results: how many results of a stream Redis keeps, give or take a few.
+        budget: what all streams may take together, see `Budget`; Inference then has one replica. None for as
+            much as there is.
         log_format: of what the service and its replicas log; "json" for one object per line.
     """
 
@@ -287,6 +292,7 @@ class ServiceSettings(BaseModel):
     fit: Fit | None = None
     size: SizeText | None = None
     kept_results: Annotated[int, Field(ge=100)] = 10_000
+    budget: Budget | None = None
     log_format: Literal["text", "json"] = "text"
     gateway: GatewaySettings = GatewaySettings()
     ingest: IngestSettings = IngestSettings()

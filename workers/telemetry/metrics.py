@@ -85,6 +85,14 @@ MISSED = Described(
     "mean, high. low and high bound it with a confidence of 95 %, however often one looks.",
     ("stream", "bound"),
 )
+SAVED = Described(
+    "vwt_saved_ratio",
+    "gauge",
+    "Share of the operations, time and joules of full that a frame saves, by audits: low, mean, high. low "
+    "and high bound it with a confidence of 95 %, however often one looks; operations are counted on all "
+    "frames.",
+    ("stream", "of", "bound"),
+)
 GUARD_FULL = Described(
     "vwt_guard_full",
     "gauge",
@@ -225,6 +233,7 @@ SERVICE = (
     *_BOTH,
     AUDITS,
     MISSED,
+    SAVED,
     GUARD_FULL,
     INFO,
     STATE,

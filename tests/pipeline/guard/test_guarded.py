@@ -124,6 +124,46 @@ def test_a_guard_moves_the_knob_until_the_promise_holds(engine: Engine, frames: 
     assert stream.guard.value < 20
 
 
+@pytest.mark.parametrize("tokenizer", ["recall", "merge"])
+def test_a_target_is_lowered_as_far_as_is_allowed_and_raised_again(
+    engine: Engine, frames: list[Frame], tokenizer: str
+) -> None:
+    stream = guarded(tokenizer, Watch(audit=1.0, promise=Promise(0.98), least=0.92))
+    kept = []
+    for given in (0.0, 0.5, 2.0, 0.0):
+        stream.give(given)
+        run(engine, stream, frames[:2])
+        kept.append((stream.target, stream.own_target, stream.may_give))
+    # Half of the way is the geometric mean of what is allowed.
+    assert kept == [
+        (0.98, 0.98, True),
+        (pytest.approx(0.96), 0.98, True),
+        (0.92, 0.98, False),
+        (0.98, 0.98, True),
+    ]
+    # Answers are judged by what was asked for.
+    assert stream.fidelity.target == 0.98
+    stream.give(1)
+    run(engine, stream, frames[:2])
+    if stream.guard is not None:
+        assert stream.guard.target == 0.92
+
+
+def test_recall_saves_more_where_its_target_is_lowered(engine: Engine, frames: list[Frame]) -> None:
+    spent = []
+    for given in (0.0, 1.0):
+        stream = guarded("recall", Watch(least=0.6))
+        stream.give(given)
+        spent.append(sum(output.flops for output in run(engine, stream, frames)))
+    assert spent[1] < spent[0]
+
+
+def test_without_a_least_target_none_is_lowered() -> None:
+    stream = guarded("recall", Watch())
+    stream.give(1)
+    assert (stream.target, stream.own_target, stream.may_give) == (0.98, 0.98, False)
+
+
 def test_what_cannot_be_held_runs_in_full_and_is_probed(engine: Engine, frames: list[Frame]) -> None:
     stream = guarded("intra", Watch(audit=1.0, promise=Promise(0.99999)), drop=0.85)
     outputs = run(engine, stream, frames)
@@ -134,6 +174,7 @@ def test_what_cannot_be_held_runs_in_full_and_is_probed(engine: Engine, frames: 
     # The probe is no part of the answer.
     assert outputs[-1].audit is None
     assert outputs[-1].spent > outputs[-1].flops
+    assert outputs[-1].probed == outputs[-1].flops / outputs[-1].spent
     part = stream.part(frames[:1])
     assert isinstance(part.tokenizer, FullTokenizer)
     assert part.check is not None

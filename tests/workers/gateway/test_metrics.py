@@ -92,10 +92,16 @@ def test_what_audits_found_is_told_with_its_bounds(client: RedisClient) -> None:
     audits = Audits(Promise(0.98))
     audits.add(Compared(np.ones(4, np.float32), np.ones(4, np.float32), 1.0, 90), 10)
     guard = GuardStatus(0.98, "cosine", "unable", "threshold", 0.005)
-    add(client, "gate", _RUNNING | {"fidelity": audits.fidelity().to_dict(), "guard": guard.to_dict()})
+    shares = {"mean": 0.6, "low": 0.5, "high": 0.7}
+    unknown = dict.fromkeys(shares)
+    saving = {"audits": 1, "operations": shares, "time": shares, "joules": unknown}
+    told = {"fidelity": audits.fidelity().to_dict(), "guard": guard.to_dict(), "saving": saving}
+    add(client, "gate", _RUNNING | told)
     add(client, "yard", _RUNNING | {"fidelity": Audits().fidelity().to_dict()})
     found = exposed(client)
     assert value(found, "vwt_audits", stream="gate") == 1
+    assert value(found, "vwt_saved_ratio", stream="gate", of="time", bound="low") == 0.5
+    assert {sample.labels["of"] for sample in found["vwt_saved_ratio"]} == {"operations", "time"}
     assert value(found, "vwt_missed_ratio", stream="gate", bound="mean") == 0
     assert value(found, "vwt_missed_ratio", stream="gate", bound="high") > 0.5
     assert value(found, "vwt_guard_full", stream="gate") == 1

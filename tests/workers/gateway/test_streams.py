@@ -8,6 +8,7 @@ from pipeline.guard.stream_fidelity import GuardStatus
 from tests.vocab.servers import Server
 from tests.workers.gateway.serving import Api, Writer
 from vocab.connection import connect
+from workers.contract.share import Share
 from workers.contract.stream_store import StreamStore
 
 SECRET = "h4ll0secret"
@@ -113,6 +114,21 @@ def test_a_guard_is_kept_and_one_that_cannot_be_meant_is_refused(api: Api) -> No
     assert api.http.get("/v1/streams/bikes").json()["settings"] == changed["settings"]
 
 
+def test_priority_and_least_target_are_kept_and_one_that_cannot_be_meant_is_refused(api: Api) -> None:
+    settings = api.add(priority=3, min_target=0.9)["settings"]
+    assert (settings["priority"], settings["min_target"]) == (3, 0.9)
+    for wrong, why in (
+        ({"min_target": 0.99}, "above the target 0.98"),
+        ({"guard": 0.85}, "above the target 0.85"),
+        ({"tokenizer": "merge"}, "give one with --guard"),
+        ({"priority": 0}, "greater than or equal to 0.01"),
+    ):
+        answer = api.http.patch("/v1/streams/bikes", json=wrong)
+        assert answer.status_code in (400, 422), wrong
+        assert why in answer.text
+    assert api.http.get("/v1/streams/bikes").json()["settings"] == settings
+
+
 def test_fit_and_size_of_the_service_go_with_its_model(serve) -> None:
     api = serve(model="vit_tiny_patch16_224", fit="native", size="320")
     own, other, another = api.add(), api.add(model="resnet18"), api.add(size=160)
@@ -151,12 +167,17 @@ def test_what_people_are_told_of_a_stream_is_shown_in_words(api: Api, writer: Wr
         "state": "starting",
         "reason": None,
         "guard": None,
+        "sharing": None,
     }
     guard = GuardStatus(0.98, "cosine", "holding", "r", 8.0).to_dict()
-    writer.log.set_status(writer.fence, {"state": "running", "lost": 0.4, "guard": guard})
+    share = Share(priority=2.0, gflops=12.34, fps=4.0, target=0.95, own_target=0.98).to_dict()
+    writer.log.set_status(writer.fence, {"state": "running", "lost": 0.4, "guard": guard, "sharing": share})
     shown = api.http.get("/v1/streams/bikes").json()["shown"]
     assert (shown["state"], shown["guard"]) == ("degraded", "holding 0.98 (cosine) at --r 8")
     assert shown["reason"].startswith("40% of its frames come too late")
+    assert shown["sharing"] == (
+        "12.3 GFLOP/s, at most 4 frames/s, holding 0.95 instead of 0.98, giving way to the load (priority 2)"
+    )
 
 
 def test_credentials_are_kept_for_the_reader_and_shown_to_nobody(api: Api, redis: Server) -> None:

@@ -32,6 +32,7 @@ from workers.contract.stream_status import StreamStatus, to_fields
 from workers.contract.stream_store import StreamStore
 from workers.inference.core import InferenceCore
 from workers.inference.metering import Figures, MeteredSpan
+from workers.settings.budget import Budget
 from workers.settings.schema import InferenceSettings, ServiceSettings
 
 # Of a frame of carphone, which is 11:9: 13 rows of 16.
@@ -504,6 +505,9 @@ def test_audited_results_and_the_status_say_what_answers_are_worth(replica: Repl
     assert status.guard is not None
     assert (status.guard["option"], status.guard["target"]) == ("r", 0.999)
     assert status.guard["value"] < 20
+    assert status.saving is not None
+    assert status.saving["audits"] == 2
+    assert status.saving["operations"]["mean"] > 0.2
     (other,) = results(redis, "hall")
     assert (other["fidelity"], other["stream_fidelity"]) == (None, None)
     assert (StreamStore(redis).status("hall").fidelity, StreamStore(redis).status("hall").guard) == (
@@ -581,3 +585,29 @@ def test_the_features_of_a_frame_come_beside_its_regions_where_they_are_asked_fo
 
     assert result["prediction"]["kind"] == "regions"
     assert len(result["prediction"].get("embedding", [])) == (384 if asked else 0)
+
+
+def test_a_budget_is_refused_where_nothing_counts_it_and_told_where_it_is_shared(
+    server: Server, redis: Any
+) -> None:
+    with pytest.raises(UsageError, match="a budget of watts wants a counter, and here is none"):
+        InferenceCore(settings(server.url).model_copy(update={"budget": Budget(watts=5)}), WHERE, no_exchange)
+    core = InferenceCore(
+        settings(server.url).model_copy(update={"budget": Budget(gflops=0.5)}), WHERE, no_exchange
+    )
+    loop = asyncio.new_event_loop()
+    deadline, first, interval_s = time.monotonic() + 60, 0, None
+    # As fast as can be is more than that, so frames are to come more rarely.
+    while interval_s is None:
+        assert time.monotonic() < deadline
+        sent = batch("cam", first, 4, replace(FULL, model=DEFAULT_MODEL))
+        interval_s = loop.run_until_complete(core.infer(replace(sent, live=True))).interval_s
+        first += 4
+    core.close()
+    loop.close()
+    shared = status(redis, "cam").sharing
+    assert shared is not None
+    assert (shared["budget"]["unit"], shared["budget"]["limit"]) == ("gflops", 0.5)
+    assert shared["budget"]["used"] == pytest.approx(shared["gflops"])
+    assert shared["gflops"] > 0.5
+    assert shared["fps"] == pytest.approx(1 / interval_s, rel=0.01)

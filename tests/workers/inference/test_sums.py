@@ -164,7 +164,7 @@ def test_each_day_begins_with_nothing_and_a_slow_clock_brings_none_back():
 
 def test_a_day_keeps_joules_of_different_methods_apart():
     sums = Sums()
-    sums.add(in_joules(2.0), in_full=True, day="2026-11-30")
+    sums.add(in_joules(2.0), whole=1.0, day="2026-11-30")
     sums.add(in_joules(0.5), day="2026-11-30")
     sums.add(replace(HALF, joules=9.0, method="estimate"), day="2026-11-30")
 

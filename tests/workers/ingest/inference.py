@@ -35,12 +35,14 @@ class Inference:
         failures: what the next calls end with, instead of results; None for results.
         most: batches that were under way at once.
         called: released with every call.
+        interval_s: of the answers.
     """
 
     def __init__(self, client: RedisClient) -> None:
         self.calls: list[FrameBatch] = []
         self.failures: deque[Exception | None] = deque()
         self.most = 0
+        self.interval_s: float | None = None
         self.called = threading.Semaphore(0)
         self._client = client
         self._under_way = 0
@@ -107,7 +109,10 @@ class Inference:
             status = {**batch.position, "pts_s": batch.facts[-1].times.pts_s, "results_at": 1.0}
             log = ResultLog(self._client, batch.stream, 10_000)
             return BatchDone(
-                next_frame=log.append(batch.fence, batch.first, results, status), infer_ms=1.0, latency_ms=1.0
+                next_frame=log.append(batch.fence, batch.first, results, status),
+                infer_ms=1.0,
+                latency_ms=1.0,
+                interval_s=self.interval_s,
             )
         finally:
             with self._lock:

@@ -1,4 +1,4 @@
-"""A collector of traces: takes OTLP over HTTP, as any real one does, and keeps what it got."""
+"""A collector of traces and metrics: takes OTLP over HTTP, as any real one does, and keeps what it got."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 
@@ -28,18 +29,33 @@ class Seen:
     failed: bool
 
 
+@dataclass(frozen=True)
+class Point:
+    """A value of a metric as it came over the wire."""
+
+    name: str
+    unit: str
+    rises: bool
+    labels: dict[str, Any]
+    value: float
+
+
 class Collector:
-    """Where it listens, and the spans so far."""
+    """Where it listens, and the spans and values so far."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.spans: list[Seen] = []
+        self.points: list[Point] = []
         self.raw: list[bytes] = []
         self.paths: set[str] = set()
 
     def take(self, path: str, body: bytes) -> None:
         self.paths.add(path)
         self.raw.append(body)
+        if path == "/v1/metrics":
+            self.points += points_of(body)
+            return
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
             service = facts_of(resource.resource.attributes)["service.name"]
             for span in (span for scope in resource.scope_spans for span in scope.spans):
@@ -61,6 +77,15 @@ class Collector:
 
 def facts_of(attributes: Any) -> dict[str, Any]:
     return {one.key: getattr(one.value, one.value.WhichOneof("value")) for one in attributes}
+
+
+def points_of(body: bytes) -> Iterator[Point]:
+    for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+        for metric in (metric for scope in resource.scope_metrics for metric in scope.metrics):
+            kind = metric.WhichOneof("data")
+            rises = kind == "sum" and metric.sum.is_monotonic
+            for point in getattr(metric, kind).data_points:
+                yield Point(metric.name, metric.unit, rises, facts_of(point.attributes), point.as_double)
 
 
 @contextmanager

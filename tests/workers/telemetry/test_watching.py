@@ -42,6 +42,7 @@ _STATUS = StreamStatus(
     results_at=1.0,
     fidelity=_FOUND.fidelity().to_dict(),
     guard=GuardStatus(0.98, "cosine", "holding", "r", 8).to_dict(),
+    saving={of: {"low": 0.5, "mean": 0.6, "high": 0.7} for of in ("operations", "time", "joules")},
 )
 _ENERGY = Energy(1.0, 0.5, "rapl", settled=True)
 

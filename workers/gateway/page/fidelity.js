@@ -5,7 +5,7 @@ import { bounds, number, percent, UNKNOWN } from "./format.js";
 import { kindOf } from "./tokenizers.js";
 
 const NAMES = [
-  "Guard", "Frames audited", "Missed", "Missed, last hour", "Mean cosine distance", "The same, last hour", "Agreement", "Cost of audits",
+  "Guard", "Frames audited", "Missed", "Missed, last hour", "Mean cosine distance", "The same, last hour", "Agreement", "Cost of audits", "Gets",
 ];
 const BASIS = "Audits answer frames that are drawn at random in full, too. In brackets: where the figure of all frames lies, with a "
   + "probability of 95 % at every moment at once; of this stream with these settings, and never of a single frame.";
@@ -18,7 +18,7 @@ export function fidelity() {
     element: el("section", { class: "panel fidelity", "aria-label": "Fidelity" }, el("h3", {}, "Fidelity"), shown.list, basis),
     update(view) {
       const found = view.status.fidelity;
-      shown.set([guard(view), ...(found ? known(found) : Array(NAMES.length - 1).fill(UNKNOWN))]);
+      shown.set([guard(view), ...(found ? known(found) : Array(NAMES.length - 2).fill(UNKNOWN)), view.shown.sharing ?? "all it wants"]);
       write(basis, found ? BASIS : unknown(view.settings));
     },
   };

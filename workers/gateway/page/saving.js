@@ -2,7 +2,7 @@
 
 import { money, price } from "./bill.js";
 import { el, write } from "./dom.js";
-import { joules, percent } from "./format.js";
+import { bounds, joules, percent } from "./format.js";
 import { saved } from "./streams.js";
 import { againstFull } from "./summary.js";
 
@@ -14,14 +14,27 @@ const METHODS = {
 /** Where joules come from, in words; null where there are none. */
 export const methodOf = ({ energy_method: name }) => METHODS[name] ?? (name ? `by the meter ${name}` : null);
 
+/** What audits prove, each with its bounds; empty before the first. */
+function proven(found) {
+  if (!found) return "";
+  const names = ["operations", "time", "joules"].filter((name) => found[name].mean !== null);
+  const shares = names.map((name) => {
+    const share = found[name];
+    const bounded = share.low !== null && share.low < share.high;
+    return `${percent(share.mean)} of the ${name}${bounded ? ` (${bounds(share, percent)})` : ""}`;
+  });
+  return `Saved by a frame, by ${found.audits} that were audited: ${shares.join(", ")}.`;
+}
+
 /** The panel; returns the element, `update(view)` and `lately(results)`. It hides where nothing can be said. */
 export function saving() {
   const figure = el("p", { class: "big" });
   const worth = el("p");
+  const proof = el("p");
   const late = el("p");
   const basis = el("p", { class: "basis" });
   const panel = el("section", { class: "panel saving", hidden: true, "aria-label": "Saved" },
-    el("h3", {}, "Saved against running in full"), figure, worth, late, basis);
+    el("h3", {}, "Saved against running in full"), figure, worth, proof, late, basis);
   let last = null;
   let results = [];
   const update = (view) => {
@@ -30,14 +43,12 @@ export function saving() {
     const found = methodOf(status) ? saved(status) : null;
     panel.hidden = found === null;
     if (found === null) return;
-    write(figure, `about ${joules(found.joules)}`);
-    write(worth, price() && `worth ${money(found.joules)} at ${price()}`);
+    write(figure, `about ${joules(found)}`);
+    write(worth, price() && `worth ${money(found)} at ${price()}`);
+    write(proof, proven(status.saving));
     write(late, againstFull(results, status.full_joules));
     const cost = `${joules(status.joules)} (${methodOf(status)})`;
-    write(basis, found.measured
-      ? `Since the stream was added, at a cost of ${cost}: measured against its own frames that ran in full.`
-      : `An estimate since the stream was added: ${percent(status.tokens_kept / status.tokens_full)} of the tokens were kept at a `
-        + `cost of ${cost}, and all of them are taken to cost in proportion. What a frame costs whatever its tokens makes this too high.`);
+    write(basis, `Since the stream was added, at a cost of ${cost}: measured against its own frames that ran in full, or were answered so, too.`);
   };
   return {
     element: panel,

@@ -102,15 +102,8 @@ function quietFor(status) {
   return quiet > Math.max(STALE_S, 5 / (status.fps || Infinity)) ? quiet : null;
 }
 
-/** What was saved: measured against the stream's own frames in full where there were any, else as far as tokens tell;
- *  null where nothing can be said. */
-export function saved(status) {
-  const { tokens_full: full, tokens_kept: kept, joules, saved_joules: measured } = status;
-  if (measured !== null) return { joules: measured, measured: true };
-  // What is recalled leaves much to run beside the tokens.
-  if (!(full > 0 && kept > 0 && joules > 0) || Object.keys(status.decisions).length) return null;
-  return { joules: joules * (full / kept - 1), measured: false };
-}
+/** The joules that were saved, measured against what the stream's own frames cost in full; null where that is not known. */
+export const saved = (status) => status.saved_joules;
 
 /** The tokens kept since the warm-up, as a share; null where there are none. */
 export function steadyShare({ tokens_full: full, tokens_kept: kept, warm_up_tokens: warm }) {

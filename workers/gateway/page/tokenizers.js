@@ -18,7 +18,7 @@ export async function load() {
       name, title: field.title, says: field.description, of: field["x-tokenizers"], whole: field.type === "integer", check: field.type === "boolean", choices: field.enum,
       ...limits(field),
     }));
-  catalog.watch = ["audit", "guard"].map((name) => ({ name, ...limits(properties[name]) }));
+  catalog.watch = ["audit", "guard", "priority", "min_target"].map((name) => ({ name, ...limits(properties[name]) }));
 }
 
 function limits(field) {

@@ -6,7 +6,7 @@ import { bytes, joules, number, percent, UNKNOWN } from "./format.js";
 import { methodOf } from "./saving.js";
 import { saved } from "./streams.js";
 
-const NAMES = ["Streams", "Frames/s", "Tokens kept", "Energy per frame", "Recalls from", "Today", "Saved so far"];
+const NAMES = ["Streams", "Frames/s", "Tokens kept", "Energy per frame", "Recalls from", "Today", "Saved so far", "Budget"];
 // Streams that lose frames, beside the one that loses most.
 const NAMED = 4;
 
@@ -23,20 +23,19 @@ export function totals() {
       element.hidden = all.length === 0;
       const running = all.filter(({ status }) => status.state === "running");
       const recalled = running.reduce((total, { status }) => total + status.recall_bytes, 0);
-      const worthSaying = all.filter(({ status }) => methodOf(status) && saved(status));
+      const worthSaying = all.filter(({ status }) => methodOf(status) && saved(status) !== null);
       shown.set([
         states(all), number(running.reduce((total, { status }) => total + (status.fps ?? 0), 0)),
         percent(ratio(all, "kept", "full")),
         byMethod(all, (some) => ratio(some, "joules", "metered"), joules),
         recalled ? bytes(recalled) : UNKNOWN, today(),
-        byMethod(worthSaying, (some) => some.reduce((total, { status }) => total + saved(status).joules, 0), about),
+        byMethod(worthSaying, (some) => some.reduce((total, { status }) => total + saved(status), 0), about),
+        budget(running),
       ]);
       write(lossy, losses(all));
       const methods = [...new Set(worthSaying.map(({ status }) => methodOf(status)))].sort().join("; ");
-      const guessed = worthSaying.filter(({ status }) => !saved(status).measured).length;
-      const told = [`Saved: over ${worthSaying.length} of ${all.length} streams since each was added`,
-        guessed < worthSaying.length && "measured against their own frames in full", guessed && `for ${guessed} as if tokens alone cost energy`];
-      write(basis, ["Tokens and energy: of the last minute; today: of UTC.", worthSaying.length && `${told.filter(Boolean).join(", ")} (${methods}).`]
+      const told = `Saved: over ${worthSaying.length} of ${all.length} streams since each was added, measured against their own frames in full`;
+      write(basis, ["Tokens and energy: of the last minute; today: of UTC.", worthSaying.length && `${told} (${methods}).`]
         .filter(Boolean).join(" "));
     },
   };
@@ -55,6 +54,15 @@ function states(all) {
   const counts = new Map();
   for (const { shownState } of all) counts.set(shownState, (counts.get(shownState) ?? 0) + 1);
   return [...counts].map(([state, count]) => `${count} ${state}`).join(", ");
+}
+
+/** What streams may take together, what they take of it, and how many give fidelity away for it. */
+function budget(running) {
+  const known = running.filter(({ status }) => status.sharing?.budget);
+  if (!known.length) return "none";
+  const { unit, limit, used } = known.at(-1).status.sharing.budget;
+  const lowered = known.filter(({ status }) => status.sharing.target < status.sharing.own_target).length;
+  return `${number(used)} of ${number(limit)} ${unit}${lowered ? `, ${lowered} with a lower target` : ""}`;
 }
 
 /** Who loses frames, the most first, and what helps; empty where nobody does. */
