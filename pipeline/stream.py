@@ -12,6 +12,7 @@ from pipeline.engine import BatchOutput, PendingBatch
 from pipeline.frame import Frame
 from pipeline.guard.guarded import Guarded
 from pipeline.guard.promise import Watch
+from pipeline.models import Model
 from pipeline.reading import FrameOutput
 from pipeline.results import Energy, FrameResult
 from pipeline.stacking import Part
@@ -105,7 +106,7 @@ class StreamState:
             taken_at=taken_at, infer_ms=(batch.end_s - batch.start_s) * 1000, done_at=time.monotonic()
         )
         return [
-            frame_result(self.name, first + offset, pending.model.name, self._kind.name, timing, *facts)
+            frame_result(self.name, first + offset, pending.model, self._kind.name, timing, *facts)
             for offset, facts in enumerate(zip(pending.frames, batch.frames, energies, strict=True))
         ]
 
@@ -128,7 +129,7 @@ class Timing:
 def frame_result(
     stream: str,
     number: int,
-    model: str,
+    model: Model,
     tokenizer: str,
     timing: Timing,
     frame: Frame,
@@ -140,7 +141,7 @@ def frame_result(
     Args:
         stream: the id it has in results.
         number: of the frame in its stream.
-        model: name of what predicted.
+        model: what predicted.
         tokenizer: name of what was asked for, also while frames run in full.
         timing: of the frame's batch.
         frame, output: what went in and what came out.
@@ -150,7 +151,8 @@ def frame_result(
         stream=stream,
         frame=number,
         times=frame.times,
-        model=model,
+        model=model.name,
+        weights=model.weights,
         tokenizer=tokenizer,
         computed=output.computed,
         vocab_version=output.vocab_version,

@@ -12,10 +12,11 @@ from pipeline.defaults import DEFAULT_MODEL
 from pipeline.fit import FITS, Inputs, Size
 from pipeline.input_spec import InputSpec
 from pipeline.models.focus import FOCUS_INPUT, FOCUS_PATCH_SIZE
+from pipeline.models.labels import predicts
 from pipeline.models.plain import NullModel
 from pipeline.models.refusal import refusal
 from pipeline.models.timm_import import timm
-from pipeline.models.weights import check_name
+from pipeline.models.weights import check_name, create_untrained
 from pipeline.tokenizers.registry import taken_with
 
 
@@ -43,6 +44,35 @@ BUNDLED = (
 def find_models(pattern: str) -> list[str]:
     """Names of timm models that match a shell pattern."""
     return timm.list_models(pattern)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Weights that are published.
+
+    Attributes:
+        name: of the model with their tag, as `load_model` takes it.
+        prediction: what it then predicts, "labels" or "embedding".
+        size: of the last layer: classes, or the width of a projection; 0 for pooled features.
+        license: as timm states it; None where it does not.
+    """
+
+    name: str
+    prediction: str
+    size: int
+    license: str | None
+
+
+def published(pattern: str) -> list[Published]:
+    """Weights of timm models whose name, without the tag or with it, matches a shell pattern."""
+    names = timm.list_pretrained(
+        pattern if "." in pattern else [f"{name}.*" for name in find_models(pattern)]
+    )
+    return [
+        Published(name, predicts(name), config.num_classes, config.license)
+        for name in names
+        if (config := timm.get_pretrained_cfg(name)) is not None
+    ]
 
 
 def input_spec(module: nn.Module) -> InputSpec:
@@ -93,7 +123,7 @@ def _inputs(name: str) -> Inputs:
         return NullModel(torch.device("cpu")).inputs
     check_name(name)
     with torch.device("meta"):
-        module = timm.create_model(name)
+        module = create_untrained(name)
     if refusal(module) is not None:
         return plain_inputs(module)
     return Inputs(input_spec(module), cast(Any, module).patch_embed.patch_size[0], FITS)

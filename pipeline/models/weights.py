@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import logging
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,45 +16,93 @@ from safetensors import SafetensorError
 from torch import nn
 
 from pipeline.errors import ModelError
+from pipeline.models.elsewhere import FOLDER, is_elsewhere
 from pipeline.models.timm_import import timm
 
 _HUB_TIMEOUT_S = 5.0
 
 
 def check_name(name: str) -> None:
-    """Raises ModelError when timm has no model of that name."""
-    if not timm.is_model(name):
-        close = difflib.get_close_matches(name.split(".")[0], timm.list_models(), n=3)
-        hint = f"did you mean {', '.join(close)}? " if close else ""
-        raise ModelError(f"unknown model '{name}'; {hint}see `vwt models`")
+    """Raises ModelError when timm has no model of that name; those of a hub or folder it does not know."""
+    if is_elsewhere(name) or timm.is_model(name):
+        return
+    if "/" in name or ":" in name:
+        raise ModelError(
+            f"unknown model '{name}'; a repository of the model hub is named as hf-hub:owner/name, a folder "
+            "with config.json and weights as local-dir:path"
+        )
+    close = difflib.get_close_matches(name.split(".")[0], timm.list_models(), n=3)
+    hint = f"did you mean {', '.join(close)}? " if close else ""
+    raise ModelError(f"unknown model '{name}'; {hint}see `vwt models`")
+
+
+def create_untrained(name: str, **options: Any) -> nn.Module:
+    """A timm model without its weights.
+
+    Args:
+        name: that `check_name` takes; of what is in a hub or folder the configuration is read.
+        options: as `timm.create_model` takes them.
+
+    Raises:
+        ModelError: its configuration cannot be had.
+    """
+    if not is_elsewhere(name):
+        return timm.create_model(name, **options)
+    with _hub(name, "the configuration", "config.json"):
+        return timm.create_model(name, **options)
 
 
 def create_from_hub(name: str) -> nn.Module:
-    """A timm model with its published weights, from the local cache or the model hub.
+    """A timm model with its published weights, from the local cache, the model hub, or a folder.
 
     Raises:
         ModelError: when it has no published weights, or they are not cached and the hub cannot be reached.
     """
-    config = timm.get_pretrained_cfg(name)
-    if config is None or not config.has_weights:
+    config = None if is_elsewhere(name) else timm.get_pretrained_cfg(name)
+    if not is_elsewhere(name) and (config is None or not config.has_weights):
         raise ModelError(
-            f"timm publishes no weights for '{name}'; give a file with --weights, "
-            "or --weights random to measure speed only"
+            f"timm publishes no weights for '{name}'; give a file with --weights (the service: the setting "
+            "inference.weights), or --weights random to measure speed only; see `vwt models`"
         )
+    with _hub(name, "weights", (config and config.hf_hub_filename) or "model.safetensors"):
+        return timm.create_model(name, pretrained=True)
+
+
+@contextmanager
+def _hub(name: str, what: str, file: str) -> Iterator[None]:
+    """Says of what cannot be had where it was looked for, and what to do."""
+    folder = name.startswith(FOLDER)
     # The hub client retries for most of a minute; one look tells whether that can help.
-    offline = huggingface_hub.constants.HF_HUB_OFFLINE or not _hub_answers()
-    huggingface_hub.constants.HF_HUB_OFFLINE = offline
+    offline = not folder and (huggingface_hub.constants.HF_HUB_OFFLINE or not _hub_answers())
+    before, huggingface_hub.constants.HF_HUB_OFFLINE = huggingface_hub.constants.HF_HUB_OFFLINE, offline
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
-        return timm.create_model(name, pretrained=True)
+        yield
     except Exception as error:
         cause = (
             "the model hub cannot be reached" if offline else f"the download failed ({_first_line(error)})"
         )
+        if folder:
+            raise ModelError(
+                f"{what} of '{name}' cannot be read ({_first_line(error)}); the folder holds config.json and "
+                "model.safetensors as timm writes them"
+            ) from error
         raise ModelError(
-            f"weights of '{name}' are not in the local cache and {cause}; connect to the network once, "
-            "or give a file with --weights"
+            f"{what} of '{name}' are not in the local cache ({file} of {_repository(name)}, looked for in "
+            f"{huggingface_hub.constants.HF_HUB_CACHE}) and {cause}; connect to the network once, copy that "
+            "folder from a machine that has it, or give a file with --weights (the service: the setting "
+            "inference.weights)"
         ) from error
+    finally:
+        huggingface_hub.constants.HF_HUB_OFFLINE = before
+
+
+def _repository(name: str) -> str:
+    """Where the hub keeps a model."""
+    if is_elsewhere(name):
+        return name.partition(":")[2]
+    config = timm.get_pretrained_cfg(name)
+    return str(config.hf_hub_id or config.url)
 
 
 def create_from_file(name: str, path: Path) -> nn.Module:
@@ -74,14 +124,13 @@ def create_from_file(name: str, path: Path) -> nn.Module:
         raise _not_weights(path) from error
     if not isinstance(state, dict) or not all(isinstance(one, torch.Tensor) for one in state.values()):
         raise _not_weights(path)
-    config = timm.get_pretrained_cfg(name)
-    classifier = "head" if config is None else config.classifier
+    classifier = _classifier(name)
     head = state.get(f"{classifier}.weight") if isinstance(classifier, str) else None
     if head is not None and head.ndim == 0:
         raise ModelError(
             f"the weights in {path} are not those of '{name}': its head is one number; check --model"
         )
-    model = timm.create_model(name, num_classes=0 if head is None else len(head))
+    model = create_untrained(name, num_classes=0 if head is None else len(head))
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -89,6 +138,16 @@ def create_from_file(name: str, path: Path) -> nn.Module:
             f"the weights in {path} are not those of '{name}': {_mismatch(model, state)}; check --model"
         ) from error
     return model
+
+
+def _classifier(name: str) -> Any:
+    """What a model calls its last layer."""
+    if is_elsewhere(name):
+        with torch.device("meta"):
+            config: Any = create_untrained(name).pretrained_cfg
+        return config.get("classifier")
+    known = timm.get_pretrained_cfg(name)
+    return "head" if known is None else known.classifier
 
 
 def _not_weights(path: Path) -> ModelError:

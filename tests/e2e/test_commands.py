@@ -49,9 +49,19 @@ def test_models_lists_the_bundled_models_and_the_families() -> None:
 
 
 def test_models_lists_what_matches_a_pattern() -> None:
-    names = succeeds("models", "vit_small*").stdout.split()
-    assert "vit_small_patch16_224" in names
-    assert all(name.startswith("vit_small") for name in names)
+    said = dict(line.split(maxsplit=1) for line in succeeds("models", "vit_small*").stdout.splitlines())
+    assert all(name.startswith("vit_small") for name in said)
+    assert said["vit_small_patch16_224.dino"].startswith("embedding,")
+    assert said["vit_small_patch16_224.augreg_in1k"] == "labels (1000 classes), apache-2.0"
+    assert said["vit_small_patch16_18x2_224"] == "no published weights"
+
+
+def test_models_says_what_is_beside_text() -> None:
+    said = dict(
+        line.split(maxsplit=1) for line in succeeds("models", "*clip_224.openai*").stdout.splitlines()
+    )
+    assert said["vit_base_patch16_clip_224.openai"].startswith("embedding (512 numbers beside text)")
+    assert said["vit_base_patch16_clip_224.openai_ft_in1k"].startswith("labels (1000 classes)")
 
 
 def test_a_pattern_without_a_match_is_refused() -> None:

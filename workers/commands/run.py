@@ -94,7 +94,17 @@ _STDERR_FD = 2
 @click.option(
     "--weights",
     metavar="FILE",
-    help="A .safetensors or .pth file; `random` for none (speed tests).",
+    help="A .safetensors or .pth file; `random` for none (speed tests).  [default: the published ones]",
+)
+@click.option(
+    "--names",
+    metavar="FILE",
+    help="Names of the classes of your own classifier: text with one a line, or JSON (docs/models.md).",
+)
+@click.option(
+    "--labels",
+    metavar="FILE",
+    help="Score embeddings by these labels, which need no training; see `vwt labels`.",
 )
 @input_options("as suits the model")
 @click.option("--embedding", is_flag=True, help="Add the pooled features to each prediction.")
