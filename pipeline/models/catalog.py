@@ -12,7 +12,7 @@ from pipeline.defaults import DEFAULT_MODEL
 from pipeline.fit import FITS, Inputs, Size
 from pipeline.input_spec import InputSpec
 from pipeline.models.focus import FOCUS_INPUT, FOCUS_PATCH_SIZE
-from pipeline.models.labels import predicts
+from pipeline.models.labels import predicts, projects
 from pipeline.models.plain import NullModel
 from pipeline.models.refusal import refusal
 from pipeline.models.timm_import import timm
@@ -114,6 +114,18 @@ def model_input(name: str, fit: str | None = None, size: Size | None = None) -> 
     """
     inputs = _inputs(name)
     return inputs.spec(name, fit, size), inputs.patch_size
+
+
+def embedding_width(name: str) -> int:
+    """How many numbers the embedding of a model of timm's has, without its weights.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    check_name(name)
+    with torch.device("meta"):
+        module = cast(Any, create_untrained(name))
+    return int(module.num_classes if projects(module) else module.head_hidden_size)
 
 
 def _inputs(name: str) -> Inputs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 import pickle
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from pipeline.models.elsewhere import FOLDER, is_elsewhere
 from pipeline.models.timm_import import timm
 
 _HUB_TIMEOUT_S = 5.0
+_MEND = "give a file with --weights (the service: the setting inference.weights)"
 
 
 def check_name(name: str) -> None:
@@ -48,7 +50,7 @@ def create_untrained(name: str, **options: Any) -> nn.Module:
     """
     if not is_elsewhere(name):
         return timm.create_model(name, **options)
-    with _hub(name, "the configuration", "config.json"):
+    with reaching_hub(name, "the configuration", "config.json", _repository(name), _MEND):
         return timm.create_model(name, **options)
 
 
@@ -64,13 +66,24 @@ def create_from_hub(name: str) -> nn.Module:
             f"timm publishes no weights for '{name}'; give a file with --weights (the service: the setting "
             "inference.weights), or --weights random to measure speed only; see `vwt models`"
         )
-    with _hub(name, "weights", (config and config.hf_hub_filename) or "model.safetensors"):
+    file = (config and config.hf_hub_filename) or "model.safetensors"
+    with reaching_hub(name, "weights", file, _repository(name), _MEND):
         return timm.create_model(name, pretrained=True)
 
 
 @contextmanager
-def _hub(name: str, what: str, file: str) -> Iterator[None]:
-    """Says of what cannot be had where it was looked for, and what to do."""
+def reaching_hub(name: str, what: str, file: str, repository: str, mend: str) -> Iterator[None]:
+    """Within the block, what is not in the local cache comes from the model hub.
+
+    Args:
+        name: of a model.
+        what: of it is looked for, in words.
+        file, repository: where the hub has that.
+        mend: what helps where neither has it, beside a network.
+
+    Raises:
+        ModelError: the block failed; says where things were looked for, and what to do.
+    """
     folder = name.startswith(FOLDER)
     # The hub client retries for most of a minute; one look tells whether that can help.
     offline = not folder and (huggingface_hub.constants.HF_HUB_OFFLINE or not _hub_answers())
@@ -88,10 +101,9 @@ def _hub(name: str, what: str, file: str) -> Iterator[None]:
                 "model.safetensors as timm writes them"
             ) from error
         raise ModelError(
-            f"{what} of '{name}' are not in the local cache ({file} of {_repository(name)}, looked for in "
+            f"{what} of '{name}' are not in the local cache ({file} of {repository}, looked for in "
             f"{huggingface_hub.constants.HF_HUB_CACHE}) and {cause}; connect to the network once, copy that "
-            "folder from a machine that has it, or give a file with --weights (the service: the setting "
-            "inference.weights)"
+            f"folder from a machine that has it, or {mend}"
         ) from error
     finally:
         huggingface_hub.constants.HF_HUB_OFFLINE = before
@@ -107,6 +119,8 @@ def _repository(name: str) -> str:
 
 def create_from_file(name: str, path: Path) -> nn.Module:
     """A timm model with weights from a .safetensors or .pth file; the head is sized to fit the file.
+
+    The image tower of a checkpoint of open_clip is taken out of it, as timm does with published ones.
 
     Raises:
         ModelError: when the file cannot be read or holds weights of another model.
@@ -124,6 +138,7 @@ def create_from_file(name: str, path: Path) -> nn.Module:
         raise _not_weights(path) from error
     if not isinstance(state, dict) or not all(isinstance(one, torch.Tensor) for one in state.values()):
         raise _not_weights(path)
+    state = _converted(name, state, path)
     classifier = _classifier(name)
     head = state.get(f"{classifier}.weight") if isinstance(classifier, str) else None
     if head is not None and head.ndim == 0:
@@ -138,6 +153,23 @@ def create_from_file(name: str, path: Path) -> nn.Module:
             f"the weights in {path} are not those of '{name}': {_mismatch(model, state)}; check --model"
         ) from error
     return model
+
+
+def _converted(name: str, state: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Weights by timm's names, where they are by those of open_clip."""
+    if is_elsewhere(name) or not any(key.startswith("visual.") for key in state):
+        return state
+    family = sys.modules[timm.model_entrypoint(name).__module__]
+    try:
+        with torch.device("meta"):
+            tower = timm.create_model(name)
+        found: dict[str, Any] = family.checkpoint_filter_fn(dict(state), tower)
+    except Exception as error:  # there is no converter for this family, or it meets what it does not expect
+        raise ModelError(
+            f"the weights in {path} are of image and text by open_clip's names, and timm cannot take those "
+            f"of '{name}' out of them; check --model"
+        ) from error
+    return found
 
 
 def _classifier(name: str) -> Any:
