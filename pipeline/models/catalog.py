@@ -65,9 +65,9 @@ class Published:
 
 def published(pattern: str) -> list[Published]:
     """Weights of timm models whose name, without the tag or with it, matches a shell pattern."""
-    names = timm.list_pretrained(
-        pattern if "." in pattern else [f"{name}.*" for name in find_models(pattern)]
-    )
+    patterns = [pattern] if "." in pattern else [f"{name}.*" for name in find_models(pattern)]
+    # To timm no pattern at all is every name.
+    names = timm.list_pretrained(patterns) if patterns else []
     return [
         Published(name, predicts(name), config.num_classes, config.license)
         for name in names
