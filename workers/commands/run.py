@@ -201,8 +201,9 @@ _STDERR_FD = 2
 def run(**given: Any) -> None:
     """Run SOURCE through a model: one result per sampled frame, with what it cost in joules.
 
-    SOURCE is a path, rtsp://, rtsps://, http:// or https:// (HLS, MP4), camera:N, or a clip that ships in a
-    package: sample:bikes, sample:bunny, sample:carphone.
+    SOURCE is a video, an image, a folder of images or a pattern in quotes ('photos/*.jpg'); rtsp://,
+    rtsps://, http:// or https:// (HLS, MP4); camera:N; or a clip that ships in a package: sample:bikes,
+    sample:bunny, sample:carphone.
     """
     from rich.console import Console
 
