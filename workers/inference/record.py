@@ -123,6 +123,7 @@ class StreamRecord:
             self._pace.add(fresh, self.used_at)
         status = {
             "inference": self._where,
+            "weights": last.weights,
             "vocab_version": last.vocab_version,
             "pts_s": last.times.pts_s,
             "results_at": time.time(),
