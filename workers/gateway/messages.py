@@ -85,7 +85,7 @@ class ResultView(_Told):
     model: str
     weights: str | None = Field(
         default=None,
-        description="Of the model: bundled, published, file, or random, which predict nothing that means anything.",
+        description="Of the model: bundled, published, file, or random, which mean nothing.",
     )
     runtime: str | None
     precision: str | None

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline import run
 from pipeline.errors import SourceError, UsageError
 from pipeline.sources import SourceOptions, open_source, parse_source
 
@@ -158,3 +159,13 @@ def test_a_source_that_is_closed_gives_no_more_images(folder):
     opened.close()
     assert list(frames) == []
     assert opened.state == "ended"
+
+
+@pytest.mark.parametrize("tokenizer", ["full", "recall"])
+def test_images_of_several_sizes_each_get_a_grid_of_their_own(folder, tokenizer):
+    results = list(run(folder, tokenizer=tokenizer, batch=3, precision="fp32", runtime="torch"))
+
+    assert [result.tokens_full for result in results] == [16 * 12, 11 * 16, 16 * 12]
+    assert [(result.frame, result.pts_s) for result in results] == [(0, None), (1, None), (2, None)]
+    if tokenizer == "recall":
+        assert [result.decision for result in results] == ["full", "full", "full"]
