@@ -79,6 +79,18 @@ def test_an_own_classifier_answers_with_its_names(tmp_path, own, name):
     assert len(prediction.labels) == min(count, 5)
 
 
+def test_names_make_a_classifier_of_what_would_be_a_projection(tmp_path):
+    (tmp_path / "names.txt").write_text("\n".join(f"my {index}" for index in range(512)))
+    tower = "vit_xsmall_patch16_clip_224.tinyclip_yfcc15m"
+
+    (prediction,) = predict(
+        load_model(tower, "random", names=tmp_path / "names.txt"), torch.randn(1, 3, 224, 224)
+    )
+
+    assert prediction.kind == "labels"
+    assert all(label.label.startswith("my ") for label in prediction.labels)
+
+
 def test_names_of_another_number_of_classes_are_refused(tmp_path, own):
     (tmp_path / "names.txt").write_text("ok\ndent")
     with pytest.raises(UsageError, match=r"names 2 classes and model 'vit_tiny_patch16_224' has 3"):
