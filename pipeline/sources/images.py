@@ -139,7 +139,10 @@ class ImagesSource(Source):
         allowed = [path for path in images if self._may_read(path)]
         if not allowed:
             what = f"of {len(found)} files none is an image that may be read" if found else "there is no file"
-            raise SourceError(f"no image in {display}: {what}; images are {_KINDS} by their endings")
+            raise SourceError(
+                f"no image in {display}: {what}; images are {_KINDS} by their endings, "
+                "a video goes by its own path"
+            )
         if len(allowed) < len(found):
             left = len(found) - len(allowed)
             self._on_notice(
