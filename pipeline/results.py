@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from pipeline.frame import FrameTimes, Pixels
 from pipeline.guard.stream_fidelity import StreamFidelity
 from pipeline.runtimes import NOT_COMPUTED, Computed
+
+# Where a model's weights are from. What random ones say means nothing.
+Weights: TypeAlias = Literal["bundled", "published", "file", "random"]
+RANDOM_WEIGHTS: Weights = "random"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +140,19 @@ class FrameResult:
     `full`; None for a model without patches. `decision` is how a stream that recalls was answered: "hold",
     "recall", "merged", "full" or "escalated"; None for other tokenizers. `held_ms` is the age of a held
     answer, None for a fresh one. `fidelity` is there on audited frames, whose energy holds that of the audit;
-    `share` and `tokens_kept` do not. `computed` names runtime and precision of the model. `image` is
-    the upright source picture, uint8 RGB (H, W, 3), where it was asked for. `device_ms` is the frame's part
-    of `infer_ms`, which is of its pass, by operations, audits included; `probed` of a frame that ran in full
-    and was drawn the part of its cost that is not for looking at the tokenizer. None of these goes into JSON.
+    `share` and `tokens_kept` do not. `weights` says where those of the model are from, None for a model
+    without: what random ones predict means nothing. `computed` names runtime and precision of the model.
+    `image` is the upright source picture, uint8 RGB (H, W, 3), where it was asked for. `device_ms` is the
+    frame's part of `infer_ms`, which is of its pass, by operations, audits included; `probed` of a frame that
+    ran in full and was drawn the part of its cost that is not for looking at the tokenizer. None of these last
+    three goes into JSON.
     """
 
     stream: str
     frame: int
     times: FrameTimes
     model: str
+    weights: Weights | None = None
     tokenizer: str
     tokens_full: int | None
     tokens_kept: int | None
@@ -179,6 +186,7 @@ class FrameResult:
             "pts_s": None if pts_s is None else round(pts_s, 6),
             "captured_at": self.times.captured_at,
             "model": self.model,
+            "weights": self.weights,
             "runtime": self.computed.runtime,
             "precision": self.computed.precision,
             "tokenizer": self.tokenizer,

@@ -12,6 +12,7 @@ from pipeline.engine import BatchOutput, PendingBatch
 from pipeline.frame import Frame
 from pipeline.guard.guarded import Guarded
 from pipeline.guard.promise import Watch
+from pipeline.models import Model
 from pipeline.reading import FrameOutput
 from pipeline.results import Energy, FrameResult
 from pipeline.stacking import Part
@@ -108,7 +109,7 @@ class StreamState:
             flops=sum(output.spent for output in batch.frames),
         )
         return [
-            frame_result(self.name, first + offset, pending.model.name, self._kind.name, timing, *facts)
+            frame_result(self.name, first + offset, pending.model, self._kind.name, timing, *facts)
             for offset, facts in enumerate(zip(pending.frames, batch.frames, energies, strict=True))
         ]
 
@@ -133,7 +134,7 @@ class Timing:
 def frame_result(
     stream: str,
     number: int,
-    model: str,
+    model: Model,
     tokenizer: str,
     timing: Timing,
     frame: Frame,
@@ -145,7 +146,7 @@ def frame_result(
     Args:
         stream: the id it has in results.
         number: of the frame in its stream.
-        model: name of what predicted.
+        model: what predicted.
         tokenizer: name of what was asked for, also while frames run in full.
         timing: of the frame's batch.
         frame, output: what went in and what came out.
@@ -155,7 +156,8 @@ def frame_result(
         stream=stream,
         frame=number,
         times=frame.times,
-        model=model,
+        model=model.name,
+        weights=model.weights,
         tokenizer=tokenizer,
         computed=output.computed,
         vocab_version=output.vocab_version,

@@ -44,6 +44,8 @@ def run(
     tokenizer: str | None = None,
     model: str | Model = DEFAULT_MODEL,
     weights: str | None = None,
+    names: str | Path | None = None,
+    labels: str | Path | None = None,
     fit: str | None = None,
     size: Size | None = None,
     device: str = "auto",
@@ -69,7 +71,8 @@ def run(
         source: a path, rtsp(s)://, http(s)://, camera:N or sample:NAME, as `vwt run` takes it.
         tokenizer: one of `TOKENIZERS`; None for the one that suits the model.
         model: its name, or a loaded one.
-        weights, fit, size, device, precision, runtime: see `load_model`; not for a loaded model.
+        weights, names, labels, fit, size, device, precision, runtime: see `load_model`; not for a loaded
+            model.
         fps: frames per second of presentation time to sample; None for every frame.
         batch: frames per batch.
         max_frames: stop after this many sampled frames.
@@ -113,6 +116,8 @@ def run(
                     precision=precision,
                     runtime=runtime,
                     fitted_to=str(source),
+                    names=names,
+                    labels=labels,
                     on_notice=lambda message: on_notice(Notice("computed", message)),
                 )
             kind = kind_for(tokenizer, loaded)

@@ -18,6 +18,7 @@ from pipeline.redact import redact
 from workers.commands.bench import bench
 from workers.commands.doctor import doctor
 from workers.commands.key import key
+from workers.commands.labels import labels
 from workers.commands.models import models
 from workers.commands.run import run
 from workers.commands.serve import serve
@@ -56,7 +57,7 @@ def cli(debug: bool) -> None:  # taken off the line by `main`
     """
 
 
-for _command in (run, serve, streams, token, key, models, vocab, bench, doctor):
+for _command in (run, serve, streams, token, key, models, labels, vocab, bench, doctor):
     cli.add_command(_command)
 
 

@@ -7,9 +7,9 @@ from pipeline.models.torchvision_compat import allow_missing_operators
 
 if TYPE_CHECKING:
     from pipeline.models.base import Model
-    from pipeline.models.catalog import BUNDLED, find_models, model_input
+    from pipeline.models.catalog import BUNDLED, find_models, model_input, published
     from pipeline.models.families import FAMILIES
-    from pipeline.models.loading import RANDOM_WEIGHTS, load_model, resolve_device
+    from pipeline.models.loading import load_model, resolve_device
     from pipeline.models.packed import PackedModel
     from pipeline.models.plain import NullModel, PlainModel
 
@@ -18,7 +18,6 @@ allow_missing_operators()
 __all__ = [
     "BUNDLED",
     "FAMILIES",
-    "RANDOM_WEIGHTS",
     "Model",
     "NullModel",
     "PackedModel",
@@ -26,6 +25,7 @@ __all__ = [
     "find_models",
     "load_model",
     "model_input",
+    "published",
     "resolve_device",
 ]
 
@@ -33,8 +33,8 @@ _WHERE = {
     "Model": "base",
     "PackedModel": "packed",
     **dict.fromkeys(("NullModel", "PlainModel"), "plain"),
-    **dict.fromkeys(("BUNDLED", "find_models", "model_input"), "catalog"),
-    **dict.fromkeys(("RANDOM_WEIGHTS", "load_model", "resolve_device"), "loading"),
+    **dict.fromkeys(("BUNDLED", "find_models", "model_input", "published"), "catalog"),
+    **dict.fromkeys(("load_model", "resolve_device"), "loading"),
     "FAMILIES": "families",
 }
 

@@ -15,7 +15,7 @@ from pipeline.models.positions import Placed
 from pipeline.models.runtimes.base import OnNotice
 from pipeline.models.runtimes.torch_runtime import computed_in
 from pipeline.models.stepping import Trail
-from pipeline.results import Prediction
+from pipeline.results import Prediction, Weights
 from pipeline.runtimes import Computed
 from pipeline.tokenizers.plan import TokenPlan
 from pipeline.tokenizers.registry import taken_with
@@ -34,6 +34,7 @@ class Model(ABC):
         device, dtype: where it runs, and of which type its input is.
         computed: runtime and precision.
         needs_pixels: False for a model that never looks at its input.
+        weights: where they are from; None where there are none.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Model(ABC):
     device: torch.device
     dtype: torch.dtype
     needs_pixels: bool = True
+    weights: Weights | None = None
 
     def use(self, fit: str | None, size: Size | None) -> None:
         """Chooses the input that is taken from now on; see `Inputs.spec`."""

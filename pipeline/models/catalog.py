@@ -12,10 +12,11 @@ from pipeline.defaults import DEFAULT_MODEL
 from pipeline.fit import FITS, Inputs, Size
 from pipeline.input_spec import InputSpec
 from pipeline.models.focus import FOCUS_INPUT, FOCUS_PATCH_SIZE
+from pipeline.models.labels import predicts, projects
 from pipeline.models.plain import NullModel
 from pipeline.models.refusal import refusal
 from pipeline.models.timm_import import timm
-from pipeline.models.weights import check_name
+from pipeline.models.weights import check_name, create_untrained
 from pipeline.tokenizers.registry import taken_with
 
 
@@ -43,6 +44,35 @@ BUNDLED = (
 def find_models(pattern: str) -> list[str]:
     """Names of timm models that match a shell pattern."""
     return timm.list_models(pattern)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Weights that are published.
+
+    Attributes:
+        name: of the model with their tag, as `load_model` takes it.
+        prediction: what it then predicts, "labels" or "embedding".
+        size: of the last layer: classes, or the width of a projection; 0 for pooled features.
+        license: as timm states it; None where it does not.
+    """
+
+    name: str
+    prediction: str
+    size: int
+    license: str | None
+
+
+def published(pattern: str) -> list[Published]:
+    """Weights of timm models whose name, without the tag or with it, matches a shell pattern."""
+    patterns = [pattern] if "." in pattern else [f"{name}.*" for name in find_models(pattern)]
+    # To timm no pattern at all is every name.
+    names = timm.list_pretrained(patterns) if patterns else []
+    return [
+        Published(name, predicts(name), config.num_classes, config.license)
+        for name in names
+        if (config := timm.get_pretrained_cfg(name)) is not None
+    ]
 
 
 def input_spec(module: nn.Module) -> InputSpec:
@@ -86,6 +116,18 @@ def model_input(name: str, fit: str | None = None, size: Size | None = None) -> 
     return inputs.spec(name, fit, size), inputs.patch_size
 
 
+def embedding_width(name: str) -> int:
+    """How many numbers the embedding of a model of timm's has, without its weights.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    check_name(name)
+    with torch.device("meta"):
+        module = cast(Any, create_untrained(name))
+    return int(module.num_classes if projects(module) else module.head_hidden_size)
+
+
 def _inputs(name: str) -> Inputs:
     if name == DEFAULT_MODEL:
         return Inputs(FOCUS_INPUT, FOCUS_PATCH_SIZE, FITS)
@@ -93,7 +135,7 @@ def _inputs(name: str) -> Inputs:
         return NullModel(torch.device("cpu")).inputs
     check_name(name)
     with torch.device("meta"):
-        module = timm.create_model(name)
+        module = create_untrained(name)
     if refusal(module) is not None:
         return plain_inputs(module)
     return Inputs(input_spec(module), cast(Any, module).patch_embed.patch_size[0], FITS)

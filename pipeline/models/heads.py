@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn.functional import pad
+from torch.nn.functional import normalize, pad
 
 from pipeline.frame import Geometry
 from pipeline.models.encoder import Features, PackedEncoder
@@ -29,6 +29,14 @@ Outputs = dict[str, torch.Tensor]
 Arrays = Mapping[str, npt.NDArray[np.float32]]
 
 
+class Pooling(Protocol):
+    """What pools features: an encoder, or a whole model that runs in full."""
+
+    def head(self, features: Any, pre_logits: bool = False) -> torch.Tensor:
+        """What the model's last layer says (B, classes), or the pooled features (B, C) before it."""
+        ...
+
+
 class Head(Protocol):
     """Turns features into a prediction."""
 
@@ -38,6 +46,18 @@ class Head(Protocol):
 
     def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:
         """Reads one image's row of the outputs on the host."""
+        ...
+
+
+class PooledHead(Protocol):
+    """A head that needs no more of an encoder than what it pools; any `Model` may have it."""
+
+    def outputs(self, encoder: Pooling, features: Any) -> Outputs:
+        """See `Head.outputs`."""
+        ...
+
+    def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:
+        """See `Head.prediction`."""
         ...
 
 
@@ -74,7 +94,7 @@ class LabelHead:
         self._names = names
         self._embedding = embedding
 
-    def outputs(self, encoder: PackedEncoder, features: Features) -> Outputs:
+    def outputs(self, encoder: Pooling, features: Any) -> Outputs:
         """See `Head.outputs`."""
         outputs = top_labels(encoder.head(features))
         if self._embedding:
@@ -87,11 +107,20 @@ class LabelHead:
 
 
 class EmbeddingHead:
-    """The pooled features alone: of a model without a classifier, or where nobody asks for more."""
+    """A vector alone: of a model without a classifier, or where nobody asks for more.
 
-    def outputs(self, encoder: PackedEncoder, features: Features) -> Outputs:
+    Args:
+        projects: whether the model's last layer is a projection beside text: the vector is then what that
+            makes of the pooled features, of unit length; else the pooled features themselves.
+    """
+
+    def __init__(self, projects: bool = False) -> None:
+        self._projects = projects
+
+    def outputs(self, encoder: Pooling, features: Any) -> Outputs:
         """See `Head.outputs`."""
-        return {"embedding": encoder.head(features, pre_logits=True)}
+        vectors = encoder.head(features, pre_logits=not self._projects)
+        return {"embedding": normalize(vectors.float(), dim=-1) if self._projects else vectors}
 
     def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:  # noqa: ARG002
         """See `Head.prediction`."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import nn
@@ -11,15 +13,17 @@ from pipeline.defaults import DEFAULT_MODEL
 from pipeline.errors import ModelError, UsageError
 from pipeline.fit import Size
 from pipeline.models.base import Model
-from pipeline.models.heads import EmbeddingHead, Head, LabelHead, SaliencyHead
+from pipeline.models.heads import EmbeddingHead, LabelHead, PooledHead, SaliencyHead
+from pipeline.models.label_vectors import LabelVectors
+from pipeline.models.names import check_count, read_names
 from pipeline.models.packed import PackedModel
 from pipeline.models.plain import NullModel, PlainModel
 from pipeline.models.positions import Placed, Positions
 from pipeline.models.refusal import no_prediction, refusal
 from pipeline.models.runtimes.base import OnNotice
+from pipeline.models.scoring import ScoringHead
+from pipeline.results import RANDOM_WEIGHTS, Weights
 from pipeline.runtimes import AUTO, FP32, check_computed
-
-RANDOM_WEIGHTS = "random"
 
 
 def resolve_device(name: str) -> torch.device:
@@ -55,6 +59,8 @@ def load_model(
     runtime: str = AUTO,
     on_notice: OnNotice = lambda _notice: None,
     fitted_to: str = "",
+    names: str | Path | None = None,
+    labels: str | Path | None = None,
 ) -> Model:
     """Loads a model, ready to run.
 
@@ -70,15 +76,23 @@ def load_model(
         runtime: one of `pipeline.runtimes.RUNTIMES`, or "auto".
         on_notice: told what was chosen where that was left open, and what could not be had.
         fitted_to: names what int8 will be fitted to, such as a stream: what was kept of others is not taken.
+        names: a file with the names of its classes, see `read_names`; then they are classes, whatever timm
+            takes them for.
+        labels: a file of vectors, see `LabelVectors`: labels are predicted by comparing the pooled features
+            with them, and nothing else is.
 
     Raises:
         ModelError: unknown name, a model that predicts nothing, or weights that cannot be had.
         UsageError: a fit or size that the model does not take, or a precision or runtime that there is not,
-            or not together, or not on this device.
+            or not together, or not on this device; names or labels that are not for this model.
     """
     device = torch.device(device)
     check_computed(precision, runtime, device.type)
-    model = _load(name, weights, device, _type_on(device, precision), embedding, embedding_only)
+    asked = _Asked(embedding, embedding_only, names, labels)
+    model = _load(name, weights, device, _type_on(device, precision), asked)
+    model.weights = _origin(name, weights)
+    if model.weights == RANDOM_WEIGHTS:
+        on_notice(f"{name} has random weights: its predictions mean nothing")
     model.use(fit, size)
     if isinstance(model, PlainModel) and size is not None:
         _try(model)
@@ -92,20 +106,47 @@ def _type_on(device: torch.device, precision: str | None) -> torch.dtype:
     return torch.float32 if device.type != "cuda" or precision == FP32 else torch.bfloat16
 
 
-def _load(
-    name: str,
-    weights: str | None,
-    device: torch.device,
-    dtype: torch.dtype,
-    embedding: bool,
-    embedding_only: bool,
-) -> Model:
+def _origin(name: str, weights: str | None) -> Weights | None:
     if name == "null":
+        return None
+    if weights is None:
+        return "bundled" if name == DEFAULT_MODEL else "published"
+    return "random" if weights == RANDOM_WEIGHTS else "file"
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is to be predicted, as `load_model` takes it."""
+
+    embedding: bool
+    embedding_only: bool
+    names: str | Path | None
+    labels: str | Path | None
+
+    def __post_init__(self) -> None:
+        if self.embedding_only + (self.names is not None) + (self.labels is not None) > 1:
+            raise UsageError("--names, --labels and --embedding-only each say what is predicted: give one")
+
+    def pooled_head(self, name: str, width: int, projects: bool, device: torch.device) -> PooledHead | None:
+        """The head that compares or gives vectors, where that is asked for."""
+        if self.labels is not None:
+            vectors = LabelVectors.load(self.labels)
+            vectors.check_model(self.labels, name, width)
+            return ScoringHead(vectors.to(device), projects, self.embedding)
+        return EmbeddingHead(projects) if self.embedding_only else None
+
+
+def _load(name: str, weights: str | None, device: torch.device, dtype: torch.dtype, asked: _Asked) -> Model:
+    if name in ("null", DEFAULT_MODEL) and asked.names is not None:
+        check_count([], asked.names, name, 0)
+    if name == "null":
+        if asked.labels is not None:
+            raise UsageError("model 'null' has no embedding that --labels could score; name another")
         return NullModel(device)
     # timm takes as long to import as torch: the null model does without it.
     from pipeline.models.catalog import input_spec, plain_inputs
     from pipeline.models.focus import FOCUS_INPUT, decoder_flops, load_focus
-    from pipeline.models.labels import imagenet_labels
+    from pipeline.models.labels import imagenet_labels, projects
 
     if name == DEFAULT_MODEL:
         if weights is not None:
@@ -113,19 +154,28 @@ def _load(
         focus = load_focus()
         backbone = focus.backbone.to(device, dtype)
         positions = Positions(backbone, focus.positions.to(device, dtype), antialias=False)
-        if embedding_only:
-            return PackedModel(name, backbone, EmbeddingHead(), FOCUS_INPUT, positions=positions)
-        saliency = SaliencyHead(focus.decoder.to(device, dtype), embedding)
+        pooled = asked.pooled_head(name, cast(int, backbone.num_features), False, device)
+        if pooled is not None:
+            return PackedModel(name, backbone, pooled, FOCUS_INPUT, positions=positions)
+        saliency = SaliencyHead(focus.decoder.to(device, dtype), asked.embedding)
         return PackedModel(name, backbone, saliency, FOCUS_INPUT, decoder_flops, positions)
     module = _create(name, weights).eval().requires_grad_(False).to(device, dtype)
     reason = no_prediction(module)
     if reason is not None:
         raise ModelError(f"cannot run model '{name}': {reason}; name a classifier or a feature model")
-    names = imagenet_labels(module) if module.num_classes else None
+    classes = cast(int, module.num_classes)
+    given = None if asked.names is None else read_names(asked.names)
+    if given is not None and asked.names is not None:
+        check_count(given, asked.names, name, classes)
+    projected = given is None and projects(module)
+    width = classes if projected else cast(int, module.head_hidden_size)
+    head = asked.pooled_head(name, width, projected, device)
+    if head is None:
+        vector = projected or not classes
+        names = given or (None if vector else imagenet_labels(module))
+        head = EmbeddingHead(projected) if vector else LabelHead(names, asked.embedding)
     if refusal(module) is not None:
-        return PlainModel(name, module, names, plain_inputs(module), embedding, embedding_only)
-    labels = module.num_classes and not embedding_only
-    head: Head = LabelHead(names, embedding) if labels else EmbeddingHead()
+        return PlainModel(name, module, head, plain_inputs(module))
     return PackedModel(name, module, head, input_spec(module))
 
 
@@ -143,11 +193,10 @@ def _try(model: PlainModel) -> None:
 
 
 def _create(name: str, weights: str | None) -> nn.Module:
-    from pipeline.models.timm_import import timm
-    from pipeline.models.weights import check_name, create_from_file, create_from_hub
+    from pipeline.models.weights import check_name, create_from_file, create_from_hub, create_untrained
 
     check_name(name)
     if weights == RANDOM_WEIGHTS:
         torch.manual_seed(0)
-        return timm.create_model(name)
+        return create_untrained(name)
     return create_from_hub(name) if weights is None else create_from_file(name, Path(weights))

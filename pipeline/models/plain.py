@@ -12,7 +12,7 @@ from pipeline.fit import Inputs
 from pipeline.frame import Geometry
 from pipeline.input_spec import InputSpec
 from pipeline.models.base import Model
-from pipeline.models.heads import Arrays, Outputs, read_embedding, read_labels, top_labels
+from pipeline.models.heads import Arrays, Outputs, PooledHead
 from pipeline.models.positions import Placed
 from pipeline.models.runtimes.base import OnNotice
 from pipeline.models.runtimes.choose import said
@@ -24,26 +24,23 @@ from pipeline.tokenizers.plan import TokenPlan
 
 
 class PlainModel(Model):
-    """Any other timm model: runs in full, unpacked."""
+    """Any other timm model: runs in full, unpacked.
 
-    def __init__(
-        self,
-        name: str,
-        module: nn.Module,
-        names: Sequence[str] | None,
-        inputs: Inputs,
-        embedding: bool,
-        embedding_only: bool = False,
-    ) -> None:
+    Args:
+        name: what results call it.
+        module: a timm model, in eval mode.
+        head: what becomes of its features.
+        inputs: what it takes.
+    """
+
+    def __init__(self, name: str, module: nn.Module, head: PooledHead, inputs: Inputs) -> None:
         parameter = next(module.parameters())
         self.name = name
         self.inputs = inputs
         self.use(None, None)
         self.device, self.dtype = parameter.device, parameter.dtype
         self._module = cast(Any, module)
-        self._names = names
-        self._classifies: bool = self._module.num_classes > 0 and not embedding_only
-        self._embedding = embedding
+        self._head = head
 
     def compute(
         self,
@@ -70,18 +67,16 @@ class PlainModel(Model):
         parts = [self._outputs(some) for some, _ in images]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}, None
 
-    def _outputs(self, images: torch.Tensor) -> Outputs:
-        features = self._module.forward_features(images.to(self.dtype))
-        outputs = top_labels(self._module.forward_head(features)) if self._classifies else {}
-        if self._embedding or not self._classifies:
-            outputs["embedding"] = self._module.forward_head(features, pre_logits=True)
-        return outputs
+    def head(self, features: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
+        """See `pipeline.models.heads.Pooling`."""
+        return self._module.forward_head(features, pre_logits=pre_logits)
 
-    def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:  # noqa: ARG002
+    def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:
         """See `Model.prediction`."""
-        if self._classifies:
-            return read_labels(arrays, row, self._names)
-        return Prediction("embedding", embedding=read_embedding(arrays, row))
+        return self._head.prediction(arrays, row, geometry)
+
+    def _outputs(self, images: torch.Tensor) -> Outputs:
+        return self._head.outputs(self, self._module.forward_features(images.to(self.dtype)))
 
 
 class NullModel(Model):

@@ -196,8 +196,6 @@ def _check_path(spec: SourceSpec) -> None:
         status = Path(spec.location).stat()
     except OSError as error:
         raise SourceError(f"cannot open {spec.display}: {error.strerror}: check the path") from error
-    if stat.S_ISDIR(status.st_mode):
-        raise SourceError(f"{spec.display} is a folder: give a video file in it")
     if stat.S_ISREG(status.st_mode) and status.st_size == 0:
         raise SourceError(f"{spec.display} is empty (0 bytes): give a video file")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 from pipeline.defaults import DEFAULT_MAX_PIXELS, DEFAULT_OPEN_TIMEOUT_S, DEFAULT_STALL_TIMEOUT_S
@@ -48,6 +49,7 @@ class SourceOptions:
         decode: what of it is decoded. "all", "needed" (what the sampled frames, which stay the same, refer
             to), or "keyframes", of which alone frames are then sampled.
         route: of the connections of a network source; None for FFmpeg's own.
+        within: real folders and files that images may be read from, whatever links say; None for any.
     """
 
     open_timeout_s: float = DEFAULT_OPEN_TIMEOUT_S
@@ -63,6 +65,7 @@ class SourceOptions:
     fps: float | None = None
     decode: Decode = "needed"
     route: Route | None = None
+    within: Sequence[Path] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,8 @@ class Notice:
     """Something a person should read; it never holds a credential.
 
     Attributes:
-        kind: "reconnecting", "reconnected", "decoder", "truncated", "corrupt", "times", "refused" or "ended".
+        kind: "reconnecting", "reconnected", "decoder", "truncated", "corrupt", "times", "refused", "skipped"
+            or "ended".
         message: one line.
     """
 
@@ -177,8 +181,8 @@ class Source(ABC):
     def take_dropped(self) -> dict[str, int]:
         """What was dropped since the last call, by reason, then forgets it.
 
-        Reasons: "late" (frames a slow reader of a live source did not take), "corrupt" (packets that cannot
-        be decoded), "gap" (reconnects, stretches and ends that a file lacks: each lost an unknown number of
-        frames), "jump" (times of a file that go back or far ahead: frames may be missing at each).
+        Reasons: "late" (frames a slow reader of a live source did not take), "corrupt" (packets or images
+        that cannot be decoded), "gap" (reconnects, stretches and ends that a file lacks: each lost an unknown
+        number of frames), "jump" (times of a file that go back or far ahead: frames may be missing at each).
         """
         return self._dropped.take()

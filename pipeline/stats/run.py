@@ -129,6 +129,7 @@ class RunStats:
         return {
             "stream": last and last.stream,
             "model": last and last.model,
+            "weights": last and last.weights,
             "runtime": last and last.computed.runtime,
             "precision": last and last.computed.precision,
             "tokenizer": last and last.tokenizer,

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 _KEYS = {
-    "stream", "frame", "pts_s", "captured_at", "model", "runtime", "precision", "tokenizer", "vocab_version",
-    "tokens", "share", "decision", "held_ms", "fidelity",
+    "stream", "frame", "pts_s", "captured_at", "model", "weights", "runtime", "precision", "tokenizer",
+    "vocab_version", "tokens", "share", "decision", "held_ms", "fidelity",
     "stream_fidelity", "prediction", "latency_ms", "energy", "dropped",
 }  # fmt: skip
 _ENERGY_KEYS = {"joules", "above_idle_joules", "method", "settled", "uncertainty_joules"}
@@ -34,8 +34,8 @@ def _check(result: dict[str, Any], live: bool) -> None:
     for key in ("stream", "model", "tokenizer"):
         assert isinstance(result[key], str), key
         assert result[key], key
-    computed = (result["runtime"], result["precision"])
-    assert computed == (None, None) if result["model"] == "null" else None not in computed
+    facts = (result["weights"], result["runtime"], result["precision"])
+    assert facts == (None, None, None) if result["model"] == "null" else None not in facts
     assert type(result["frame"]) is int
     if result["pts_s"] is None:
         assert result["pts_reason"]

@@ -46,7 +46,7 @@ def pipe_nobody_writes_to(folder: Path) -> Path:
         (empty, "is empty"),
         (cut_before_its_index, "cut off before its index"),
         (lambda folder: make_clips.sound_only(folder / "sound.mp4"), "has no video"),
-        (lambda folder: folder, "is a folder"),
+        (lambda folder: folder, "no image in"),
         (pipe_nobody_writes_to, "did not open within 2 s"),
     ],
     ids=["missing", "text", "empty", "cut-off", "sound-only", "folder", "pipe"],

@@ -49,9 +49,19 @@ def test_models_lists_the_bundled_models_and_the_families() -> None:
 
 
 def test_models_lists_what_matches_a_pattern() -> None:
-    names = succeeds("models", "vit_small*").stdout.split()
-    assert "vit_small_patch16_224" in names
-    assert all(name.startswith("vit_small") for name in names)
+    said = dict(line.split(maxsplit=1) for line in succeeds("models", "vit_small*").stdout.splitlines())
+    assert all(name.startswith("vit_small") for name in said)
+    assert said["vit_small_patch16_224.dino"].startswith("embedding,")
+    assert said["vit_small_patch16_224.augreg_in1k"] == "labels (1000 classes), apache-2.0"
+    assert said["vit_small_patch16_18x2_224"] == "no published weights"
+
+
+def test_models_says_what_is_beside_text() -> None:
+    said = dict(
+        line.split(maxsplit=1) for line in succeeds("models", "*clip_224.openai*").stdout.splitlines()
+    )
+    assert said["vit_base_patch16_clip_224.openai"].startswith("embedding (512 numbers beside text)")
+    assert said["vit_base_patch16_clip_224.openai_ft_in1k"].startswith("labels (1000 classes)")
 
 
 def test_a_pattern_without_a_match_is_refused() -> None:
@@ -125,3 +135,28 @@ def test_a_model_without_patches_has_no_words_to_learn() -> None:
     assert "takes no words" in refused(
         "vocab", "learn", "sample:bunny", "--model", "resnet18", "-o", "w", code=2
     )
+
+
+def test_labels_of_texts_name_what_a_tower_sees(tmp_path: Path) -> None:
+    pytest.importorskip("open_clip")
+    tower = ("--model", "vit_base_patch32_clip_224.laion2b")
+    made, summary = tmp_path / "labels.safetensors", tmp_path / "summary.json"
+    texts = ("--text-model", "ViT-B-32", "--text-weights", "random", "a forklift", "an empty aisle")
+
+    said = succeeds("labels", "text", *tower, *texts, "-o", str(made)).stderr
+    assert "2 labels for vit_base_patch32_clip_224.laion2b, made with ViT-B-32 of open_clip, random" in said
+
+    shown = succeeds(
+        "run", "sample:carphone", *tower, "--weights", "random", "--labels", str(made),
+        "--max-frames", "2", "--json-summary", str(summary),
+    ).stderr  # fmt: skip
+    assert "random: what was predicted means nothing" in shown
+    told = json.loads(summary.read_text())
+    assert (told["prediction"], told["weights"]) == ("labels", "random")
+    assert {best["label"] for best in told["predicted"]["best"]} <= {"a forklift", "an empty aisle"}
+
+
+def test_labels_need_both_halves_of_a_text_tower(tmp_path: Path) -> None:
+    out = str(tmp_path / "labels.safetensors")
+    given = ("labels", "text", "--model", "vit_base_patch32_clip_224.laion2b", "-o", out, "a van")
+    assert "give both or neither" in refused(*given, "--text-model", "ViT-B-32", code=2)

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.guard.stream_fidelity import GuardStatus
+from pipeline.results import RANDOM_WEIGHTS
 from pipeline.stats.savings import saving_text
 from pipeline.tokenizers.registry import TOKENIZERS
 from workers.contract.share import Share
@@ -69,6 +70,8 @@ def stream_rows(stream: Mapping[str, Any]) -> list[tuple[str, str]]:
     # A service of an earlier version says less.
     if status.get("warm_up_frames"):
         rows.append(("warm-up", f"{status['warm_up_frames']} frames in full until there were words"))
+    if status.get("weights") == RANDOM_WEIGHTS:
+        rows.append(("weights", "random: what is predicted means nothing"))
     if status.get("decisions"):
         counted = sorted(status["decisions"].items(), key=lambda pair: -pair[1])
         rows.append(("decided", ", ".join(f"{count} {name}" for name, count in counted)))

@@ -14,27 +14,31 @@ from pipeline.tokenizers.registry import TOKENIZERS, taken_with
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from pipeline.models.catalog import Published
+
 
 @click.command(short_help="Which models there are, and which tokenizers each takes.")
 @click.argument("pattern", required=False)
 def models(pattern: str | None) -> None:
     """List the bundled models and the families that tokenize.
 
-    With PATTERN (such as 'vit_small*'), list timm's models of that name and whether their weights are
-    published; any of them goes to --model.
+    With PATTERN (such as 'vit_small*'), list timm's models of that name, a line for each of the weights that
+    are published (not necessarily here), what it then predicts, and under which license; any of them goes to
+    --model. docs/models.md says where weights are looked for.
     """
     from rich.console import Console
 
     from pipeline.errors import ModelError
-    from pipeline.models import BUNDLED, FAMILIES, PlainModel, find_models
+    from pipeline.models import BUNDLED, FAMILIES, PlainModel
 
     console = Console()
     if pattern is not None:
-        names = find_models(pattern)
-        if not names:
+        lines = _matching(pattern)
+        if not lines:
             raise ModelError(f"no model matches '{pattern}'; try `vwt models '*{pattern.strip('*')}*'`")
-        for name in names:
-            click.echo(name)
+        width = max(len(name) for name, _ in lines)
+        for name, says in lines:
+            click.echo(f"{name:{width}}  {says}")
         return
     # Names are there to be copied: never cut.
     bundled = _table("Bundled", "model", "prediction", "tokenizers", "what it is")
@@ -52,7 +56,28 @@ def models(pattern: str | None) -> None:
         "patches. Others do not take native, and many run at one size only. "
         f"Unless told otherwise {DEFAULT_MODEL} is native, and timm's models are as they were evaluated."
     )
-    console.print("A classifier predicts labels; a model without a classifier gives embeddings.")
+    console.print(
+        "A classifier predicts labels (--names for your own); a model without a classifier, or one that was "
+        "trained beside text as CLIP, gives embeddings, which --labels scores. `vwt models 'vit_small*'` "
+        "says which weights are published; hf-hub:owner/name and local-dir:path go to --model too."
+    )
+
+
+def _matching(pattern: str) -> list[tuple[str, str]]:
+    """Names of timm's that match, and what there is to say of each."""
+    from pipeline.models import find_models, published
+
+    found = published(pattern)
+    lines = [(one.name, _says(one)) for one in found]
+    with_weights = {one.name.partition(".")[0] for one in found}
+    names = [] if "." in pattern else find_models(pattern)
+    return sorted([*lines, *((name, "no published weights") for name in names if name not in with_weights)])
+
+
+def _says(one: Published) -> str:
+    unit = "classes" if one.prediction == "labels" else "numbers beside text"
+    what = f"{one.prediction} ({one.size} {unit})" if one.size else one.prediction
+    return f"{what}, {one.license or 'license not stated'}"
 
 
 def _listed(tokenizers: Sequence[str]) -> str:

@@ -95,7 +95,17 @@ _STDERR_FD = 2
 @click.option(
     "--weights",
     metavar="FILE",
-    help="A .safetensors or .pth file; `random` for none (speed tests).",
+    help="A .safetensors or .pth file; `random` for none (speed tests).  [default: the published ones]",
+)
+@click.option(
+    "--names",
+    metavar="FILE",
+    help="Names of the classes of your own classifier: text with one a line, or JSON (docs/models.md).",
+)
+@click.option(
+    "--labels",
+    metavar="FILE",
+    help="Score embeddings by these labels, which need no training; see `vwt labels`.",
 )
 @input_options("as suits the model")
 @click.option("--embedding", is_flag=True, help="Add the pooled features to each prediction.")
@@ -192,8 +202,9 @@ _STDERR_FD = 2
 def run(**given: Any) -> None:
     """Run SOURCE through a model: one result per sampled frame, with what it cost in joules.
 
-    SOURCE is a path, rtsp://, rtsps://, http:// or https:// (HLS, MP4), camera:N, or a clip that ships in a
-    package: sample:bikes, sample:bunny, sample:carphone.
+    SOURCE is a video, an image, a folder of images or a pattern in quotes ('photos/*.jpg'); rtsp://,
+    rtsps://, http:// or https:// (HLS, MP4); camera:N; or a clip that ships in a package: sample:bikes,
+    sample:bunny, sample:carphone.
     """
     from rich.console import Console
 

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from workers.commands.computed_options import computed_options
 from workers.commands.input_options import input_options
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _by_model(name: str, says: str) -> Callable[[_Command], _Command]:
+    """An option that may be given for one model after the other, as MODEL=FILE; None where it is not."""
+
+    def read(
+        _context: click.Context, _option: click.Parameter, given: tuple[str, ...]
+    ) -> dict[str, str] | None:
+        pairs = [text.partition("=") for text in given]
+        if not all(model and file for model, _, file in pairs):
+            raise click.BadParameter("give MODEL=FILE")
+        return {model: file for model, _, file in pairs} or None
+
+    return click.option(
+        f"--{name}", multiple=True, metavar="MODEL=FILE", callback=read, help=f"{says} (may be given again)."
+    )
 
 
 @click.command(short_help="Run the service: many streams and an HTTP API.")
@@ -20,6 +39,9 @@ from workers.commands.input_options import input_options
 @click.option("--model", metavar="NAME", help="Of streams that name none; see `vwt models`.")
 @input_options("as suits the model")
 @computed_options(None)
+@_by_model("weights", "A .safetensors or .pth file of weights for MODEL, or `random`")
+@_by_model("names", "Names of the classes of MODEL, as `vwt run --names` takes them")
+@_by_model("labels", "Labels that the embeddings of MODEL are scored by, as `vwt run --labels` takes them")
 @click.option(
     "--embedding",
     is_flag=True,
@@ -96,7 +118,7 @@ def serve(
 
     access = {name: given.pop(name) for name in ("allow_folders", "allow_hosts", "token_file")}
     flags: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    computed = ("precision", "runtime", "calibrate", "embedding")
+    computed = ("weights", "names", "labels", "precision", "runtime", "calibrate", "embedding")
     flags["inference"] = {name: flags.pop(name) for name in computed if name in flags}
     flags["access"] = {name: value for name, value in access.items() if value}
     settings = load_settings(config, flags)

@@ -37,6 +37,7 @@ class StreamStatus:
         results_at: Unix seconds of the last durable result.
         dropped: frames dropped so far, by reason.
         restarts: how often somebody else had to take the stream over.
+        weights: of the model of the last durable result: "random" ones predict nothing that means anything.
         vocab_version: of the last durable result.
         tokens_full, tokens_kept: sums over all durable results of models with patches.
         warm_up_frames, warm_up_tokens: durable results that ran in full for lack of words, and their tokens.
@@ -83,6 +84,7 @@ class StreamStatus:
     results_at: float | None = None
     dropped: dict[str, int] = field(default_factory=dict)
     restarts: int = 0
+    weights: str | None = None
     vocab_version: int | None = None
     tokens_full: int = 0
     tokens_kept: int = 0

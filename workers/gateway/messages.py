@@ -83,6 +83,10 @@ class ResultView(_Told):
     pts_reason: str | None = None
     captured_at: float | None = Field(description="Unix seconds; null of a file.")
     model: str
+    weights: str | None = Field(
+        default=None,
+        description="Of the model: bundled, published, file, or random, which mean nothing.",
+    )
     runtime: str | None
     precision: str | None
     tokenizer: str

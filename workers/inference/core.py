@@ -81,7 +81,7 @@ class InferenceCore:
             self._redis.get, settings.kept_results, where, meter.shared, self._tracing, self._sharing
         )
         self._metering = _metering(meter, open_exchange, self._settle)
-        self._models = Models(device, own, _LOG.info)
+        self._models = Models(device, own, _LOG.info, settings.model)
         keeper = settings.keeper
         window = WindowOptions(keeper.window_fps, keeper.window_patches)
         self._streams = Streams(self._redis.get, window, recall_bytes=own.recall_bytes)

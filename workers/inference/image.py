@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import threading
 
-import cv2
-import numpy as np
-
 from pipeline.errors import UsageError
 from pipeline.frame import Geometry, Pixels
 from pipeline.input_spec import InputSpec
 from pipeline.preprocess import Preprocessor
+from pipeline.sources.images import decode_image
 
 
 class ImageReader:
@@ -35,8 +33,7 @@ class ImageReader:
         Raises:
             UsageError: it is damaged.
         """
-        # Heeds the orientation that a camera noted.
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+        picture = decode_image(data)
         if picture is None:
             raise UsageError("the image is damaged: send it again, or save it anew")
         image, geometry, _ = self._preprocessor(spec)(picture)

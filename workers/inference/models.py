@@ -11,9 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 from pipeline.calibrating import calibrate
+from pipeline.defaults import DEFAULT_MODEL
 from pipeline.engine import Engine
+from pipeline.errors import ModelError
 from pipeline.models import load_model
-from workers.settings.schema import InferenceSettings
+from pipeline.models.elsewhere import is_elsewhere
+from workers.settings.schema import PUBLISHED, InferenceSettings
 
 
 class Models:
@@ -21,17 +24,24 @@ class Models:
 
     Args:
         device: where they run.
-        settings: which weights they have, what they compute in, and how many are kept; the one not used for
-            longest goes.
+        settings: which weights, names and labels they have, what they compute in, and how many are kept; the
+            one not used for longest goes.
         on_notice: told what was chosen.
+        default: what streams run on that name none; it may be of the model hub or a folder as it is, others
+            only where `settings` names their weights.
     """
 
     def __init__(
-        self, device: torch.device, settings: InferenceSettings, on_notice: Callable[[str], None]
+        self,
+        device: torch.device,
+        settings: InferenceSettings,
+        on_notice: Callable[[str], None],
+        default: str = DEFAULT_MODEL,
     ) -> None:
         self._device = device
         self._settings = settings
         self._on_notice = on_notice
+        self._default = default
         self._ready: OrderedDict[str, Engine] = OrderedDict()
         self._loading: dict[str, asyncio.Future[Engine]] = {}
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="vwt-load")
@@ -70,15 +80,24 @@ class Models:
 
     def _make(self, name: str) -> Engine:
         settings = self._settings
+        weights = settings.weights.get(name)
+        if is_elsewhere(name) and weights is None and name != self._default:
+            # Who may add streams may not thereby choose what is downloaded, or which folders are read.
+            raise ModelError(
+                f"model '{name}' is not one of this service's; whoever runs it can allow it with the setting "
+                f'inference.weights: {{"{name}": "{PUBLISHED}"}}, or choose it with --model'
+            )
         model = load_model(
             name,
-            settings.weights.get(name),
+            weights if weights != PUBLISHED else None,
             self._device,
             embedding=settings.embedding,
             precision=settings.precision,
             runtime=settings.runtime,
             on_notice=lambda notice: self._on_notice(f"{name}: {notice}"),
             fitted_to=str(settings.calibrate or ""),
+            names=settings.names.get(name),
+            labels=settings.labels.get(name),
         )
         if settings.calibrate is not None:
             calibrate(model, str(settings.calibrate))

@@ -128,6 +128,7 @@ class StreamRecord:
             self._saved(result.frame, result.energy)
         status = {
             "inference": self._where,
+            "weights": last.weights,
             "vocab_version": last.vocab_version,
             "pts_s": last.times.pts_s,
             "results_at": time.time(),

@@ -45,6 +45,7 @@ class StreamSource:
             decode=ingest.decode,
             max_pixels=ingest.max_pixels,
             route=self._route,
+            within=[folder.resolve() for folder in settings.access.allow_folders],
         )
         self._on_notice = on_notice
         self._lock = threading.Lock()

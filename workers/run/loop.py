@@ -92,6 +92,8 @@ class StreamRun:
                     runtime=options.runtime,
                     on_notice=self._notices.say,
                     fitted_to=options.calibrate or options.source,
+                    names=options.names,
+                    labels=options.labels,
                 )
             self._calibrate(model)
             name = options.name or info.name

@@ -89,6 +89,8 @@ class RunOptions:
     rolling: RollingOptions = field(default_factory=RollingOptions)
     model: str = DEFAULT_MODEL
     weights: str | None = None
+    names: str | None = None
+    labels: str | None = None
     embedding: bool = False
     fit: Fit | None = None
     size: str | None = None

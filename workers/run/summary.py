@@ -11,6 +11,7 @@ from rich.text import Text
 
 from pipeline.guard.guarded import Guarded
 from pipeline.outputs.files import write_json
+from pipeline.results import RANDOM_WEIGHTS
 from pipeline.sources import Decoding
 from pipeline.stats import RunStats
 from pipeline.stats.savings import saving_text
@@ -76,6 +77,8 @@ def _rows(stats: RunStats, energy_description: str | None) -> list[tuple[str, st
     predicted = stats.predictions.text()
     if predicted is not None:
         rows.append(("predicted", predicted))
+    if stats.last is not None and stats.last.weights == RANDOM_WEIGHTS:
+        rows.append(("weights", "random: what was predicted means nothing"))
     if stats.last is not None and stats.last.computed.runtime is not None:
         rows.append(("computed in", "{1}, {0}".format(*stats.last.computed)))
     rows.append(("energy", _energy(stats, energy_description)))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UsageError
-from pipeline.sources import SourceSpec, parse_source
+from pipeline.sources import SourceSpec, are_images, fixed_part, parse_source
 from workers.access.sources import check_source
 from workers.contract.stream_store import StreamStore
 from workers.settings.schema import AccessSettings
@@ -30,8 +30,11 @@ class Given:
 
     @property
     def looped(self) -> bool:
-        """Whether it is a clip, which stands for a camera: played at its pace, again and again."""
-        return self.spec.local
+        """Whether it is a clip, which stands for a camera: played at its pace, again and again.
+
+        Images have no pace: they are read once.
+        """
+        return self.spec.local and not (self.spec.kind == "file" and are_images(self.text))
 
 
 def given_sources(texts: Sequence[str], access: AccessSettings) -> tuple[list[Given], AccessSettings]:
@@ -49,9 +52,9 @@ def given_sources(texts: Sequence[str], access: AccessSettings) -> tuple[list[Gi
         spec = parse_source(text)
         if spec.kind == "file":
             path = Path(spec.location).resolve()
-            if not path.is_file():
+            if not (path.is_file() or are_images(path)):
                 raise UsageError(f"there is no file {spec.display}")
-            files.append(path)
+            files.append(fixed_part(path))
             text = str(path)
         elif spec.host is not None:
             hosts.append(spec.host)

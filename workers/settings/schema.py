@@ -24,11 +24,13 @@ from pipeline.defaults import (
 )
 from pipeline.energy.registry import AUTO, meter_choices, no_such_meter
 from pipeline.fit import Fit
+from pipeline.results import RANDOM_WEIGHTS
 from pipeline.runtimes import precision_choices, runtime_choices
 from workers.settings.budget import Budget
 from workers.settings.input_fields import SizeText
 
-RANDOM_WEIGHTS = "random"
+# Instead of a file of weights.
+PUBLISHED = "published"
 
 
 def _full_path(path: Path) -> Path:
@@ -76,7 +78,7 @@ def _one_of(choices: Sequence[str]) -> AfterValidator:
 
 
 def _full_weights(weights: str) -> str:
-    return weights if weights == RANDOM_WEIGHTS else str(_full_path(Path(weights)))
+    return weights if weights in (RANDOM_WEIGHTS, PUBLISHED) else str(_full_path(Path(weights)))
 
 
 Positive = Annotated[float, Field(gt=0)]
@@ -169,7 +171,11 @@ class InferenceSettings(BaseModel):
         max_models: models a replica keeps loaded; the one not used for longest goes.
         recall_bytes: memory of a replica for what streams recall from; beyond it the stream not used for
             longest loses its own and pays one full frame. Passes under way may add a frame each.
-        weights: file of weights by model name; "random" for none.
+        weights: file of weights by model name; "random" for none, "published" to allow streams a model of the
+            model hub (hf-hub:owner/name) or of a folder (local-dir:path).
+        names: file with the names of its classes by model name, as `vwt run --names` takes it.
+        labels: file of vectors by model name that its embeddings are labelled by, as `vwt run --labels` takes
+            it.
         precision, runtime: what models compute in, as `vwt run --precision` and `--runtime` take them.
         calibrate: video that int8 and `auto` are fitted to; None for the first frames that a model sees.
         embedding: add the pooled features to predictions of another kind, as `vwt run --embedding` does.
@@ -188,6 +194,8 @@ class InferenceSettings(BaseModel):
     max_models: Annotated[int, Field(ge=1)] = 2
     recall_bytes: Annotated[int, Field(ge=0)] = 2**30
     weights: dict[str, Weights] = Field(default_factory=dict)
+    names: dict[str, FullPath] = Field(default_factory=dict)
+    labels: dict[str, FullPath] = Field(default_factory=dict)
     precision: PrecisionName = DEFAULT_PRECISION
     runtime: RuntimeName = AUTO
     calibrate: FullPath | None = None

@@ -7,7 +7,6 @@ import torch
 from safetensors.torch import save_file
 
 from pipeline.errors import ModelError
-from pipeline.frame import Geometry
 from pipeline.models import (
     BUNDLED,
     PackedModel,
@@ -16,23 +15,9 @@ from pipeline.models import (
     model_input,
     resolve_device,
 )
-from pipeline.models.positions import Placed
-from pipeline.tokenizers import FullTokenizer
+from tests.pipeline.models.predicting import predict
 
-GEOMETRY = Geometry(224, 224, 224, 224, 1, 1, 0, 0)
 TINY = "vit_tiny_patch16_224"
-
-
-@torch.inference_mode()
-def predict(model, images):
-    plan = None
-    if model.patch_size is not None:
-        plan = FullTokenizer().plan(images, model.patch_size, model.prefix)
-    arrays = {
-        key: value.float().numpy()
-        for key, value in model.run([Placed.filling(images, model.patch_size)], plan)[0].items()
-    }
-    return [model.prediction(arrays, row, GEOMETRY) for row in range(len(images))]
 
 
 @pytest.fixture(scope="module")
@@ -200,8 +185,63 @@ def test_a_hub_that_does_not_answer_gives_one_clear_line(monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
 
-    with pytest.raises(ModelError, match="the model hub cannot be reached; connect to the network once"):
+    with pytest.raises(
+        ModelError, match="the model hub cannot be reached; connect to the network once"
+    ) as error:
         load_model("vit_tiny_patch16_384")
+    for looked_for in (
+        "model.safetensors of timm/vit_tiny_patch16_384",
+        huggingface_hub.constants.HF_HUB_CACHE,
+    ):
+        assert looked_for in str(error.value)
+    with pytest.raises(ModelError, match=r"model.safetensors of own/gate, looked for in"):
+        load_model("hf-hub:own/gate")
+    with pytest.raises(ModelError, match=r"config.json of own/gate, looked for in"):
+        model_input("hf-hub:own/gate")
+
+
+def test_a_repository_without_its_prefix_is_told_how_to_name_it():
+    with pytest.raises(ModelError, match="hf-hub:owner/name"):
+        load_model("own/gate")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model as timm writes it for the hub, with names of its own."""
+    torch.manual_seed(3)
+    place = tmp_path_factory.mktemp("gate")
+    model = timm.create_model(TINY, num_classes=2)
+    timm.models.save_for_hf(model, place, model_config={"label_names": ["open", "closed"]})
+    return place, model
+
+
+def test_a_folder_of_timm_is_a_model_with_its_names(folder):
+    place, reference = folder
+    images = torch.randn(1, 3, 224, 224)
+
+    model = load_model(f"local-dir:{place}")
+    (prediction,) = predict(model, images)
+
+    with torch.inference_mode():
+        scores = reference.eval()(images).softmax(dim=-1)[0]
+    found = {label.label: label.score for label in prediction.labels}
+    assert found == pytest.approx({"open": scores[0].item(), "closed": scores[1].item()}, abs=1e-5)
+    assert model.weights == "published"
+
+
+def test_a_folder_without_a_model_is_one_line(tmp_path):
+    with pytest.raises(ModelError, match="cannot be read"):
+        load_model(f"local-dir:{tmp_path}")
+
+
+def test_a_model_says_where_its_weights_are_from(finetuned):
+    _, place = finetuned
+    heard = []
+    assert load_model().weights == "bundled"
+    assert load_model("null").weights is None
+    assert load_model(TINY, str(place / "tiny.pth")).weights == "file"
+    assert load_model(TINY, "random", on_notice=heard.append).weights == "random"
+    assert heard[0] == f"{TINY} has random weights: its predictions mean nothing"
 
 
 @pytest.mark.parametrize("name", ["gpu", "mps", "cuda:99", "meta"])

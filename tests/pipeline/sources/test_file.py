@@ -397,7 +397,7 @@ def test_what_is_no_video_file_is_refused_in_one_line(tmp_path: Path) -> None:
     make_clips.sound_only(tmp_path / "sound.m4a")
     cases = {
         "missing.mp4": "No such file",
-        ".": "is a folder",
+        ".": "no image in .*: of 5 files none is an image",
         "empty.mp4": "is empty",
         "text.mp4": "no video we can read",
         "notes.txt": "no video we can read",

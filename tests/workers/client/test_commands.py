@@ -58,7 +58,12 @@ def test_the_list_says_what_each_stream_is_doing_and_what_it_costs(service: Serv
         **{"tokens_full": 2560, "tokens_kept": 640, "joules": 4.1, "vocab_version": 3},
         **{"ingest": {"replica": "a", "node": "n", "pid": 4711}},
         **{"energy_method": "estimate", "metered_frames": 10},
-        **{"decisions": {"full": 1, "hold": 9}, "recall_bytes": 4_600_000, "saved_joules": 7.25},
+        **{
+            "weights": "random",
+            "decisions": {"full": 1, "hold": 9},
+            "recall_bytes": 4_600_000,
+            "saved_joules": 7.25,
+        },
     )
     head, row = succeeds("streams", "list", *at).stdout.splitlines()
     assert max(len(head), len(row)) <= 120
@@ -77,6 +82,7 @@ def test_the_list_says_what_each_stream_is_doing_and_what_it_costs(service: Serv
     assert "next try     in 2" in shown
     assert "9 hold, 1 full" in shown
     assert "4.6 MB" in shown
+    assert "random: what is predicted means nothing" in shown
     assert "7.25 J against its own frames in full" in shown
     assert "warm-up" not in shown
 

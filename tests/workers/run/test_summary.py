@@ -115,6 +115,13 @@ def test_what_was_predicted_is_told() -> None:
     assert "mostly bus (100 frames)" in printed(a_run(prediction=prediction))
 
 
+def test_random_weights_are_told() -> None:
+    stats = a_run(weights="random")
+    assert "random: what was predicted means nothing" in printed(stats)
+    assert stats.to_dict()["weights"] == "random"
+    assert "means nothing" not in printed(a_run(weights="file"))
+
+
 def test_paths_written_are_never_wrapped() -> None:
     path = "a/" * 60 + "results.jsonl"
     assert path in printed(a_run(), None, [path])

@@ -34,6 +34,18 @@ def test_a_file_that_is_given_is_allowed_and_its_neighbours_are_not(clip):
         check_source(str(clip.with_name("other.mp4")), access)
 
 
+@pytest.mark.parametrize("text", ["", "*.png", "1.png"])
+def test_images_that_are_given_are_allowed_and_read_once(tmp_path, text):
+    (tmp_path / "1.png").touch()
+
+    given, access = given_sources([str(tmp_path / text)], AccessSettings())
+
+    assert check_source(given[0].text, access).location == given[0].text
+    assert not given[0].looped
+    with pytest.raises(UsageError, match="none of the folders allowed"):
+        check_source(str(tmp_path.parent / "*.png"), access)
+
+
 def test_a_private_host_that_is_given_is_allowed_and_its_neighbours_are_not():
     _, access = given_sources(["rtsp://192.168.1.20/stream"], AccessSettings())
 
