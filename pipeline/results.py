@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.boxes import Box
 from pipeline.frame import FrameTimes, Pixels
 from pipeline.guard.stream_fidelity import StreamFidelity
 from pipeline.runtimes import NOT_COMPUTED, Computed
@@ -36,9 +37,10 @@ class Prediction:
     """What the model said of a frame.
 
     Attributes:
-        kind: "labels", "regions", "embedding" or "none" (the null model).
+        kind: "labels", "regions", "boxes", "embedding" or "none" (the null model).
         labels: best first, for kind "labels".
         regions: best first, for kind "regions".
+        boxes: best first, for kind "boxes".
         embedding: the pooled feature vector, for kind "embedding" or when asked for with another kind.
     """
 
@@ -46,6 +48,7 @@ class Prediction:
     labels: Sequence[Label] = ()
     regions: Sequence[Region] = ()
     embedding: Sequence[float] | None = None
+    boxes: Sequence[Box] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The `prediction` object of a result."""
@@ -56,6 +59,8 @@ class Prediction:
             out["regions"] = [
                 {k: round(getattr(r, k), 4) for k in ("x", "y", "w", "h", "score")} for r in self.regions
             ]
+        elif self.kind == "boxes":
+            out["boxes"] = [box.to_dict() for box in self.boxes]
         if self.embedding is not None:
             out["embedding"] = [round(v, 6) for v in self.embedding]
         return out
@@ -101,7 +106,7 @@ class Audit:
 
     Attributes:
         cosine: of the pooled features.
-        agreement: whether labels or regions are the same, 0..1; None where there is nothing but a vector.
+        agreement: whether labels, regions or boxes are the same, 0..1; None where there is but a vector.
         change: cosine between how the answers moved since the stream's audit before, and how those of `full`
             did; 0 where the answer stood still. None for the first audit, and where `full` stood still.
         cost: what part of the frame's operations, and so of its energy, the audit took.

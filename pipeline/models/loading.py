@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pipeline.defaults import DEFAULT_MODEL
+from pipeline.defaults import DEFAULT_MIN_SCORE, DEFAULT_MODEL
 from pipeline.errors import ModelError, UsageError
 from pipeline.fit import Size
 from pipeline.models.base import Model
@@ -55,12 +55,14 @@ def load_model(
     runtime: str = AUTO,
     on_notice: OnNotice = lambda _notice: None,
     fitted_to: str = "",
+    min_score: float = DEFAULT_MIN_SCORE,
 ) -> Model:
     """Loads a model, ready to run.
 
     Args:
-        name: a bundled model or any timm classification or feature model.
-        weights: a .safetensors or .pth file; "random" for untrained weights; None for the published ones.
+        name: a bundled model, a detector, or any timm classification or feature model.
+        weights: a .safetensors or .pth file, or of a detector "hf-hub:OWNER/NAME"; "random" for untrained
+            weights; None for the published ones.
         device: where it runs.
         embedding: add the pooled features to predictions of another kind.
         fit: how pictures are fitted into its input, see `pipeline.fit`; None as suits the model.
@@ -70,6 +72,7 @@ def load_model(
         runtime: one of `pipeline.runtimes.RUNTIMES`, or "auto".
         on_notice: told what was chosen where that was left open, and what could not be had.
         fitted_to: names what int8 will be fitted to, such as a stream: what was kept of others is not taken.
+        min_score: that a box of a detector has at least, 0..1.
 
     Raises:
         ModelError: unknown name, a model that predicts nothing, or weights that cannot be had.
@@ -78,7 +81,7 @@ def load_model(
     """
     device = torch.device(device)
     check_computed(precision, runtime, device.type)
-    model = _load(name, weights, device, _type_on(device, precision), embedding, embedding_only)
+    model = _load(name, weights, device, _type_on(device, precision), embedding, embedding_only, min_score)
     model.use(fit, size)
     if isinstance(model, PlainModel) and size is not None:
         _try(model)
@@ -99,11 +102,13 @@ def _load(
     dtype: torch.dtype,
     embedding: bool,
     embedding_only: bool,
+    min_score: float,
 ) -> Model:
     if name == "null":
         return NullModel(device)
     # timm takes as long to import as torch: the null model does without it.
     from pipeline.models.catalog import input_spec, plain_inputs
+    from pipeline.models.detectors import DETECTORS, detecting_model
     from pipeline.models.focus import FOCUS_INPUT, decoder_flops, load_focus
     from pipeline.models.labels import imagenet_labels
 
@@ -117,6 +122,12 @@ def _load(
             return PackedModel(name, backbone, EmbeddingHead(), FOCUS_INPUT, positions=positions)
         saliency = SaliencyHead(focus.decoder.to(device, dtype), embedding)
         return PackedModel(name, backbone, saliency, FOCUS_INPUT, decoder_flops, positions)
+    if name in DETECTORS:
+        kind = DETECTORS[name]
+        torch.manual_seed(0)
+        detector = kind.random() if weights == RANDOM_WEIGHTS else kind.load(weights)
+        wanted = (min_score, embedding, embedding_only)
+        return detecting_model(name, kind.input, detector, device, dtype, *wanted)
     module = _create(name, weights).eval().requires_grad_(False).to(device, dtype)
     reason = no_prediction(module)
     if reason is not None:
