@@ -38,6 +38,6 @@ class DetectionTokens:
         All tokens side by side are too long a vector to remember for every patch, and in their plain mean
         what one of them says drowns. Each channel of each token is added with a sign drawn once instead
         (count sketch; Charikar et al. 2002, Weinberger et al. 2009, arXiv 0902.2206): dot products of such
-        sums are those of the long vectors on average, and 1 - cosine is off by about sqrt(2 / C) of itself.
+        sums are those of the long vectors on average, and 1 - cosine is off by about 2 / sqrt(C) of itself.
         """
         return (tokens * self._signs.to(tokens)).sum(dim=1) * tokens.shape[1] ** -0.5

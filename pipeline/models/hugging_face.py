@@ -14,10 +14,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from pipeline.defaults import HUB_PREFIX
 from pipeline.errors import ModelError
 from pipeline.models.weights import first_line, hub_answers
 
-HUB_PREFIX = "hf-hub:"
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
 
 
@@ -48,7 +48,7 @@ class HubModel:
             return [str(given[str(index)]) for index in range(count)]
         except (KeyError, TypeError) as error:
             raise ModelError(
-                f"{self.where.with_name(_CONFIG)} names other classes than the {count} of the weights beside it; "
+                f"{self.where.with_name(_CONFIG)} does not name the {count} classes of the weights; "
                 "take both from one place"
             ) from error
 

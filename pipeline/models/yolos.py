@@ -13,13 +13,14 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from pipeline.defaults import HUB_PREFIX
 from pipeline.errors import ModelError
 from pipeline.input_spec import InputSpec
 from pipeline.models.between import Between
 from pipeline.models.coco import COCO_NAMES
 from pipeline.models.detection import DetectionLayers, Detector, perceptron
 from pipeline.models.detection_tokens import DetectionTokens
-from pipeline.models.hugging_face import HUB_PREFIX, HubModel, open_hub_model
+from pipeline.models.hugging_face import HubModel, open_hub_model
 from pipeline.models.timm_import import timm
 from pipeline.models.weights import mismatch
 

@@ -14,6 +14,7 @@ import click
 from pipeline.defaults import (
     DEFAULT_BATCH,
     DEFAULT_MAX_PIXELS,
+    DEFAULT_MIN_SCORE,
     DEFAULT_MODEL,
     DEFAULT_OPEN_TIMEOUT_S,
     DEFAULT_PRECISION,
@@ -94,12 +95,19 @@ _STDERR_FD = 2
 @click.option(
     "--weights",
     metavar="FILE",
-    help="A .safetensors or .pth file; `random` for none (speed tests).",
+    help="A .safetensors or .pth file, or of a detector hf-hub:OWNER/NAME; `random` for none (speed tests).",
 )
 @input_options("as suits the model")
 @click.option("--embedding", is_flag=True, help="Add the pooled features to each prediction.")
 @click.option(
     "--embedding-only", is_flag=True, help="Predict the pooled features alone; nothing else is computed."
+)
+@click.option(
+    "--min-score",
+    type=click.FloatRange(0, 1),
+    default=DEFAULT_MIN_SCORE,
+    show_default=True,
+    help="Score that a box of a detector has at least.",
 )
 @click.option(
     "--device", default="auto", metavar="NAME", show_default=True, help="auto, cpu, cuda or cuda:N."

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from pipeline.defaults import DEFAULT_MIN_SCORE
 from workers.commands.computed_options import computed_options
 from workers.commands.input_options import input_options
 
@@ -25,6 +26,11 @@ from workers.commands.input_options import input_options
     is_flag=True,
     default=None,
     help="Add the pooled features to each prediction, of all streams.",
+)
+@click.option(
+    "--min-score",
+    type=click.FloatRange(0, 1),
+    help=f"Score that a box of a detector has at least, of all streams.  [default: {DEFAULT_MIN_SCORE}]",
 )
 @click.option(
     "--redis",
@@ -96,7 +102,7 @@ def serve(
 
     access = {name: given.pop(name) for name in ("allow_folders", "allow_hosts", "token_file")}
     flags: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    computed = ("precision", "runtime", "calibrate", "embedding")
+    computed = ("precision", "runtime", "calibrate", "embedding", "min_score")
     flags["inference"] = {name: flags.pop(name) for name in computed if name in flags}
     flags["access"] = {name: value for name, value in access.items() if value}
     settings = load_settings(config, flags)

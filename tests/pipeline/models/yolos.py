@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pipeline.models  # noqa: F401  torchvision is not imported without what this makes up for
 import torch
 from transformers import YolosConfig, YolosForObjectDetection
 
+import pipeline.models  # noqa: F401  torchvision is not imported without what this makes up for
 from pipeline.models.yolos import YOLOS, Variant
 
 # Two blocks of two heads: all that could go wrong is in it.
