@@ -45,12 +45,15 @@ class HubModel:
         if given is None:
             return None
         try:
-            return [str(given[str(index)]) for index in range(count)]
+            names = [str(given[str(index)]) for index in range(count)]
         except (KeyError, TypeError) as error:
             raise ModelError(
                 f"{self.where.with_name(_CONFIG)} does not name the {count} classes of the weights; "
                 "take both from one place"
             ) from error
+        # So transformers calls classes that nobody named.
+        unnamed = all(name == f"LABEL_{index}" for index, name in enumerate(names))
+        return None if unnamed else names
 
 
 def open_hub_model(weights: str) -> HubModel:
