@@ -19,6 +19,7 @@ from pipeline.models.heads import EmbeddingHead
 from pipeline.models.packed import PackedModel
 from pipeline.models.positions import Positions
 from pipeline.models.yolos import PATCH_SIZE, YOLOS, load_yolos, random_yolos
+from pipeline.tokenizers.registry import Part
 
 
 class Detectable(NamedTuple):
@@ -31,6 +32,7 @@ class Detectable(NamedTuple):
         patch_size: side of a patch in pixels.
         load: makes it of weights, see `open_hub_model`; None for the published ones.
         random: makes it without training.
+        parts: what its backbone has that tokenizers may need.
     """
 
     what: str
@@ -39,11 +41,12 @@ class Detectable(NamedTuple):
     patch_size: int
     load: Callable[[str | None], Detector]
     random: Callable[[], Detector]
+    parts: tuple[Part, ...] = ("plain patches", "a class token")
 
 
 DETECTORS = {
     name: Detectable(
-        f"YOLOS, {variant.width} wide; things of COCO",
+        f"YOLOS (arXiv 2106.00666), {variant.width} wide, for 80 kinds of things",
         variant.hub,
         variant.input,
         PATCH_SIZE,

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pipeline.boxes import Box
 from pipeline.input_spec import InputSpec
 from pipeline.preprocess import Preprocessor
 from pipeline.results import Prediction, Region
@@ -52,3 +53,14 @@ def test_of_a_cropped_picture_the_part_is_shown_that_the_model_sees() -> None:
     assert (first.x, first.y, first.w, first.h) == pytest.approx((0.5, 0.5, 0.2, 0.1), abs=0.01)
     assert (second.x, second.y, second.w, second.h) == pytest.approx((0.0, 0.0, 0.5, 1.0), abs=0.01)
     assert shown.content_box() == (0, 0, 224, 224)
+
+
+def test_boxes_keep_their_names_and_move_with_the_part_that_is_shown() -> None:
+    image, geometry, _ = Preprocessor(InputSpec(224, 224, "center"))(gradient(640, 320))
+    box = Box(0.5, 0.5, 0.1, 0.1, "person", 0.9, id="7")
+
+    _, _, prediction = visible_part(image, geometry, Prediction("boxes", boxes=[box]))
+
+    (moved,) = prediction.boxes
+    assert (moved.x, moved.y, moved.w, moved.h) == pytest.approx((0.5, 0.5, 0.2, 0.1), abs=0.01)
+    assert (moved.name, moved.score, moved.id) == ("person", 0.9, "7")

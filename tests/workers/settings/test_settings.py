@@ -91,14 +91,18 @@ def test_paths_are_full_because_replicas_run_elsewhere(tmp_path, monkeypatch):
         {
             "data_folder": "data",
             "access": {"token_file": "tokens", "allow_folders": ["clips"]},
-            "inference": {"weights": {"a": "a.safetensors", "b": "random"}},
+            "inference": {"weights": {"a": "a.safetensors", "b": "random", "c": "hf-hub:o/n"}},
         },
     )
 
     assert settings.data_folder == tmp_path / "data"
     assert settings.access.token_file == tmp_path / "tokens"
     assert settings.access.allow_folders == [tmp_path / "clips"]
-    assert settings.inference.weights == {"a": str(tmp_path / "a.safetensors"), "b": "random"}
+    assert settings.inference.weights == {
+        "a": str(tmp_path / "a.safetensors"),
+        "b": "random",
+        "c": "hf-hub:o/n",
+    }
 
 
 def test_settings_survive_the_way_to_a_replica_whatever_its_environment(monkeypatch):
