@@ -172,11 +172,11 @@ def _energy_text(energy: Energy) -> str:
 
 def _draw_prediction(panel: Pixels, prediction: Prediction) -> None:
     # The best last, so that it lies on top; words after all boxes, so that no line crosses one out.
-    regions = [(region, f"{region.score:.2f}") for region in reversed(prediction.regions)]
-    boxes = [(box, _called(box)) for box in reversed(prediction.boxes)]
-    for one, _ in (*regions, *boxes):
+    called: list[tuple[Bounded, str]] = [(one, f"{one.score:.2f}") for one in reversed(prediction.regions)]
+    called += [(box, _called(box)) for box in reversed(prediction.boxes)]
+    for one, _ in called:
         _draw_box(panel, one)
-    for one, text in (*regions, *boxes):
+    for one, text in called:
         _draw_plate(panel, one, text)
     lines = [f"{x.score:.2f}  {x.label}" for x in prediction.labels[:_MAX_LABELS]]
     if lines:
