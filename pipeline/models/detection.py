@@ -47,7 +47,7 @@ class DetectionLayers:
 
     def to(self, device: torch.device) -> DetectionLayers:
         """On a device; in float32 wherever the model is, or boxes snap to a grid of some pixels."""
-        return DetectionLayers(self.classify.to(device), self.locate.to(device))
+        return DetectionLayers(*(part.to(device, torch.float32) for part in (self.classify, self.locate)))
 
     def flops(self, tokens: int) -> int:
         """Operations for so many detection tokens."""

@@ -110,10 +110,12 @@ def load_yolos(variant: Variant, weights: str | None) -> Detector:
     state = _renamed(files.state)
     try:
         tokens, classes = state["backbone.reg_token"].shape[1], len(state["classify.4.bias"]) - 1
-    except (KeyError, IndexError, TypeError) as error:
+    except (KeyError, IndexError, TypeError):
+        tokens = classes = 0
+    if tokens < 1 or classes < 1:
         raise ModelError(
             f"the weights in {files.where} are of no YOLOS as Hugging Face has it; check --model"
-        ) from error
+        )
     for name in {"backbone.pos_embed", "between"} & state.keys():
         state[name] = _prefix_first(state[name], tokens)
     with torch.device("meta"):
@@ -185,15 +187,17 @@ def _renamed(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         parts = (
             [] if found is None else [f"{found[1]}{part}.{found[2]}" for part in ("query", "key", "value")]
         )
-        if found is not None and ours.keys() >= set(parts):
+        held = [ours[part] for part in parts if part in ours and ours[part].ndim]
+        if found is not None and len(held) == 3 and len({part.shape for part in held}) == 1:
             ours[f"{found[1]}qkv.{found[2]}"] = torch.cat([ours.pop(part) for part in parts])
     return ours
 
 
 def _prefix_first(positions: torch.Tensor, tokens: int) -> torch.Tensor:
     """(..., 1+N+D, C) of class token, patches and detection tokens, the last before the patches."""
-    count = positions.shape[-2]
-    first, patches, last = positions.split([1, max(count - 1 - tokens, 0), min(tokens, count - 1)], dim=-2)
+    if positions.ndim < 2 or positions.shape[-2] <= tokens:
+        return positions  # of another model: that is found where they are loaded
+    first, patches, last = positions.split([1, positions.shape[-2] - 1 - tokens, tokens], dim=-2)
     return torch.cat([first, last, patches], dim=-2)
 
 
@@ -203,12 +207,14 @@ def _grid(variant: Variant, files: HubModel) -> tuple[int, int]:
     if size is None:
         return variant.grid
     try:
-        height, width = size
-        return int(height) // PATCH_SIZE, int(width) // PATCH_SIZE
-    except (TypeError, ValueError) as error:
+        rows, columns = (int(side) // PATCH_SIZE for side in size)
+    except (TypeError, ValueError):
+        rows = columns = 0
+    if min(rows, columns) < 1:
         raise ModelError(
             f"the config beside {files.where} has an image_size of {size}: it is to be [height, width]"
-        ) from error
+        )
+    return rows, columns
 
 
 def _names(classes: int) -> Sequence[str]:

@@ -250,6 +250,30 @@ def test_weights_of_another_model_are_refused_in_one_line(tmp_path, spoil, says)
         load_yolos(SMALL, str(path))
 
 
+def test_a_file_of_which_any_part_is_of_another_shape_is_refused(tmp_path):
+    whole = load_file(saved(theirs(SMALL), tmp_path))
+    for name in whole:
+        for odd in (torch.tensor(1.0), torch.zeros(0), torch.zeros(2, 3)):
+            save_file(whole | {name: odd}, tmp_path / "odd.safetensors")
+            with pytest.raises(ModelError, match=r"of another (model|shape)|of no YOLOS|does not name"):
+                load_yolos(SMALL, str(tmp_path / "odd.safetensors"))
+
+
+@torch.inference_mode()
+def test_weights_kept_in_half_precision_are_taken(tmp_path):
+    reference = theirs(SMALL)
+    saved(reference, tmp_path)
+    whole = load_file(tmp_path / "model.safetensors")
+    save_file({name: values.half() for name, values in whole.items()}, tmp_path / "half.safetensors")
+    model = model_of(SMALL, str(tmp_path / "half.safetensors"))
+    images = pictures(160, 128)
+
+    features = model.encode([Placed.filling(images, 16)], FullTokenizer().plan(images, 16, model.prefix))
+
+    logits, _ = model._head._layers(model.encoder.detections(features))
+    torch.testing.assert_close(logits, reference(images).logits, atol=0.05, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("config", "says"),
     [
@@ -257,6 +281,7 @@ def test_weights_of_another_model_are_refused_in_one_line(tmp_path, spoil, says)
         ("[]", "no object of JSON"),
         (json.dumps({"id2label": {"0": "only one"}}), "does not name the 91 classes"),
         (json.dumps({"image_size": 7}), r"to be \[height, width\]"),
+        (json.dumps({"image_size": [-64, 96]}), r"to be \[height, width\]"),
         (json.dumps({"image_size": [640, 640]}), "of another shape"),
     ],
 )
