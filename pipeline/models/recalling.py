@@ -315,8 +315,8 @@ class Recaller:
         keys = run.memory.block(self._encoder.depth - 1).keys
         if queries is None:
             return torch.full((place.patches,), 1 / place.patches, device=keys.device)
-        scores = keys.float() @ queries.float().permute(1, 2, 0) * queries.shape[2] ** -0.5
-        paid = scores.softmax(dim=1).mean(dim=(0, 2))
+        scores = queries.float().transpose(0, 1) @ keys.float().transpose(1, 2) * queries.shape[2] ** -0.5
+        paid = scores.softmax(dim=-1).mean(dim=(0, 1))
         return paid[self._encoder.prefix :]
 
     def _write(self, run: Run, outputs: torch.Tensor, rows: torch.Tensor | None) -> torch.Tensor:
