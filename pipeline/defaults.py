@@ -18,3 +18,7 @@ DEFAULT_WINDOW_FPS = 0.5
 DEFAULT_WINDOW_PATCHES = 64
 # One frame in fifty is audited: it costs a fiftieth of what `full` does.
 DEFAULT_AUDIT = 0.02
+# Before the name of a repository of the model hub, where weights are asked for.
+HUB_PREFIX = "hf-hub:"
+# What a detector's box needs to be told; usual for models that name each thing once (DETR).
+DEFAULT_MIN_SCORE = 0.5

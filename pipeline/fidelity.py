@@ -7,12 +7,15 @@ change score: whether the answer moves from frame to frame as the full model's d
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import torch
 from torch.nn import functional as F
+
+from pipeline.boxes import Box, f1
 
 # A full model whose output moved by less, relative to its length, says nothing of where an answer should go.
 _STILL = 1e-6
@@ -27,12 +30,14 @@ class Answer:
         patches: (N, C) output token of every patch, zeros where it was dropped; None where there are none.
         scores: (classes,) before softmax; None for a model that does not classify.
         saliency: (H, W) probabilities; None for a model without.
+        boxes: of a detector, best first; None for other models.
     """
 
     embedding: torch.Tensor
     patches: torch.Tensor | None = None
     scores: torch.Tensor | None = None
     saliency: torch.Tensor | None = None
+    boxes: Sequence[Box] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +50,8 @@ class FidelityFigures:
         change: mean cosine between the differences of the embedding from frame to frame and those of the full
             model's; 0 for a frame whose answer did not move while the full model's did.
         patch_cosine: mean cosine of the patches' tokens; 0 for a dropped patch.
-        agreement: share of frames with the same best class.
+        agreement: share of frames with the same best class; of a detector the mean F1 of its boxes, see
+            `boxes.f1`.
         kl: mean Kullback-Leibler divergence of the classes from the full model's, in nats.
         saliency_error: mean squared error of the saliency over the variance of the full model's, all frames
             together.
@@ -91,6 +97,8 @@ class Fidelity:
             self._agrees.append(float(answer.scores.argmax() == full.scores.argmax()))
             ours, theirs = (x.double().log_softmax(dim=-1) for x in (answer.scores, full.scores))
             self._kl.append(float(F.kl_div(ours, theirs, log_target=True, reduction="sum")))
+        if answer.boxes is not None and full.boxes is not None:
+            self._agrees.append(f1(answer.boxes, full.boxes))
         if answer.saliency is not None and full.saliency is not None:
             theirs = full.saliency.double()
             self._error += float((answer.saliency.double() - theirs).square().sum())

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from pipeline.boxes import Box
 from pipeline.frame import FrameTimes, Pixels
 from pipeline.guard.stream_fidelity import StreamFidelity
 from pipeline.runtimes import NOT_COMPUTED, Computed
@@ -40,9 +41,10 @@ class Prediction:
     """What the model said of a frame.
 
     Attributes:
-        kind: "labels", "regions", "embedding" or "none" (the null model).
+        kind: "labels", "regions", "boxes", "embedding" or "none" (the null model).
         labels: best first, for kind "labels".
         regions: best first, for kind "regions".
+        boxes: best first, for kind "boxes".
         embedding: the pooled feature vector, for kind "embedding" or when asked for with another kind.
     """
 
@@ -50,6 +52,7 @@ class Prediction:
     labels: Sequence[Label] = ()
     regions: Sequence[Region] = ()
     embedding: Sequence[float] | None = None
+    boxes: Sequence[Box] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The `prediction` object of a result."""
@@ -60,6 +63,8 @@ class Prediction:
             out["regions"] = [
                 {k: round(getattr(r, k), 4) for k in ("x", "y", "w", "h", "score")} for r in self.regions
             ]
+        elif self.kind == "boxes":
+            out["boxes"] = [box.to_dict() for box in self.boxes]
         if self.embedding is not None:
             out["embedding"] = [round(v, 6) for v in self.embedding]
         return out
@@ -105,7 +110,7 @@ class Audit:
 
     Attributes:
         cosine: of the pooled features.
-        agreement: whether labels or regions are the same, 0..1; None where there is nothing but a vector.
+        agreement: whether labels, regions or boxes are the same, 0..1; None where there is but a vector.
         change: cosine between how the answers moved since the stream's audit before, and how those of `full`
             did; 0 where the answer stood still. None for the first audit, and where `full` stood still.
         cost: what part of the frame's operations, and so of its energy, the audit took.
@@ -144,8 +149,8 @@ class FrameResult:
     without: what random ones predict means nothing. `computed` names runtime and precision of the model.
     `image` is the upright source picture, uint8 RGB (H, W, 3), where it was asked for. `device_ms` is the
     frame's part of `infer_ms`, which is of its pass, by operations, audits included; `probed` of a frame that
-    ran in full and was drawn the part of its cost that is not for looking at the tokenizer. None of these last
-    three goes into JSON.
+    ran in full and was drawn the part of its cost that is not for looking at the tokenizer. These last three
+    go into no JSON.
     """
 
     stream: str

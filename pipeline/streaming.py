@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline.defaults import (
     DEFAULT_BATCH,
+    DEFAULT_MIN_SCORE,
     DEFAULT_MODEL,
     DEFAULT_PRECISION,
     DEFAULT_WARMUP_FRAMES,
@@ -48,6 +49,7 @@ def run(
     labels: str | Path | None = None,
     fit: str | None = None,
     size: Size | None = None,
+    min_score: float = DEFAULT_MIN_SCORE,
     device: str = "auto",
     precision: str = DEFAULT_PRECISION,
     runtime: str = AUTO,
@@ -71,8 +73,8 @@ def run(
         source: a path, rtsp(s)://, http(s)://, camera:N or sample:NAME, as `vwt run` takes it.
         tokenizer: one of `TOKENIZERS`; None for the one that suits the model.
         model: its name, or a loaded one.
-        weights, names, labels, fit, size, device, precision, runtime: see `load_model`; not for a loaded
-            model.
+        weights, names, labels, fit, size, min_score, device, precision, runtime: see `load_model`; not for a
+            loaded model.
         fps: frames per second of presentation time to sample; None for every frame.
         batch: frames per batch.
         max_frames: stop after this many sampled frames.
@@ -113,6 +115,7 @@ def run(
                     resolve_device(device),
                     fit=fit,
                     size=size,
+                    min_score=min_score,
                     precision=precision,
                     runtime=runtime,
                     fitted_to=str(source),

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.results import Prediction, Region
-
-# Boxes that overlap by this much are the same thing; usual for detection (PASCAL VOC).
-_SAME_IOU = 0.5
+from pipeline.boxes import f1
+from pipeline.results import Prediction
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,31 +42,15 @@ def cosine(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
 def agreement(given: Prediction, other: Prediction) -> float | None:
     """Whether two predictions of a frame say the same, 0..1.
 
-    Of labels: whether the best one is the same. Of regions: F1 of the boxes that overlap by half or more, 1
-    where neither has any. None where there is nothing but a vector.
+    Of labels: whether the best one is the same. Of regions and boxes: F1 of those that overlap by half or
+    more, boxes by the same name, see `boxes.f1`. None where there is nothing but a vector.
     """
     if given.kind != other.kind:
         return 0.0
     if given.kind == "labels":
         return float(given.labels[0].label == other.labels[0].label)
     if given.kind == "regions":
-        return _f1(given.regions, other.regions)
+        return f1(given.regions, other.regions)
+    if given.kind == "boxes":
+        return f1(given.boxes, other.boxes)
     return None
-
-
-def _f1(ours: Sequence[Region], theirs: Sequence[Region]) -> float:
-    if not ours and not theirs:
-        return 1.0
-    left = list(theirs)
-    for region in ours:
-        best = max(left, key=lambda other: _iou(region, other), default=None)
-        if best is not None and _iou(region, best) >= _SAME_IOU:
-            left.remove(best)
-    return 2 * (len(theirs) - len(left)) / (len(ours) + len(theirs))
-
-
-def _iou(a: Region, b: Region) -> float:
-    width = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
-    height = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
-    shared = max(width, 0.0) * max(height, 0.0)
-    return shared / (a.w * a.h + b.w * b.h - shared) if shared else 0.0

@@ -8,6 +8,7 @@ from pipeline.models.torchvision_compat import allow_missing_operators
 if TYPE_CHECKING:
     from pipeline.models.base import Model
     from pipeline.models.catalog import BUNDLED, find_models, model_input, published
+    from pipeline.models.detectors import DETECTORS
     from pipeline.models.families import FAMILIES
     from pipeline.models.loading import load_model, resolve_device
     from pipeline.models.packed import PackedModel
@@ -17,6 +18,7 @@ allow_missing_operators()
 
 __all__ = [
     "BUNDLED",
+    "DETECTORS",
     "FAMILIES",
     "Model",
     "NullModel",
@@ -35,6 +37,7 @@ _WHERE = {
     **dict.fromkeys(("NullModel", "PlainModel"), "plain"),
     **dict.fromkeys(("BUNDLED", "find_models", "model_input", "published"), "catalog"),
     **dict.fromkeys(("load_model", "resolve_device"), "loading"),
+    "DETECTORS": "detectors",
     "FAMILIES": "families",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from torch import nn
 from pipeline.defaults import DEFAULT_MODEL
 from pipeline.fit import FITS, Inputs, Size
 from pipeline.input_spec import InputSpec
+from pipeline.models.detectors import DETECTORS
 from pipeline.models.focus import FOCUS_INPUT, FOCUS_PATCH_SIZE
 from pipeline.models.labels import predicts, projects
 from pipeline.models.plain import NullModel
@@ -42,8 +44,8 @@ BUNDLED = (
 
 
 def find_models(pattern: str) -> list[str]:
-    """Names of timm models that match a shell pattern."""
-    return timm.list_models(pattern)
+    """Names of detectors and timm models that match a shell pattern."""
+    return [*fnmatch.filter(DETECTORS, pattern), *timm.list_models(pattern)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,8 @@ def _inputs(name: str) -> Inputs:
         return Inputs(FOCUS_INPUT, FOCUS_PATCH_SIZE, FITS)
     if name == NullModel.name:
         return NullModel(torch.device("cpu")).inputs
+    if name in DETECTORS:
+        return Inputs(DETECTORS[name].input, DETECTORS[name].patch_size, FITS)
     check_name(name)
     with torch.device("meta"):
         module = create_untrained(name)

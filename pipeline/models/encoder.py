@@ -15,6 +15,7 @@ from torch.nn.functional import pad
 from pipeline.models.adapters import adapt, pool_latent
 from pipeline.models.attention import Segments
 from pipeline.models.context import AttentionContext
+from pipeline.models.detection_tokens import DetectionTokens
 from pipeline.models.positions import Place, Placed, Positions, Rotation
 from pipeline.models.refusal import refusal
 from pipeline.models.runtimes.base import Blocks, Runtime
@@ -64,14 +65,21 @@ class PackedEncoder:
     Args:
         model: a timm model for which `refusal.refusal` has no objection; its attention gets wrapped.
         positions: of its patches; None for those that timm would give it.
+        detects: those of its prefix tokens that answer with boxes; None where it has none.
 
     Attributes:
+        answering: the prefix tokens that answers are made of; None where there are none.
         depth: blocks.
         grid: patches (rows, columns) that the model was built for.
         runtime: what computes the blocks; at first timm's own as they are.
     """
 
-    def __init__(self, model: nn.Module, positions: Positions | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        positions: Positions | None = None,
+        detects: DetectionTokens | None = None,
+    ) -> None:
         reason = refusal(model)
         if reason is not None:
             raise ValueError(reason)
@@ -83,6 +91,10 @@ class PackedEncoder:
         self.patch_size: int = self.model.patch_embed.patch_size[0]
         self.grid: tuple[int, int] = tuple(self.model.patch_embed.grid_size)
         self.positions = positions or Positions(model)
+        self._detects = detects
+        # Prefix tokens may be registers alone: what those attend to says nothing.
+        own = slice(1) if self.model.cls_token is not None else None
+        self.answering: slice | None = own if detects is None else detects.rows
 
     def encode(
         self, images: torch.Tensor | Sequence[Placed], plan: TokenPlan, watch: Watch | None = None
@@ -105,13 +117,15 @@ class PackedEncoder:
         turning = {place: table for place, table in tables.items() if table is not None}
         turns = Rotation(turning, places) if turning else None
         packing, rotation = Packing(plan, self.depth, watch is not None), _rotation(turns, plan)
-        runtime = self.runtime
-        if not plan.steps:
+        runtime, between = self.runtime, self.positions.between
+        if not plan.steps and between is None:
             tokens = runtime.forward(tokens, packing.context, rotation)
             return Features(tokens, packing.context, packing.trail(runtime.computed), places)
         stepwise = runtime.stepwise
         for layer in range(self.depth):
             tokens = stepwise.block(layer, tokens, packing.context, rotation)
+            if between is not None:
+                tokens = between.planned(layer, tokens, packing.plan, places)
             if watch is not None:
                 watch(layer, packing.context.attended, packing.plan)
             regrouped = packing.step(tokens)
@@ -161,13 +175,15 @@ class PackedEncoder:
         """The model's own head on packed features.
 
         Average pooling weights each token by the patches it stands for, attention pooling by what it weighed
-        in the encoder.
+        in the encoder. What detection tokens come to is `DetectionTokens.pooled`.
 
         Args:
             features: from `encode`.
             pre_logits: give the pooled features (B, C) instead of the class scores (B, classes).
         """
         model = self.model
+        if self._detects is not None:
+            return self._detects.pooled(self.detections(features))
         if getattr(model, "attn_pool", None) is not None:
             tokens, context = features.tokens, features.context
             if not getattr(model, "pool_include_prefix", True):
@@ -188,12 +204,21 @@ class PackedEncoder:
             yield patches[first:last, :, : grid[0] * grid[1]].unflatten(-1, grid)
             first = last
 
-    def _summary(self, features: Features) -> torch.Tensor:
-        """A short dense batch (B, t, C) on which timm's own pooling gives the pooled result."""
+    def detections(self, features: Features) -> torch.Tensor:
+        """(B, D, C) detection tokens of a detector."""
+        assert self._detects is not None, "the model is no detector"
+        return self._prefix_tokens(features)[:, self._detects.rows]
+
+    def _prefix_tokens(self, features: Features) -> torch.Tensor:
+        """(B, prefix, C)."""
         count = len(features.segments.lengths)
         starts = features.segments.offsets[:-1].long()
         rows = starts[:, None] + torch.arange(self.prefix, device=starts.device)
-        prefix = features.tokens[rows.flatten()].unflatten(0, (count, self.prefix))
+        return features.tokens[rows.flatten()].unflatten(0, (count, self.prefix))
+
+    def _summary(self, features: Features) -> torch.Tensor:
+        """A short dense batch (B, t, C) on which timm's own pooling gives the pooled result."""
+        prefix = self._prefix_tokens(features)
         if self.model.global_pool != "avg":
             return prefix
         patches = features.plan.restore(features.tokens)[:, self.prefix :].to(torch.float32)

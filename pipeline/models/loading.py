@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
 
-from pipeline.defaults import DEFAULT_MODEL
+from pipeline.defaults import DEFAULT_MIN_SCORE, DEFAULT_MODEL, HUB_PREFIX
 from pipeline.errors import ModelError, UsageError
 from pipeline.fit import Size
 from pipeline.models.base import Model
@@ -24,6 +24,9 @@ from pipeline.models.runtimes.base import OnNotice
 from pipeline.models.scoring import ScoringHead
 from pipeline.results import RANDOM_WEIGHTS, Weights
 from pipeline.runtimes import AUTO, FP32, check_computed
+
+if TYPE_CHECKING:
+    from pipeline.models.detection import Detector
 
 
 def resolve_device(name: str) -> torch.device:
@@ -61,12 +64,14 @@ def load_model(
     fitted_to: str = "",
     names: str | Path | None = None,
     labels: str | Path | None = None,
+    min_score: float = DEFAULT_MIN_SCORE,
 ) -> Model:
     """Loads a model, ready to run.
 
     Args:
-        name: a bundled model or any timm classification or feature model.
-        weights: a .safetensors or .pth file; "random" for untrained weights; None for the published ones.
+        name: a bundled model, a detector, or any timm classification or feature model.
+        weights: a .safetensors or .pth file, or of a detector "hf-hub:OWNER/NAME"; "random" for untrained
+            weights; None for the published ones.
         device: where it runs.
         embedding: add the pooled features to predictions of another kind.
         fit: how pictures are fitted into its input, see `pipeline.fit`; None as suits the model.
@@ -80,6 +85,7 @@ def load_model(
             takes them for.
         labels: a file of vectors, see `LabelVectors`: labels are predicted by comparing the pooled features
             with them, and nothing else is.
+        min_score: that a box of a detector has at least, 0..1.
 
     Raises:
         ModelError: unknown name, a model that predicts nothing, or weights that cannot be had.
@@ -88,7 +94,7 @@ def load_model(
     """
     device = torch.device(device)
     check_computed(precision, runtime, device.type)
-    asked = _Asked(embedding, embedding_only, names, labels)
+    asked = _Asked(embedding, embedding_only, names, labels, min_score)
     model = _load(name, weights, device, _type_on(device, precision), asked)
     model.weights = _origin(name, weights)
     if model.weights == RANDOM_WEIGHTS:
@@ -111,7 +117,9 @@ def _origin(name: str, weights: str | None) -> Weights | None:
         return None
     if weights is None:
         return "bundled" if name == DEFAULT_MODEL else "published"
-    return "random" if weights == RANDOM_WEIGHTS else "file"
+    if weights == RANDOM_WEIGHTS:
+        return "random"
+    return "published" if weights.startswith(HUB_PREFIX) else "file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +130,7 @@ class _Asked:
     embedding_only: bool
     names: str | Path | None
     labels: str | Path | None
+    min_score: float
 
     def __post_init__(self) -> None:
         if self.embedding_only + (self.names is not None) + (self.labels is not None) > 1:
@@ -135,6 +144,16 @@ class _Asked:
             return ScoringHead(vectors.to(device), projects, self.embedding)
         return EmbeddingHead(projects) if self.embedding_only else None
 
+    def named(self, name: str, detector: Detector) -> Detector:
+        """The detector, with names of your own where those are given."""
+        if self.labels is not None:
+            raise UsageError(f"model '{name}' is a detector, which --labels cannot score; leave them out")
+        if self.names is None:
+            return detector
+        given = read_names(self.names)
+        check_count(given, self.names, name, len(detector.names))
+        return replace(detector, names=given)
+
 
 def _load(name: str, weights: str | None, device: torch.device, dtype: torch.dtype, asked: _Asked) -> Model:
     if name in ("null", DEFAULT_MODEL) and asked.names is not None:
@@ -145,6 +164,7 @@ def _load(name: str, weights: str | None, device: torch.device, dtype: torch.dty
         return NullModel(device)
     # timm takes as long to import as torch: the null model does without it.
     from pipeline.models.catalog import input_spec, plain_inputs
+    from pipeline.models.detectors import DETECTORS, detecting_model
     from pipeline.models.focus import FOCUS_INPUT, decoder_flops, load_focus
     from pipeline.models.labels import imagenet_labels, projects
 
@@ -159,6 +179,12 @@ def _load(name: str, weights: str | None, device: torch.device, dtype: torch.dty
             return PackedModel(name, backbone, pooled, FOCUS_INPUT, positions=positions)
         saliency = SaliencyHead(focus.decoder.to(device, dtype), asked.embedding)
         return PackedModel(name, backbone, saliency, FOCUS_INPUT, decoder_flops, positions)
+    if name in DETECTORS:
+        kind = DETECTORS[name]
+        torch.manual_seed(0)
+        detector = asked.named(name, kind.random() if weights == RANDOM_WEIGHTS else kind.load(weights))
+        wanted = (asked.min_score, asked.embedding, asked.embedding_only)
+        return detecting_model(name, kind.input, detector, device, dtype, *wanted)
     module = _create(name, weights).eval().requires_grad_(False).to(device, dtype)
     reason = no_prediction(module)
     if reason is not None:

@@ -11,6 +11,7 @@ from pipeline.fit import FITS, Inputs
 from pipeline.frame import Geometry
 from pipeline.input_spec import InputSpec
 from pipeline.models.base import Model
+from pipeline.models.detection_tokens import DetectionTokens
 from pipeline.models.encoder import Features, PackedEncoder
 from pipeline.models.flops import EncoderFlops
 from pipeline.models.heads import Arrays, Head, LabelHead, Outputs
@@ -37,6 +38,7 @@ class PackedModel(Model):
         spec: its own input.
         head_flops: operations of the head for a frame of (rows, columns) patches.
         positions: of the patches; None for those that timm would give them.
+        detects: see `PackedEncoder`.
     """
 
     patch_size: int
@@ -49,11 +51,12 @@ class PackedModel(Model):
         spec: InputSpec,
         head_flops: Callable[[tuple[int, int]], int] = lambda _: 0,
         positions: Positions | None = None,
+        detects: DetectionTokens | None = None,
     ) -> None:
         parameter = next(backbone.parameters())
         self.name = name
         self.device, self.dtype = parameter.device, parameter.dtype
-        self.encoder = PackedEncoder(backbone, positions)
+        self.encoder = PackedEncoder(backbone, positions, detects)
         self.patch_size = self.encoder.patch_size
         self.inputs = Inputs(spec, self.patch_size, FITS)
         self.use(None, None)
@@ -62,7 +65,7 @@ class PackedModel(Model):
         self._head = head
         self._encoder_flops = EncoderFlops(backbone)
         self._head_flops = head_flops
-        self._recaller = Recaller(self.encoder, "a class token" in parts_of(backbone))
+        self._recaller = Recaller(self.encoder)
         self._calibration: Calibration | None = None
         self._on_notice: OnNotice | None = None
 
@@ -97,7 +100,7 @@ class PackedModel(Model):
         """The first half of `run`: the encoder."""
         typed = self._typed(images)
         self._calibrate_on(typed)
-        if plan.steps:
+        if plan.steps or self.encoder.positions.between is not None:
             self._say_stepwise()
         return self.encoder.encode(typed, plan)
 

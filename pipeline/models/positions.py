@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,9 @@ from torch import nn
 
 from pipeline.frame import Frame
 from pipeline.tokenizers.plan import TokenPlan
+
+if TYPE_CHECKING:
+    from pipeline.models.between import Between
 
 # Grids whose positions are kept; a camera has one.
 _KEPT_GRIDS = 32
@@ -82,15 +85,23 @@ class Positions:
         model: the Vision Transformer.
         learned: (rows, columns, C) that are resized; None for those that the model has.
         antialias: of the bicubic resizing; timm's models are resized with it.
+        between: what is added between its blocks; None for nothing, as in timm's models.
     """
 
-    def __init__(self, model: nn.Module, learned: torch.Tensor | None = None, antialias: bool = True) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        learned: torch.Tensor | None = None,
+        antialias: bool = True,
+        between: Between | None = None,
+    ) -> None:
         self._model = cast(Any, model)
         self._learned = learned
         self._antialias = antialias
-        self._prefix = _kept(self._read_prefix)
-        self._added = _kept(self._add)
-        self._rotation = _kept(self._rotate)
+        self.between = between
+        self._prefix = kept(self._read_prefix)
+        self._added = kept(self._add)
+        self._rotation = kept(self._rotate)
 
     def prefix(self) -> torch.Tensor:
         """(prefix, C): the prefix tokens with their positions."""
@@ -124,13 +135,7 @@ class Positions:
         if place.whole == grid:
             return place.part(own)
         square = own.unflatten(0, grid) if self._learned is None else self._learned
-        resized = F.interpolate(
-            square.to(torch.float32).permute(2, 0, 1)[None],
-            size=place.whole,
-            mode="bicubic",
-            antialias=self._antialias,
-        )
-        return place.part(resized[0].permute(1, 2, 0).flatten(0, 1).to(own))
+        return place.part(resized(square, place.whole, self._antialias).to(own))
 
     def _rotate(self, place: Place) -> torch.Tensor | None:
         rope = getattr(self._model, "rope", None)
@@ -183,16 +188,23 @@ def still(table: torch.Tensor, count: int) -> torch.Tensor:
     return torch.cat([table.new_zeros(count, half), table.new_ones(count, half)], dim=1)
 
 
-def _kept(make: Callable[P, T]) -> Callable[P, T]:
+def resized(learned: torch.Tensor, grid: tuple[int, int], antialias: bool) -> torch.Tensor:
+    """(rows, columns, C) by bicubic -> (patches, C) of a grid, of the same type; computed in float32."""
+    channels_first = learned.to(torch.float32).permute(2, 0, 1)[None]
+    found = F.interpolate(channels_first, size=grid, mode="bicubic", antialias=antialias)
+    return found[0].permute(1, 2, 0).flatten(0, 1).to(learned)
+
+
+def kept(make: Callable[P, T], grids: int = _KEPT_GRIDS) -> Callable[P, T]:
     """Remembers what was made for the latest grids, as ordinary tensors whoever asks."""
 
-    @lru_cache(_KEPT_GRIDS)
+    @lru_cache(grids)
     @torch.inference_mode(False)
     @torch.no_grad()
-    def kept(*args: P.args, **kwargs: P.kwargs) -> T:
+    def remembered(*args: P.args, **kwargs: P.kwargs) -> T:
         return make(*args, **kwargs)
 
-    return cast(Callable[P, T], kept)
+    return cast(Callable[P, T], remembered)
 
 
 def _sent(values: Sequence[int], device: torch.device) -> torch.Tensor:

@@ -108,12 +108,10 @@ class Recaller:
 
     Args:
         encoder: whose blocks.
-        class_token: whether its first prefix token is one that answers are made of.
     """
 
-    def __init__(self, encoder: PackedEncoder, class_token: bool) -> None:
+    def __init__(self, encoder: PackedEncoder) -> None:
         self._encoder = encoder
-        self._class_token = class_token
 
     def answer(self, frames: Sequence[Watched]) -> list[Answered]:
         """Answers frames; those of one stream one after the other, in this order.
@@ -230,15 +228,17 @@ class Recaller:
         tokens = pad(embedded, (0, 0, 0, surplus))
         segments = Segments.of(lengths, tokens.device)
         rotation = self._rotation(places, picks, surplus)
-        stepwise = encoder.runtime.stepwise
+        stepwise, between = encoder.runtime.stepwise, encoder.positions.between
         capture = Capture(wants_attention=True)
         for layer in range(encoder.depth):
             last = layer == encoder.depth - 1
             recalled = Recalled([memory.block(layer) for memory in memories], whole)
             context = AttentionContext(segments, None, capture if last else None, recalled)
             tokens = stepwise.block(layer, tokens, context, rotation)
+            if between is not None:
+                tokens = between.picked(layer, tokens, places, whole)
         outputs = stepwise.norm(tokens[:total]).split(lengths)
-        asks = self._class_queries(context.attended, lengths)
+        asks = self._answering_queries(context.attended, lengths)
         ran = {}
         for number, (index, run) in enumerate(wishes.items()):
             rows, place = whole[number], places[number]
@@ -265,7 +265,7 @@ class Recaller:
 
         def watch(layer: int, attended: Attended, now: TokenPlan) -> None:
             start = 0
-            asks[:] = self._class_queries(attended, [prefix + kept for kept in now.kept_list()])
+            asks[:] = self._answering_queries(attended, [prefix + kept for kept in now.kept_list()])
             for memory, place, group, kept in zip(memories, places, now.group, now.kept_list(), strict=True):
                 first = torch.arange(prefix, device=group.device)
                 tokens = start + torch.cat([first, prefix + group[: place.patches]])
@@ -303,19 +303,20 @@ class Recaller:
             parts += [still(table, self._encoder.prefix), table[rows]]
         return torch.cat([*parts, still(parts[0], surplus)])
 
-    def _class_queries(self, attended: Attended, lengths: Sequence[int]) -> list[torch.Tensor | None]:
-        """(H, D) of the class token of each image; None for those of a model without."""
-        if not self._class_token:
+    def _answering_queries(self, attended: Attended, lengths: Sequence[int]) -> list[torch.Tensor | None]:
+        """(A, H, D) of the tokens of each image that answers are made of; None for a model without."""
+        answering = self._encoder.answering
+        if answering is None:
             return [None] * len(lengths)
-        return [attended.queries[start] for start in accumulate([0, *lengths[:-1]])]
+        return [attended.queries[start:][answering] for start in accumulate([0, *lengths[:-1]])]
 
-    def _attention(self, query: torch.Tensor | None, run: Run, place: Place) -> torch.Tensor:
+    def _attention(self, queries: torch.Tensor | None, run: Run, place: Place) -> torch.Tensor:
         """See `Ran.attention`; members of a merged token share what it gets."""
         keys = run.memory.block(self._encoder.depth - 1).keys
-        if query is None:
+        if queries is None:
             return torch.full((place.patches,), 1 / place.patches, device=keys.device)
-        scores = (keys.float() @ query.float()[..., None])[..., 0] * query.shape[1] ** -0.5
-        paid = scores.softmax(dim=-1).mean(dim=0)
+        scores = queries.float().transpose(0, 1) @ keys.float().transpose(1, 2) * queries.shape[2] ** -0.5
+        paid = scores.softmax(dim=-1).mean(dim=(0, 1))
         return paid[self._encoder.prefix :]
 
     def _write(self, run: Run, outputs: torch.Tensor, rows: torch.Tensor | None) -> torch.Tensor:

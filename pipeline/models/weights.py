@@ -86,18 +86,16 @@ def reaching_hub(name: str, what: str, file: str, repository: str, mend: str) ->
     """
     folder = name.startswith(FOLDER)
     # The hub client retries for most of a minute; one look tells whether that can help.
-    offline = not folder and (huggingface_hub.constants.HF_HUB_OFFLINE or not _hub_answers())
+    offline = not folder and (huggingface_hub.constants.HF_HUB_OFFLINE or not hub_answers())
     before, huggingface_hub.constants.HF_HUB_OFFLINE = huggingface_hub.constants.HF_HUB_OFFLINE, offline
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         yield
     except Exception as error:
-        cause = (
-            "the model hub cannot be reached" if offline else f"the download failed ({_first_line(error)})"
-        )
+        cause = "the model hub cannot be reached" if offline else f"the download failed ({first_line(error)})"
         if folder:
             raise ModelError(
-                f"{what} of '{name}' cannot be read ({_first_line(error)}); the folder holds config.json and "
+                f"{what} of '{name}' cannot be read ({first_line(error)}); the folder holds config.json and "
                 "model.safetensors as timm writes them"
             ) from error
         raise ModelError(
@@ -131,7 +129,7 @@ def create_from_file(name: str, path: Path) -> nn.Module:
         state: dict[str, Any] = timm.models.load_state_dict(str(path))
     except (OSError, RuntimeError, ValueError, SafetensorError, pickle.UnpicklingError, EOFError) as error:
         raise ModelError(
-            f"cannot read weights from {path}: {_first_line(error)}; give a .safetensors file, "
+            f"cannot read weights from {path}: {first_line(error)}; give a .safetensors file, "
             "or a .pth file that holds tensors only"
         ) from error
     except Exception as error:  # a file may hold anything, and timm looks for more than there is
@@ -150,7 +148,7 @@ def create_from_file(name: str, path: Path) -> nn.Module:
         model.load_state_dict(state)
     except RuntimeError as error:
         raise ModelError(
-            f"the weights in {path} are not those of '{name}': {_mismatch(model, state)}; check --model"
+            f"the weights in {path} are not those of '{name}': {mismatch(model, state)}; check --model"
         ) from error
     return model
 
@@ -186,7 +184,8 @@ def _not_weights(path: Path) -> ModelError:
     return ModelError(f"{path} holds no weights by name; give a .safetensors or .pth file of a timm model")
 
 
-def _hub_answers() -> bool:
+def hub_answers() -> bool:
+    """Whether the model hub can be reached now."""
     try:
         huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=_HUB_TIMEOUT_S)
     except Exception:  # the client library behind the session varies between versions
@@ -194,7 +193,8 @@ def _hub_answers() -> bool:
     return True
 
 
-def _mismatch(model: nn.Module, state: dict[str, Any]) -> str:
+def mismatch(model: nn.Module, state: dict[str, Any]) -> str:
+    """Says by which names and shapes weights are not those of a model."""
     own = model.state_dict()
     missing = [key for key in own if key not in state]
     surplus = [key for key in state if key not in own]
@@ -209,5 +209,6 @@ def _mismatch(model: nn.Module, state: dict[str, Any]) -> str:
     return ", ".join(parts) or "the layout differs"
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

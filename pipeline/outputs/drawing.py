@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.boxes import Bounded, Box
 from pipeline.frame import Geometry, Pixels
 from pipeline.outputs.token_map import NOT_SEEN, TokenMapLayer, draw_sample
-from pipeline.results import Energy, FrameResult, Prediction, Region
+from pipeline.results import Energy, FrameResult, Prediction
 from pipeline.tokenizers.plan import DROPPED, INTACT, MERGED, RECALLED
 
 # Small pictures are enlarged until patches and text can be read, large ones reduced to what fits a screen.
@@ -177,10 +178,13 @@ def _energy_text(energy: Energy) -> str:
 
 
 def _draw_prediction(panel: Pixels, prediction: Prediction) -> None:
-    # The best last, so that it lies on top; scores after all boxes, so that no line crosses one out.
-    for draw in (_draw_box, _draw_score):
-        for region in reversed(prediction.regions):
-            draw(panel, region)
+    # The best last, so that it lies on top; words after all boxes, so that no line crosses one out.
+    called: list[tuple[Bounded, str]] = [(one, f"{one.score:.2f}") for one in reversed(prediction.regions)]
+    called += [(box, _called(box)) for box in reversed(prediction.boxes)]
+    for one, _ in called:
+        _draw_box(panel, one)
+    for one, text in called:
+        _draw_plate(panel, one, text)
     lines = [f"{x.score:.2f}  {x.label}" for x in prediction.labels[:_MAX_LABELS]]
     if lines:
         wide = max(_text_width(x) for x in lines) + 2 * _MARGIN
@@ -190,17 +194,22 @@ def _draw_prediction(panel: Pixels, prediction: Prediction) -> None:
             _text(panel, line, _MARGIN, (index + 1) * _LINE - 4)
 
 
-def _draw_box(panel: Pixels, region: Region) -> None:
-    left, top = _on(panel, region.x, region.y)
-    corner = _on(panel, region.x + region.w, region.y + region.h)
+def _called(box: Box) -> str:
+    # The font has no other letters.
+    name = box.name.encode("ascii", "replace").decode()
+    return f"{name} {box.score:.2f}"
+
+
+def _draw_box(panel: Pixels, box: Bounded) -> None:
+    left, top = _on(panel, box.x, box.y)
+    corner = _on(panel, box.x + box.w, box.y + box.h)
     # A dark halo keeps the box visible on bright ground.
     cv2.rectangle(panel, (left, top), corner, (0, 0, 0), 5, cv2.LINE_AA)
     cv2.rectangle(panel, (left, top), corner, _BOX, 2, cv2.LINE_AA)
 
 
-def _draw_score(panel: Pixels, region: Region) -> None:
-    left, top = _on(panel, region.x, region.y)
-    text = f"{region.score:.2f}"
+def _draw_plate(panel: Pixels, box: Bounded, text: str) -> None:
+    left, top = _on(panel, box.x, box.y)
     wide = _text_width(text) + 10
     x = max(min(left, panel.shape[1] - wide), 0)
     y = top - 20 if top >= 20 else top

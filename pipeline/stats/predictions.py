@@ -20,6 +20,8 @@ class PredictionStats:
         self._best: Counter[str] = Counter()
         self._with_regions = 0
         self._regions = 0
+        self._named: Counter[str] = Counter()
+        self._named_frames: Counter[str] = Counter()
         self._kind: str | None = None
 
     def add(self, prediction: Prediction) -> None:
@@ -30,11 +32,14 @@ class PredictionStats:
         self._with_regions += bool(prediction.regions)
         if prediction.labels:
             self._best[prediction.labels[0].label] += 1
-            if len(self._best) > _MAX_NAMES:
-                del self._best[self._best.most_common()[-1][0]]
+            _forget_rarest(self._best)
+        names = [box.name for box in prediction.boxes]
+        for counter, found in ((self._named, names), (self._named_frames, set(names))):
+            counter.update(found)
+            _forget_rarest(counter)
 
     def to_dict(self) -> dict[str, Any]:
-        """What a JSON summary says of it: the most frequent best classes, or regions per frame."""
+        """What a JSON summary says of it: the most frequent best classes, or regions or boxes per frame."""
         if self._kind == "labels":
             best = self._best.most_common(_SHOWN)
             return {"kind": "labels", "best": [{"label": name, "frames": count} for name, count in best]}
@@ -43,6 +48,18 @@ class PredictionStats:
                 "kind": "regions",
                 "per_frame": round(self._regions / self._frames, 3),
                 "frames_with_any": self._with_regions,
+            }
+        if self._kind == "boxes":
+            return {
+                "kind": "boxes",
+                "names": [
+                    {
+                        "name": name,
+                        "per_frame": round(count / self._frames, 3),
+                        "frames": self._named_frames[name],
+                    }
+                    for name, count in self._named.most_common(_SHOWN)
+                ],
             }
         return {"kind": self._kind}
 
@@ -56,4 +73,15 @@ class PredictionStats:
             return (
                 f"{self._regions / self._frames:.2g} regions per frame, some in {share:.0f} % of the frames"
             )
+        if self._kind == "boxes":
+            found = ", ".join(
+                f"{count / self._frames:.2g} {name} (in {self._named_frames[name]} frames)"
+                for name, count in self._named.most_common(_SHOWN)
+            )
+            return f"per frame {found}" if found else "no boxes"
         return None
+
+
+def _forget_rarest(counter: Counter[str]) -> None:
+    while len(counter) > _MAX_NAMES:
+        del counter[counter.most_common()[-1][0]]

@@ -90,14 +90,19 @@ def _check_tokens(result: dict[str, Any]) -> None:
 
 def _check_prediction(prediction: dict[str, Any]) -> None:
     kind = prediction["kind"]
-    contents = {"none": [], "regions": ["regions"], "labels": ["labels"], "embedding": ["embedding"]}[kind]
+    contents = [] if kind == "none" else [kind]
     assert set(prediction) - {"embedding"} == {"kind", *contents} - {"embedding"}
     for region in prediction.get("regions", []):
         assert set(region) == {"x", "y", "w", "h", "score"}
         assert all(0 <= value <= 1 for value in region.values()), region
         assert region["x"] + region["w"] <= 1.001
         assert region["y"] + region["h"] <= 1.001
-    scores = [entry["score"] for entry in prediction.get("regions", prediction.get("labels", []))]
+    for box in prediction.get("boxes", []):
+        assert set(box) - {"id"} == {"x", "y", "w", "h", "score", "name"}
+        assert all(0 <= box[place] <= 1 for place in ("x", "y", "w", "h", "score")), box
+        assert box["name"]
+    scored = next((prediction[name] for name in ("regions", "labels", "boxes") if name in prediction), [])
+    scores = [entry["score"] for entry in scored]
     assert scores == sorted(scores, reverse=True)
 
 

@@ -1,14 +1,16 @@
 """The figures of fidelity, against values worked out by hand."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 
+from pipeline.boxes import Box
 from pipeline.fidelity import Answer, Fidelity, Point, compute_for
 
 
-def answer(*embedding: float, **more: torch.Tensor) -> Answer:
+def answer(*embedding: float, **more: Any) -> Answer:
     return Answer(torch.tensor(embedding), **more)
 
 
@@ -115,3 +117,13 @@ def test_the_compute_for_a_target_is_interpolated_up_to_the_full_model(
 
     assert compute_for(points, target) == (None if share is None else pytest.approx(share))
     assert compute_for([], target) is None
+
+
+def test_the_boxes_of_a_detector_agree_where_their_names_and_places_do() -> None:
+    person, car = Box(0.1, 0.1, 0.2, 0.4, "person", 0.9), Box(0.5, 0.5, 0.2, 0.2, "car", 0.8)
+    fidelity = Fidelity()
+    for ours, theirs in (([person], [person, car]), ([], []), ([car], [person])):
+        fidelity.add(answer(1.0, 0.0, boxes=ours), answer(1.0, 0.0, boxes=theirs))
+
+    assert fidelity.figures().agreement == pytest.approx((2 / 3 + 1 + 0) / 3)
+    assert fidelity.figures().kl is None

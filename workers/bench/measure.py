@@ -167,7 +167,7 @@ def _compute(
     if isinstance(model, PackedModel) and ran.features is not None:
         outputs = outputs | model.detail(ran.features)
     answered = [frame for frame, fresh in zip(frames, ran.fresh, strict=True) if fresh]
-    answers = iter(_answers(outputs, answered, model.patch_size))
+    answers = iter(_answers(outputs, answered, model))
     cost = _Cost(ran.flops(), ran.tokens, cpu_s, wall_s, start_s, end_s)
     return [next(answers) if fresh else None for fresh in ran.fresh], cost
 
@@ -207,9 +207,10 @@ def _recall(engine: Engine, frames: Sequence[Frame], tokenizer: StatefulTokenize
     )
 
 
-def _answers(outputs: Outputs, frames: Sequence[Frame], patch_size: int | None) -> list[Answer]:
+def _answers(outputs: Outputs, frames: Sequence[Frame], model: Model) -> list[Answer]:
     """A row of the outputs per frame; what a batch holds for larger frames is cut off."""
     host = {name: values.float().cpu() for name, values in outputs.items()}
+    arrays, patch_size = {name: values.numpy() for name, values in host.items()}, model.patch_size
     answers = []
     for row, frame in enumerate(frames):
         own = {name: values[row] for name, values in host.items()}
@@ -217,7 +218,8 @@ def _answers(outputs: Outputs, frames: Sequence[Frame], patch_size: int | None) 
         if patch_size is not None and "patches" in own:
             own["patches"] = own["patches"][: (height // patch_size) * (width // patch_size)]
         saliency = own["saliency"][:height, :width] if "saliency" in own else None
-        answers.append(Answer(own["embedding"], own.get("patches"), own.get("scores"), saliency))
+        boxes = model.prediction(arrays, row, frame.geometry).boxes if "boxes" in own else None
+        answers.append(Answer(own["embedding"], own.get("patches"), own.get("scores"), saliency, boxes))
     return answers
 
 

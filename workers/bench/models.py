@@ -79,6 +79,7 @@ class BenchModels:
             asked.weights,
             self._device,
             embedding=True,
+            min_score=asked.min_score,
             fit=asked.fit,
             size=asked.size,
             precision=precision,

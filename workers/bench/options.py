@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.defaults import DEFAULT_MODEL, DEFAULT_WARMUP_FRAMES, DEFAULT_WORDS
+from pipeline.defaults import DEFAULT_MIN_SCORE, DEFAULT_MODEL, DEFAULT_WARMUP_FRAMES, DEFAULT_WORDS
 from pipeline.errors import UsageError
 from pipeline.runtimes import AUTO, FP32
 from pipeline.tokenizers.registry import Kind, Option, Value, flag, kind_of
@@ -45,6 +45,7 @@ class BenchOptions:
     clips: Sequence[str]
     model: str = DEFAULT_MODEL
     weights: str | None = None
+    min_score: float = DEFAULT_MIN_SCORE
     precision: str = FP32
     runtime: str = AUTO
     calibrate: str | None = None

@@ -107,7 +107,8 @@ def table(name: str, clip: Mapping[str, Any], report: Mapping[str, Any]) -> Tabl
         f"batch {report['batch']}, {runs_on}, {report['fit']} {report['size'][0]}x{report['size'][1]}"
     )
     caption = f"full: {clip['full_ms']:.1f} ms a frame; load {before:g} to {after:g}; * controls"
-    classifies = any(figures["agreement"] is not None for figures in methods)
+    classifies = any(figures["kl"] is not None for figures in methods)
+    detects = not classifies and any(figures["agreement"] is not None for figures in methods)
     columns = [
         "method",
         "tokens",
@@ -117,7 +118,7 @@ def table(name: str, clip: Mapping[str, Any], report: Mapping[str, Any]) -> Tabl
         "cosine\nmean/p5/min",
         "change",
         "patch\ncosine",
-        "same top 1\n(KL)" if classifies else "saliency\nerror",
+        "same top 1\n(KL)" if classifies else "same boxes\n(F1)" if detects else "saliency\nerror",
         f"FLOPs for p5\n{'/'.join(_short(target) for target in TARGETS)}",
         *(["J/frame"] if report["energy"] else []),
     ]
@@ -145,7 +146,7 @@ def table(name: str, clip: Mapping[str, Any], report: Mapping[str, Any]) -> Tabl
 def _cells(figures: Mapping[str, Any], first: bool, classifies: bool, energy: bool) -> list[str]:
     """A line of the table; what holds for all settings of a method is in its first one."""
     time = figures["time"]["cpu"] or figures["time"]["wall"]
-    answer = _short(figures["saliency_error"])
+    answer = _short(figures["saliency_error"] if figures["agreement"] is None else figures["agreement"])
     if classifies:
         answer = f"{_short(figures['agreement'])} ({_short(figures['kl'])})"
     needs = [figures["compute_for"][f"{target:g}"] for target in TARGETS] if first else []

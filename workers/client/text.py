@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -140,11 +141,14 @@ def _frame(result: Mapping[str, Any]) -> str:
 
 def _prediction(prediction: Mapping[str, Any]) -> str:
     kind = prediction["kind"]
-    if kind in ("labels", "regions"):
+    if kind in ("labels", "regions", "boxes"):
         found = prediction.get(kind) or []
         if not found:
             return f"no {kind}"
         best = f"{found[0]['score']:.2f}"
+        if kind == "boxes":
+            counts = Counter(box["name"] for box in found)
+            return ", ".join(f"{count} {name}" for name, count in counts.most_common()) + f", best {best}"
         return f"{found[0]['label']} {best}" if kind == "labels" else f"{len(found)} regions, best {best}"
     return str(kind)
 

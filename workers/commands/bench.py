@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pipeline.defaults import DEFAULT_MODEL, DEFAULT_WARMUP_FRAMES, DEFAULT_WORDS
+from pipeline.defaults import DEFAULT_MIN_SCORE, DEFAULT_MODEL, DEFAULT_WARMUP_FRAMES, DEFAULT_WORDS
 from pipeline.runtimes import FP32
 from workers.commands.computed_options import computed_options
 from workers.commands.input_options import input_options
@@ -23,7 +23,9 @@ from workers.commands.input_options import input_options
 )
 @click.option("--model", default=DEFAULT_MODEL, metavar="NAME", show_default=True, help="See `vwt models`.")
 @click.option(
-    "--weights", metavar="FILE", help="A .safetensors or .pth file; `random` for none (speed only)."
+    "--weights",
+    metavar="FILE",
+    help="A .safetensors or .pth file, or of a detector hf-hub:OWNER/NAME; `random` for none (speed only).",
 )
 @computed_options(FP32)
 @input_options("as suits the model")
@@ -36,6 +38,13 @@ from workers.commands.input_options import input_options
 )
 @click.option(
     "--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Frames that run together."
+)
+@click.option(
+    "--min-score",
+    type=click.FloatRange(0, 1),
+    default=DEFAULT_MIN_SCORE,
+    show_default=True,
+    help="Score that a box of a detector has at least, of those that are compared.",
 )
 @click.option(
     "--device", default="auto", metavar="NAME", show_default=True, help="auto, cpu, cuda or cuda:N."

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Which models there are, and which tokenizers each takes.")
 @click.argument("pattern", required=False)
 def models(pattern: str | None) -> None:
-    """List the bundled models and the families that tokenize.
+    """List the bundled models, the detectors and the families that tokenize.
 
     With PATTERN (such as 'vit_small*'), list timm's models of that name, a line for each of the weights that
     are published (not necessarily here), what it then predicts, and under which license; any of them goes to
@@ -29,7 +29,7 @@ def models(pattern: str | None) -> None:
     from rich.console import Console
 
     from pipeline.errors import ModelError
-    from pipeline.models import BUNDLED, FAMILIES, PlainModel
+    from pipeline.models import BUNDLED, DETECTORS, FAMILIES, PlainModel
 
     console = Console()
     if pattern is not None:
@@ -45,6 +45,10 @@ def models(pattern: str | None) -> None:
     for entry in BUNDLED:
         bundled.add_row(entry.name, entry.prediction, _listed(entry.tokenizers), entry.what)
     console.print(bundled)
+    detectors = _table("Detectors", "model", "prediction", "tokenizers", "weights", "what it is")
+    for name, detector in DETECTORS.items():
+        detectors.add_row(name, "boxes", _listed(taken_with(detector.parts)), detector.hub, detector.what)
+    console.print(detectors)
     families = _table("timm families", "for example", "tokenizers", "family")
     for family in FAMILIES:
         families.add_row(family.example, _listed(taken_with(family.parts)), family.name)
@@ -54,7 +58,8 @@ def models(pattern: str | None) -> None:
     console.print(
         f"Models that take all tokenizers take every --fit ({', '.join(FITS)}) and any --size in whole "
         "patches. Others do not take native, and many run at one size only. "
-        f"Unless told otherwise {DEFAULT_MODEL} is native, and timm's models are as they were evaluated."
+        f"Unless told otherwise {DEFAULT_MODEL} and the detectors are native, and timm's models are as they "
+        "were evaluated."
     )
     console.print(
         "A classifier predicts labels (--names for your own); a model without a classifier, or one that was "

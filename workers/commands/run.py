@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from pipeline.defaults import (
     DEFAULT_BATCH,
     DEFAULT_MAX_PIXELS,
+    DEFAULT_MIN_SCORE,
     DEFAULT_MODEL,
     DEFAULT_OPEN_TIMEOUT_S,
     DEFAULT_PRECISION,
@@ -95,7 +96,8 @@ _STDERR_FD = 2
 @click.option(
     "--weights",
     metavar="FILE",
-    help="A .safetensors or .pth file; `random` for none (speed tests).  [default: the published ones]",
+    help="A .safetensors or .pth file, or of a detector hf-hub:OWNER/NAME; `random` for none (speed tests).  "
+    "[default: the published ones]",
 )
 @click.option(
     "--names",
@@ -111,6 +113,13 @@ _STDERR_FD = 2
 @click.option("--embedding", is_flag=True, help="Add the pooled features to each prediction.")
 @click.option(
     "--embedding-only", is_flag=True, help="Predict the pooled features alone; nothing else is computed."
+)
+@click.option(
+    "--min-score",
+    type=click.FloatRange(0, 1),
+    default=DEFAULT_MIN_SCORE,
+    show_default=True,
+    help="Score that a box of a detector has at least.",
 )
 @click.option(
     "--device", default="auto", metavar="NAME", show_default=True, help="auto, cpu, cuda or cuda:N."

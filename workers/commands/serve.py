@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from pipeline.defaults import DEFAULT_MIN_SCORE
 from workers.commands.computed_options import computed_options
 from workers.commands.input_options import input_options
 
@@ -47,6 +48,11 @@ def _by_model(name: str, says: str) -> Callable[[_Command], _Command]:
     is_flag=True,
     default=None,
     help="Add the pooled features to each prediction, of all streams.",
+)
+@click.option(
+    "--min-score",
+    type=click.FloatRange(0, 1),
+    help=f"Score that a box of a detector has at least, of all streams.  [default: {DEFAULT_MIN_SCORE}]",
 )
 @click.option(
     "--redis",
@@ -118,7 +124,7 @@ def serve(
 
     access = {name: given.pop(name) for name in ("allow_folders", "allow_hosts", "token_file")}
     flags: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    computed = ("weights", "names", "labels", "precision", "runtime", "calibrate", "embedding")
+    computed = ("weights", "names", "labels", "precision", "runtime", "calibrate", "embedding", "min_score")
     flags["inference"] = {name: flags.pop(name) for name in computed if name in flags}
     flags["access"] = {name: value for name, value in access.items() if value}
     settings = load_settings(config, flags)

@@ -20,7 +20,7 @@ def watch_options(command: _Command) -> _Command:
             "--guard-by",
             type=click.Choice(PROMISED_BY),
             help="What --guard is about: the 5th percentile of the cosine to the full model's answers, or "
-            "the mean agreement with its labels or regions.  [default: cosine]",
+            "the mean agreement with its labels, regions or boxes.  [default: cosine]",
         ),
         click.option(
             "--guard",

@@ -29,12 +29,25 @@ class RegionView(_Told):
     score: float
 
 
+class BoxView(_Told):
+    """A thing in the upright picture: its name, and top left, width and height in 0..1 of the picture."""
+
+    name: str
+    score: float
+    x: float
+    y: float
+    w: float
+    h: float
+    id: str | None = Field(default=None, description="Of a thing that is followed from frame to frame.")
+
+
 class PredictionView(_Told):
     """What the model said of a frame; `none` of the null model."""
 
-    kind: Literal["labels", "regions", "embedding", "none"]
+    kind: Literal["labels", "regions", "boxes", "embedding", "none"]
     labels: list[LabelView] | None = None
     regions: list[RegionView] | None = None
+    boxes: list[BoxView] | None = None
     embedding: list[float] | None = None
 
 

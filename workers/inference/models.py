@@ -92,6 +92,7 @@ class Models:
             weights if weights != PUBLISHED else None,
             self._device,
             embedding=settings.embedding,
+            min_score=settings.min_score,
             precision=settings.precision,
             runtime=settings.runtime,
             on_notice=lambda notice: self._on_notice(f"{name}: {notice}"),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.boxes import Box
 from pipeline.frame import Frame, Geometry, Pixels
 from pipeline.outputs.drawing import Painter
 from pipeline.results import FrameResult, Prediction, Region
@@ -21,6 +22,8 @@ _LOOK_EVERY_S = 1.0
 _PAINT_EVERY_S = 0.5
 _EXPIRES_S = 30
 _QUALITY = 80
+
+_Bounded = TypeVar("_Bounded", Region, Box)
 
 
 class Preview:
@@ -90,7 +93,7 @@ def visible_part(
 
     Returns:
         The part of the source picture that the model sees, where that part lies in the input, and the
-        prediction with its regions in 0..1 of that part.
+        prediction with its regions and boxes in 0..1 of that part.
     """
     left, top, right, bottom = geometry.content_box()
     first_x, first_y = round(left), round(top)
@@ -115,7 +118,8 @@ def visible_part(
         offset_y=first_y,
     )
     regions = [_moved(region, geometry, shown) for region in prediction.regions]
-    return picture, shown, replace(prediction, regions=regions)
+    boxes = [_moved(box, geometry, shown) for box in prediction.boxes]
+    return picture, shown, replace(prediction, regions=regions, boxes=boxes)
 
 
 def encode(picture: Pixels) -> bytes:
@@ -126,11 +130,11 @@ def encode(picture: Pixels) -> bytes:
     return bytes(data)
 
 
-def _moved(region: Region, source: Geometry, shown: Geometry) -> Region:
-    """A region of the source picture as one of the part that is shown."""
-    left, top = _across(region.x, region.y, source, shown)
-    right, bottom = _across(region.x + region.w, region.y + region.h, source, shown)
-    return Region(left, top, right - left, bottom - top, region.score)
+def _moved(one: _Bounded, source: Geometry, shown: Geometry) -> _Bounded:
+    """A region or box of the source picture as one of the part that is shown."""
+    left, top = _across(one.x, one.y, source, shown)
+    right, bottom = _across(one.x + one.w, one.y + one.h, source, shown)
+    return replace(one, x=left, y=top, w=right - left, h=bottom - top)
 
 
 def _across(x: float, y: float, source: Geometry, shown: Geometry) -> tuple[float, float]:

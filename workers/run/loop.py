@@ -88,6 +88,7 @@ class StreamRun:
                     fit=options.fit,
                     size=options.size,
                     embedding_only=options.embedding_only,
+                    min_score=options.min_score,
                     precision=options.precision,
                     runtime=options.runtime,
                     on_notice=self._notices.say,

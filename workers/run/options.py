@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pipeline.defaults import (
     DEFAULT_AUDIT,
     DEFAULT_BATCH,
+    DEFAULT_MIN_SCORE,
     DEFAULT_MODEL,
     DEFAULT_PRECISION,
     DEFAULT_RELEARN_AFTER_S,
@@ -95,6 +96,7 @@ class RunOptions:
     fit: Fit | None = None
     size: str | None = None
     embedding_only: bool = False
+    min_score: float = DEFAULT_MIN_SCORE
     device: str = "auto"
     precision: str = DEFAULT_PRECISION
     runtime: str = AUTO

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from pipeline.defaults import (
     DEFAULT_MAX_PIXELS,
+    DEFAULT_MIN_SCORE,
     DEFAULT_MODEL,
     DEFAULT_OPEN_TIMEOUT_S,
     DEFAULT_PRECISION,
@@ -21,6 +22,7 @@ from pipeline.defaults import (
     DEFAULT_WATTS_PER_CORE,
     DEFAULT_WINDOW_FPS,
     DEFAULT_WINDOW_PATCHES,
+    HUB_PREFIX,
 )
 from pipeline.energy.registry import AUTO, meter_choices, no_such_meter
 from pipeline.fit import Fit
@@ -78,7 +80,8 @@ def _one_of(choices: Sequence[str]) -> AfterValidator:
 
 
 def _full_weights(weights: str) -> str:
-    return weights if weights in (RANDOM_WEIGHTS, PUBLISHED) else str(_full_path(Path(weights)))
+    plain = weights in (RANDOM_WEIGHTS, PUBLISHED) or weights.startswith(HUB_PREFIX)
+    return weights if plain else str(_full_path(Path(weights)))
 
 
 Positive = Annotated[float, Field(gt=0)]
@@ -171,14 +174,16 @@ class InferenceSettings(BaseModel):
         max_models: models a replica keeps loaded; the one not used for longest goes.
         recall_bytes: memory of a replica for what streams recall from; beyond it the stream not used for
             longest loses its own and pays one full frame. Passes under way may add a frame each.
-        weights: file of weights by model name; "random" for none, "published" to allow streams a model of the
-            model hub (hf-hub:owner/name) or of a folder (local-dir:path).
+        weights: file of weights by model name, or of a detector "hf-hub:OWNER/NAME"; "random" for none,
+            "published" to allow streams a model of the model hub (hf-hub:owner/name) or of a folder
+            (local-dir:path).
         names: file with the names of its classes by model name, as `vwt run --names` takes it.
         labels: file of vectors by model name that its embeddings are labelled by, as `vwt run --labels` takes
             it.
         precision, runtime: what models compute in, as `vwt run --precision` and `--runtime` take them.
         calibrate: video that int8 and `auto` are fitted to; None for the first frames that a model sees.
         embedding: add the pooled features to predictions of another kind, as `vwt run --embedding` does.
+        min_score: that a box of a detector has at least, as `vwt run --min-score` takes it.
         meter: where joules come from, as `vwt run --meter` takes it.
         watts_per_core: what the estimate takes a busy CPU core to draw.
         target_backlog_s: replicas are added when frames wait longer than this.
@@ -200,6 +205,7 @@ class InferenceSettings(BaseModel):
     runtime: RuntimeName = AUTO
     calibrate: FullPath | None = None
     embedding: bool = False
+    min_score: Annotated[float, Field(ge=0, le=1)] = DEFAULT_MIN_SCORE
     target_backlog_s: Positive = 0.5
     meter: MeterName = AUTO
     watts_per_core: Positive = DEFAULT_WATTS_PER_CORE

@@ -32,5 +32,5 @@ class WatchFields(BaseModel):
     guard_by: By = Field(
         default="cosine",
         description="What `guard` is about: the 5th percentile of the cosine to the full model's answers, or "
-        "the mean agreement with its labels or regions.",
+        "the mean agreement with its labels, regions or boxes.",
     )

@@ -26,6 +26,7 @@ class Blocks:
         width: channels of a token.
         rotary: width of the rotary embedding per token, 2*D; 0 where the model has none.
         dtype: of the tokens that come in and go out.
+        between: whether something is added between the blocks, so that they are only run one by one.
     """
 
     layers: nn.ModuleList
@@ -33,14 +34,15 @@ class Blocks:
     width: int
     rotary: int
     dtype: torch.dtype
+    between: bool = False
 
     @classmethod
-    def of(cls, model: nn.Module) -> Blocks:
+    def of(cls, model: nn.Module, between: bool = False) -> Blocks:
         """Those of an adapted timm model; they are still the model's own."""
         parts = cast(Any, model)
         turns = getattr(parts, "rope", None) is not None
         rotary = 2 * parts.blocks[0].attn.inner.head_dim if turns else 0
-        return cls(parts.blocks, parts.norm, parts.embed_dim, rotary, next(model.parameters()).dtype)
+        return cls(parts.blocks, parts.norm, parts.embed_dim, rotary, next(model.parameters()).dtype, between)
 
     def copy(self) -> Blocks:
         """The same with weights of its own."""

@@ -38,7 +38,7 @@ def choose(
     Returns:
         What decides once it has seen frames; None where nothing is left to decide.
     """
-    blocks = Blocks.of(encoder.model)
+    blocks = Blocks.of(encoder.model, encoder.positions.between is not None)
     try:
         if precision == AUTO:
             return Fastest(encoder, blocks, runtime, on_notice)

@@ -27,6 +27,7 @@ from pipeline.models.positions import Placed
 from pipeline.models.runtimes.base import Blocks, OnNotice, Runtime, StepwiseRuntime
 from pipeline.models.runtimes.calibration import Calibration, Images, floor, percentile_5
 from pipeline.models.runtimes.openvino_graph import blocks_graph
+from pipeline.models.runtimes.openvino_layers import UnsupportedError
 from pipeline.models.runtimes.openvino_runtime import (
     OpenVinoRuntime,
     compile_graph,
@@ -67,7 +68,10 @@ def open_int8(
         encoder.runtime = OpenVinoRuntime(compile_graph(graph, _beside()), INT8, stepwise)
         on_notice(f"{_SAYS}: {cached.with_suffix('.txt').read_text()} (kept in {cached.parent})")
         return None
-    return Int8(encoder, blocks, cached, on_notice)
+    try:
+        return Int8(encoder, blocks, cached, on_notice)
+    except UnsupportedError as error:
+        raise UnavailableError(f"OpenVINO is not told here how to compute {error}") from error
 
 
 class Int8(Calibration):

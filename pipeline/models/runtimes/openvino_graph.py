@@ -25,6 +25,8 @@ def blocks_graph(blocks: Blocks) -> Model:
     Raises:
         UnsupportedError: a layer has no form in OpenVINO here.
     """
+    if blocks.between:
+        raise UnsupportedError("what is added between the blocks")
     tokens = ov.parameter(PartialShape([-1, -1, blocks.width]), Type.f32, name="tokens")
     bias = ov.parameter(PartialShape([-1, 1, 1, -1]), Type.f32, name="bias")
     rope = None

@@ -53,10 +53,6 @@ class Scripted(StatefulTokenizer):
         self.dropped = True
 
 
-def recaller_of(encoder: PackedEncoder) -> Recaller:
-    return Recaller(encoder, "a class token" in parts_of(encoder.model))
-
-
 def watched(encoder: PackedEncoder, image: torch.Tensor, tokenizer: StatefulTokenizer) -> Watched:
     height, width = image.shape[1:]
     geometry = Geometry(width, height, width, height, 1.0, 1.0, 0.0, 0.0)
@@ -66,7 +62,7 @@ def watched(encoder: PackedEncoder, image: torch.Tensor, tokenizer: StatefulToke
 
 def answered(encoder: PackedEncoder, image: torch.Tensor, tokenizer: Scripted, *wishes) -> Answered:
     tokenizer.wishes = wishes
-    (answer,) = recaller_of(encoder).answer([watched(encoder, image, tokenizer)])
+    (answer,) = Recaller(encoder).answer([watched(encoder, image, tokenizer)])
     return answer
 
 
@@ -104,7 +100,7 @@ def test_running_all_positions_gives_the_plain_output_of_timm(family):
 
         # Whatever type the memory is of: nobody attends to it here.
         torch.testing.assert_close(answer.tokens, tokens, atol=1e-5, rtol=0)
-        features = recaller_of(encoder).features([answer])
+        features = Recaller(encoder).features([answer])
         torch.testing.assert_close(
             encoder.head(features), encoder.model.forward_head(tokens[None]), atol=1e-5, rtol=0
         )
@@ -187,7 +183,7 @@ def test_an_answer_does_not_depend_on_the_streams_it_shares_a_pass_with(family):
     for index, (tokenizer, script) in enumerate(zip(together, scripts, strict=True)):
         tokenizer.wishes = script
         frames.append(watched(encoder, images[index % 2 + 1], tokenizer))
-    answers = recaller_of(encoder).answer(frames)
+    answers = Recaller(encoder).answer(frames)
 
     for index, (tokenizer, script) in enumerate(zip(alone, scripts, strict=True)):
         expected = answered(encoder, images[index % 2 + 1], tokenizer, *script)
@@ -203,7 +199,7 @@ def test_frames_of_one_stream_in_a_batch_are_answered_one_after_the_other(family
         answered(encoder, images[0], tokenizer, EVERYTHING)
         tokenizer.wishes = (SOME,)
 
-    answers = recaller_of(encoder).answer([watched(encoder, image, one) for image in images])
+    answers = Recaller(encoder).answer([watched(encoder, image, one) for image in images])
 
     for image, answer in zip(images, answers, strict=True):
         expected = answered(encoder, image, other, SOME)
@@ -217,7 +213,7 @@ def test_streams_are_dropped_when_a_pass_that_they_share_fails():
     good, bad = Scripted(EVERYTHING), Scripted(SOME)  # there is nothing yet to recall
 
     with pytest.raises(IndexError):
-        recaller_of(encoder).answer([watched(encoder, images[0], one) for one in (good, bad)])
+        Recaller(encoder).answer([watched(encoder, images[0], one) for one in (good, bad)])
 
     assert good.dropped
     assert bad.dropped

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from pipeline.boxes import Box
 from pipeline.frame import FrameTimes
 from pipeline.outputs import drawing
 from pipeline.outputs.drawing import Painter
@@ -58,6 +59,24 @@ def test_a_region_is_framed_where_it_lies() -> None:
     assert tuple(canvas[240, 160]) == (255, 196, 0)
     assert tuple(canvas[360, 320]) == (255, 196, 0)
     assert tuple(canvas[240, 320]) == (90, 90, 90)
+
+
+def test_a_box_is_framed_with_its_name_on_a_plate_above_it() -> None:
+    canvas = painted(Prediction("boxes", boxes=[Box(0.25, 0.25, 0.5, 0.5, "person", 0.9)]))
+    region = painted(Prediction("regions", regions=[Region(0.25, 0.25, 0.5, 0.5, 0.9)]))
+    assert tuple(canvas[240, 160]) == (255, 196, 0)
+    assert tuple(canvas[240, 320]) == (90, 90, 90)
+    # The name makes the plate wider than that of a score alone.
+    row = 105
+    plates = [(image[row, 160:480] == (255, 196, 0)).all(axis=1).sum() for image in (canvas, region)]
+    assert plates[0] > plates[1] + 40
+
+
+def test_a_name_in_other_letters_is_drawn_as_well_as_can_be() -> None:
+    named = painted(Prediction("boxes", boxes=[Box(0.25, 0.25, 0.5, 0.5, "Käfig", 0.9)]))
+    assert np.array_equal(
+        named, painted(Prediction("boxes", boxes=[Box(0.25, 0.25, 0.5, 0.5, "K?fig", 0.9)]))
+    )
 
 
 def test_labels_are_written_at_the_top_and_the_rest_of_the_picture_stays() -> None:

@@ -1,5 +1,6 @@
 """What was predicted over a run."""
 
+from pipeline.boxes import Box
 from pipeline.results import Label, Prediction, Region
 from pipeline.stats.predictions import PredictionStats
 
@@ -32,6 +33,31 @@ def test_regions_are_counted_per_frame() -> None:
 
     assert stats.to_dict() == {"kind": "regions", "per_frame": 1.333, "frames_with_any": 2}
     assert stats.text() == "1.3 regions per frame, some in 67 % of the frames"
+
+
+def boxes(*names: str) -> Prediction:
+    return Prediction("boxes", boxes=[Box(0, 0, 1, 1, name, 0.9) for name in names])
+
+
+def test_boxes_are_counted_by_name() -> None:
+    stats = stats_of(boxes("person", "person", "car"), boxes(), boxes("person"), boxes("person"))
+
+    assert stats.to_dict() == {
+        "kind": "boxes",
+        "names": [
+            {"name": "person", "per_frame": 1.0, "frames": 3},
+            {"name": "car", "per_frame": 0.25, "frames": 1},
+        ],
+    }
+    assert stats.text() == "per frame 1 person (in 3 frames), 0.25 car (in 1 frames)"
+    assert stats_of(boxes()).text() == "no boxes"
+
+
+def test_names_of_boxes_without_end_take_no_memory_without_end() -> None:
+    stats = stats_of(boxes("bus", "bus"), *(boxes(f"thing {number}") for number in range(1500)))
+
+    assert stats.to_dict()["names"][0]["name"] == "bus"
+    assert len(stats._named) == len(stats._named_frames) == 1000
 
 
 def test_names_without_end_take_no_memory_without_end() -> None:

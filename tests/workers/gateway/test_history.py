@@ -9,6 +9,7 @@ import pytest
 from pydantic import TypeAdapter
 from websockets.sync.client import connect
 
+from pipeline.boxes import Box
 from pipeline.frame import FrameTimes
 from pipeline.guard.bounds import Interval
 from pipeline.guard.stream_fidelity import StreamFidelity
@@ -59,6 +60,14 @@ def pages(api: Api, **query: Any) -> list[list[int]]:
             1,
             Prediction("regions", regions=[Region(0, 0, 1, 1, 0.5)]),
             times=FrameTimes(pts_s=None, captured_at=5.0),
+        ),
+        result(
+            4,
+            Prediction(
+                "boxes",
+                boxes=[Box(0, 0, 0.5, 1, "person", 0.9), Box(0, 0, 1, 1, "bus", 0.7, id="3")],
+                embedding=[0.1],
+            ),
         ),
         result(2, Prediction("embedding", embedding=[0.1]), energy=Energy(reason="no meter")),
         result(3, fidelity=Audit(cosine=0.9, agreement=None, change=None, cost=0.1, stream=AUDITED)),

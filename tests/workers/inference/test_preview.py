@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline.boxes import Box
 from pipeline.frame import Frame, FrameTimes
 from pipeline.input_spec import InputSpec
 from pipeline.preprocess import Preprocessor
@@ -82,3 +83,14 @@ def test_what_is_shown_is_the_picture_without_legend_or_figures(client: RedisCli
     for kind in ("jpeg", "plain"):
         height, width = cv2.imdecode(np.frombuffer(client.hget(keys.preview, kind), np.uint8), 1).shape[:2]
         assert width / height == pytest.approx(640 / 360, rel=0.02)
+
+
+def test_boxes_keep_their_names_and_move_with_the_part_that_is_shown() -> None:
+    image, geometry, _ = Preprocessor(InputSpec(224, 224, "center"))(gradient(640, 320))
+    box = Box(0.5, 0.5, 0.1, 0.1, "person", 0.9, id="7")
+
+    _, _, prediction = visible_part(image, geometry, Prediction("boxes", boxes=[box]))
+
+    (moved,) = prediction.boxes
+    assert (moved.x, moved.y, moved.w, moved.h) == pytest.approx((0.5, 0.5, 0.2, 0.1), abs=0.01)
+    assert (moved.name, moved.score, moved.id) == ("person", 0.9, "7")

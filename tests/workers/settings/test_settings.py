@@ -92,7 +92,12 @@ def test_paths_are_full_because_replicas_run_elsewhere(tmp_path, monkeypatch):
             "data_folder": "data",
             "access": {"token_file": "tokens", "allow_folders": ["clips"]},
             "inference": {
-                "weights": {"a": "a.safetensors", "b": "random", "hf-hub:own/gate": "published"},
+                "weights": {
+                    "a": "a.safetensors",
+                    "b": "random",
+                    "hf-hub:own/gate": "published",
+                    "c": "hf-hub:o/n",
+                },
                 "names": {"a": "a.txt"},
                 "labels": {"c": "c.safetensors"},
             },
@@ -106,6 +111,7 @@ def test_paths_are_full_because_replicas_run_elsewhere(tmp_path, monkeypatch):
         "a": str(tmp_path / "a.safetensors"),
         "b": "random",
         "hf-hub:own/gate": "published",
+        "c": "hf-hub:o/n",
     }
     assert settings.inference.names == {"a": tmp_path / "a.txt"}
     assert settings.inference.labels == {"c": tmp_path / "c.safetensors"}

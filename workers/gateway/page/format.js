@@ -45,6 +45,13 @@ export function duration(seconds) {
   return seconds < 172_800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} days`;
 }
 
+/** How often each text is there, as [text, count], the most frequent first. */
+export function countBy(texts) {
+  const counts = new Map();
+  for (const text of texts) counts.set(text, (counts.get(text) ?? 0) + 1);
+  return [...counts].sort((a, b) => b[1] - a[1]);
+}
+
 /** A prediction in one line. */
 export function prediction(one) {
   switch (one?.kind) {
@@ -55,6 +62,10 @@ export function prediction(one) {
       if (count === 0) return "nothing";
       const best = Math.max(...one.regions.map((region) => region.score));
       return `${count} region${count === 1 ? "" : "s"}, best ${percent(best)}`;
+    }
+    case "boxes": {
+      const counts = countBy(one.boxes.map((box) => box.name));
+      return counts.map(([name, count]) => `${number(count)} ${name}`).join(", ") || "nothing";
     }
     case "embedding":
       return `vector of ${one.embedding.length} numbers`;

@@ -1,6 +1,6 @@
 // What results come to: figures over some of them, as the summary of a run has them.
 
-import { joules, number, percent } from "./format.js";
+import { countBy, joules, number, percent } from "./format.js";
 import { wantsWords } from "./tokenizers.js";
 
 const NAMED = 3;
@@ -12,9 +12,7 @@ export function predicted(results) {
   const same = all.filter((one) => one.kind === kind);
   const over = `Of the last ${number(same.length)} frames`;
   if (kind === "labels") {
-    const counts = new Map();
-    for (const { labels } of same) if (labels.length) counts.set(labels[0].label, (counts.get(labels[0].label) ?? 0) + 1);
-    const best = [...counts].sort((a, b) => b[1] - a[1]).slice(0, NAMED);
+    const best = countBy(same.flatMap(({ labels }) => labels.slice(0, 1).map(({ label }) => label))).slice(0, NAMED);
     return `${over}: mostly ${best.map(([label, count]) => `${label} (${number(count)})`).join(", ")}.`;
   }
   if (kind === "regions") {
@@ -22,6 +20,11 @@ export function predicted(results) {
     const some = same.filter((one) => one.regions.length).length;
     const each = number(regions / same.length);
     return `${over}: ${each} region${each === "1" ? "" : "s"} per frame, some in ${percent(some / same.length)} of them.`;
+  }
+  if (kind === "boxes") {
+    const found = countBy(same.flatMap(({ boxes }) => boxes.map(({ name }) => name))).slice(0, NAMED);
+    const each = found.map(([name, count]) => `${number(count / same.length)} ${name}`).join(", ");
+    return `${over}: ${each ? `${each} per frame` : "no boxes"}.`;
   }
   return "";
 }
