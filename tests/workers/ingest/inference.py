@@ -39,7 +39,7 @@ class Inference:
 
     def __init__(self, client: RedisClient) -> None:
         self.calls: list[FrameBatch] = []
-        self.failures: deque[Exception | None] = deque()
+        self.failures: deque[BaseException | None] = deque()
         self.most = 0
         self.called = threading.Semaphore(0)
         self._client = client
