@@ -215,14 +215,14 @@ class FrameReader:
                 self._note_end(pts_s)
             if decoded.picture is None:
                 continue
-            resuming = self._is_behind(pts_s)
-            if self._realtime and not resuming and pts_s is not None:
-                self._wait_until_due(pts_s)
             # Asked of every frame, so that it knows the grid once the source no longer decides.
             if not (self._sampler.wants(pts_s) or decoded.sampled):
                 if pts_s is None:
                     self._missed["no_pts"] += 1
                 continue
+            resuming = self._is_behind(pts_s)
+            if self._realtime and not resuming and pts_s is not None:
+                self._wait_until_due(pts_s)
             if resuming:
                 self.passed += 1
                 self._missed.clear()
