@@ -59,7 +59,7 @@ def scaled(
 
 
 def by_size(handle: DeploymentHandle[T], size: int) -> DeploymentHandle[T]:
-    """The handle, so that its calls go the way that is cheapest for `size` bytes: straight, or by Ray's store."""
+    """The handle, its calls by the way that is cheapest for `size` bytes: straight, or by Ray's store."""
     return handle.options(_by_reference=size > _STRAIGHT_BYTES)
 
 
