@@ -215,19 +215,18 @@ class FrameReader:
                 self._note_end(pts_s)
             if decoded.picture is None:
                 continue
-            resuming = self._is_behind(pts_s)
-            if self._realtime and not resuming and pts_s is not None:
-                self._wait_until_due(pts_s)
             # Asked of every frame, so that it knows the grid once the source no longer decides.
             if not (self._sampler.wants(pts_s) or decoded.sampled):
                 if pts_s is None:
                     self._missed["no_pts"] += 1
                 continue
-            if resuming:
+            if self._is_behind(pts_s):
                 self.passed += 1
                 self._missed.clear()
                 self._source.take_dropped()
                 continue
+            if self._realtime and pts_s is not None:
+                self._wait_until_due(pts_s)
             # Before it is made ready: what is dropped meanwhile came after it.
             self._missed.update(self._source.take_dropped())
             started = time.monotonic()

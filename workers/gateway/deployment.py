@@ -15,7 +15,7 @@ from ray.serve.handle import DeploymentHandle
 from pipeline.errors import ServiceError
 from workers.contract.messages import TokenSettings
 from workers.contract.sealing import use_keys
-from workers.deployment import keep_to_loopback
+from workers.deployment import by_size, keep_to_loopback
 from workers.gateway.api import build_api
 from workers.gateway.listener import Listener
 from workers.settings.schema import ServiceSettings
@@ -37,12 +37,11 @@ class ServiceBackend:
 
     def __init__(self, inference: DeploymentHandle[Any]) -> None:
         self._inference = inference
-        # Made once, and straight from process to process: an image needs no room in Ray's store.
-        self._predict: Any = inference.options(method_name="predict", _by_reference=False)
 
     async def image(self, data: bytes, settings: TokenSettings) -> dict[str, Any]:
         """See `Backend`."""
-        answer: dict[str, Any] = await _answer(self._predict.remote(data, settings), _IMAGE_WITHIN_S)
+        inference = by_size(self._inference, len(data))
+        answer: dict[str, Any] = await _answer(inference.predict.remote(data, settings), _IMAGE_WITHIN_S)
         return answer
 
     async def ready(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pipeline.errors import ServiceError
 from vocab.connection import connect
 from workers.contract.messages import FrameBatch
 from workers.contract.sealing import use_keys
-from workers.deployment import keep_to_loopback, scaled, where
+from workers.deployment import by_size, keep_to_loopback, scaled, where
 from workers.ingest.replica_context import ReplicaContext
 from workers.ingest.scaling import STREAMS, StreamPolicy
 from workers.ingest.sender import Answer
@@ -91,7 +91,8 @@ class Ingest:
             tracing.close()
 
     def _infer(self, stream: str, batch: FrameBatch) -> Answer:
-        answer: Answer = self._inference.options(session_id=stream).infer.remote(batch)
+        inference: Any = by_size(self._inference, batch.images.nbytes).options(session_id=stream)
+        answer: Answer = inference.infer.remote(batch)
         return answer
 
     def _describe(self, model: str) -> Answer:

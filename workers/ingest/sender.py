@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -55,6 +56,15 @@ class _Sent:
     @property
     def end(self) -> int:
         return self.batch.first + len(self.batch.facts)
+
+    def result(self) -> BatchDone:
+        """The answer; TimeoutError when there is none yet."""
+        try:
+            done: BatchDone = self.answer.result(timeout_s=LOOK_UP_S)
+        except CancelledError:
+            # No Exception, so that it would end the stream's thread.
+            raise ServiceError("the replica that had the frames stopped") from None
+        return done
 
     def done(self) -> None:
         if self.trace is not None:
@@ -150,7 +160,7 @@ class Sender:
             self._check_stopped()
             head = self._window[0]
             try:
-                done: BatchDone = head.answer.result(timeout_s=LOOK_UP_S)
+                done = head.result()
             except Exception as error:
                 if not pending(error):
                     self._recover(_cause(error))
@@ -200,7 +210,7 @@ class Sender:
         for sent in self._window:
             while True:
                 try:
-                    sent.answer.result(timeout_s=LOOK_UP_S)
+                    sent.result()
                 except Exception as error:
                     self._check_stopped()
                     if pending(error) and time.monotonic() < deadline:

@@ -114,8 +114,9 @@ def test_a_websocket_works_through_serve(http: httpx.Client, redis: Server, toke
     assert refused.value.response.status_code == 401
 
 
-def test_an_image_and_its_errors_come_from_inference(http: httpx.Client) -> None:
-    data = picture()
+@pytest.mark.parametrize("size", [(8, 8), (1600, 1000)], ids=["small", "of five megabytes"])
+def test_an_image_and_its_errors_come_from_inference(http: httpx.Client, size: tuple[int, int]) -> None:
+    data = picture("BMP", size)
     answer = http.post("/v1/frames", content=data, params={"model": "resnet18"})
     assert answer.json() == {"bytes": len(data), "model": "resnet18"}
     refused = http.post("/v1/frames", content=data, params={"model": "none"})

@@ -40,7 +40,7 @@ class Inference:
 
     def __init__(self, client: RedisClient) -> None:
         self.calls: list[FrameBatch] = []
-        self.failures: deque[Exception | None] = deque()
+        self.failures: deque[BaseException | None] = deque()
         self.most = 0
         self.interval_s: float | None = None
         self.called = threading.Semaphore(0)

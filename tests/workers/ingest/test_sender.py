@@ -1,3 +1,4 @@
+import asyncio
 import threading
 
 import numpy as np
@@ -101,8 +102,9 @@ def test_when_all_was_lost_the_first_is_durable_before_the_next_is_sent(sender, 
         OutOfOrderError("results are missing"),
         RayTaskError("infer", "", TimeoutError("the device is stuck")).as_instanceof_cause(),
         RayTaskError("infer", "", StoreUnavailable("Redis is away")).as_instanceof_cause(),
+        asyncio.CancelledError(),
     ],
-    ids=["died", "redis", "order", "timeout", "wrapped"],
+    ids=["died", "redis", "order", "timeout", "wrapped", "cancelled"],
 )
 def test_what_failed_is_sent_again_with_all_after_it(sender, inference, client, failure):
     inference.failures += [None, failure]
