@@ -77,6 +77,9 @@ class Given(StatefulTokenizer):
     def forget(self) -> None:
         self._memory = None
 
+    def checked(self, patches: torch.Tensor, rows: torch.Tensor | None, ran: Ran) -> None:
+        """There is nothing to learn."""
+
     def answer(self, frame: Frame, place: Place, patches: torch.Tensor) -> Generator[Run, Ran, Decided]:  # noqa: ARG002
         memory, rows = self._memory, None
         if memory is None:

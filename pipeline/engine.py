@@ -16,11 +16,11 @@ import torch
 from pipeline.cuda_timeline import CudaTimeline
 from pipeline.errors import UsageError
 from pipeline.frame import Frame, FrameTimes, Geometry
+from pipeline.models.answering import Answered, Watched
 from pipeline.models.base import Model
 from pipeline.models.heads import Outputs
 from pipeline.models.packed import PackedModel
 from pipeline.models.positions import Placed
-from pipeline.models.recalling import Answered, Watched
 from pipeline.reading import FrameOutput, note_answers, planned_outputs, stateful_outputs, with_check
 from pipeline.stacking import Checked, Part, Planned, Stack, Stateful, checked, divided, pixels, stacks
 from pipeline.tokenizers import FullTokenizer, Tokenizer, TokenPlan

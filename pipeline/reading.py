@@ -11,10 +11,10 @@ import torch
 
 from pipeline.frame import Frame, Geometry
 from pipeline.guard.compare import Compared, agreement
+from pipeline.models.answering import Answered
 from pipeline.models.base import Model
 from pipeline.models.heads import Outputs
 from pipeline.models.packed import PackedModel
-from pipeline.models.recalling import Answered
 from pipeline.models.stepping import Trail
 from pipeline.results import Audit, Prediction
 from pipeline.runtimes import NOT_COMPUTED, Computed

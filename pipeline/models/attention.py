@@ -9,6 +9,8 @@ from itertools import accumulate
 import torch
 from torch.nn import functional as F
 
+from pipeline.models.shapes import rounded
+
 # Up to so many keys all scores of a sequence are computed at once, in bfloat16 on the CPU.
 _SHORT = 640
 
@@ -98,9 +100,29 @@ def attend(
     """(B, T, H, D) queries, (B, S, H, D) keys and values, (B, S) bias -> (B, T, H, D)."""
     mask = None if key_bias is None else key_bias.to(query.dtype)[:, None, None]
     query, key, value = (x.transpose(1, 2) for x in (query, key, value))
-    if not query.is_cuda and query.dtype == torch.bfloat16 and key.shape[-2] <= _SHORT:
+    if _short(query, key.shape[-2]):
         return _attend_short(query, key, value, mask).transpose(1, 2)
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2)
+
+
+def attend_part(
+    query: torch.Tensor, start: int, end: int, key: torch.Tensor, value: torch.Tensor
+) -> torch.Tensor:
+    """(T, H, D) queries, of which those from `start` to `end` attend to (S, H, D): (end-start, H, D).
+
+    Where that keeps shapes few, some of the others ask as well, to no avail.
+    """
+    first, last = start, end
+    if _short(query, len(key)):
+        count = rounded(end - start)
+        last = min(start + count, len(query))
+        first = max(last - count, 0)
+    mixed = attend(query[None, first:last], key[None], value[None])[0]
+    return mixed[start - first : end - first]
+
+
+def _short(query: torch.Tensor, keys: int) -> bool:
+    return not query.is_cuda and query.dtype == torch.bfloat16 and keys <= _SHORT
 
 
 def _attend_short(
@@ -119,7 +141,7 @@ def _attend_short(
     scores = torch.baddbmm(
         start, query.reshape(flat), key.reshape(flat).transpose(1, 2), beta=weight, alpha=width**-0.5
     )
-    return torch.bmm(scores.softmax(dim=-1), value.reshape(flat)).view(batch, heads, asks, -1)
+    return torch.bmm(scores.softmax(dim=-1), value.reshape(flat)).view(batch, heads, asks, width)
 
 
 def bias_as_channels(

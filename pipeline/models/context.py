@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from pipeline.models.attention import Segments, attend
+from pipeline.models.attention import Segments, attend_part
 from pipeline.tokenizers.stateful import BlockMemory
 from pipeline.tokenizers.steps import Attended
 
@@ -46,23 +46,17 @@ class Recalled:
 
         Tokens behind the last segment stay what they were asked with.
         """
-        surplus = len(query) - sum(segments.lengths)
-        parts = zip(
-            *(values.split([*segments.lengths, surplus]) for values in (query, key, value)),
-            (*self.memories, None),
-            (*self.rows, None),
-            strict=True,
-        )
-        mixed = []
-        for asks, keys, values, memory, rows in parts:
-            if memory is None:
-                mixed.append(asks)
-                break
+        mixed, start = [], 0
+        for length, memory, rows in zip(segments.lengths, self.memories, self.rows, strict=True):
+            end = start + length
+            keys, values = key[start:end], value[start:end]
             memory.write(keys, values, rows)
             if rows is not None:
                 # Views, where the memory is of the type that is computed in.
-                keys, values = (kept.to(asks.dtype).transpose(0, 1) for kept in (memory.keys, memory.values))
-            mixed.append(attend(asks[None], keys[None], values[None])[0])
+                keys, values = (kept.to(query.dtype).transpose(0, 1) for kept in (memory.keys, memory.values))
+            mixed.append(attend_part(query, start, end, keys, values))
+            start = end
+        mixed.append(query[start:])
         return torch.cat(mixed)
 
 

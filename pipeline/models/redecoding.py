@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -49,6 +50,24 @@ class Decoded:
         return sum(part.numel() * part.element_size() for part in (*self.maps, self.logits))
 
 
+class Wanted(NamedTuple):
+    """Tokens of a stream that are to be decoded.
+
+    Attributes:
+        tokens: (N, C) of the patches.
+        grid: of them.
+        before: what is kept of the same stream, written to; None for a new one.
+        rows: patches whose tokens may be others than then; None for all.
+        number: of the answer.
+    """
+
+    tokens: torch.Tensor
+    grid: tuple[int, int]
+    before: Decoded | None
+    rows: torch.Tensor | None
+    number: int
+
+
 class Redecoder:
     """Runs transposed convolutions with ReLU behind each, and a 1×1 convolution to one channel, by cells.
 
@@ -66,47 +85,59 @@ class Redecoder:
         self._channels = [layer.in_channels for layer in layers]
         self.dtype = last.weight.dtype
 
-    def decode(
-        self,
-        tokens: torch.Tensor,
-        grid: tuple[int, int],
-        before: Decoded | None,
-        rows: torch.Tensor | None,
-        number: int,
-    ) -> tuple[Decoded, int]:
-        """Decodes what changed.
+    def decode(self, wanted: Sequence[Wanted]) -> list[tuple[Decoded, int]]:
+        """Decodes what changed, of all streams together.
 
         Args:
-            tokens: (N, C) of the patches.
-            grid: of them.
-            before: of the same stream, written to; None for a new one.
-            rows: patches whose tokens may be others than then; None for all.
-            number: of the answer.
+            wanted: at most one of each stream.
 
         Returns:
-            What is to be kept, and how many patches were decoded, as `rounded` has it.
+            What is to be kept of each, and how many of its patches were decoded.
         """
+        begun = [self._begin(one) for one in wanted]
+        cells = sum(len(own) for _, own in begun)
+        for level in range(len(self._layers) if cells else 0):
+            self._run(level, begun, rounded(cells) << 2 * level)
+        return [
+            (replace(kept, number=one.number), len(own))
+            for one, (kept, own) in zip(wanted, begun, strict=True)
+        ]
+
+    def _begin(self, one: Wanted) -> tuple[Decoded, torch.Tensor]:
+        """Takes over tokens; gives what is to be written to, and the patches to decode."""
+        tokens, grid, before, rows, number = one
         if before is None or before.grid != grid or before.maps[0].dtype != self.dtype:
             before, rows = self._empty(grid, number), None
-        maps, inner = before.maps, _inner(grid)
+        decoded, inner = before.maps[0], _inner(grid)
         if rows is None:
-            cells = _whole(grid)
-            maps[0].index_copy_(0, inner, tokens.to(self.dtype))
-        else:
-            rows = self._moved(tokens, maps[0], inner, rows)
-            cells = _around(grid, rows)
-        for level, phases in enumerate(self._layers):
-            x, last = maps[level], level == len(self._layers) - 1
-            taps, places = _tables(grid, level, bordered=not last)
-            for phase, layer in enumerate(phases):
-                taken = x.index_select(0, taps[phase].index_select(0, cells).flatten())
-                made = layer(taken.view(-1, 4 * x.shape[1]))
-                where = places[phase].index_select(0, cells).flatten()
-                if last:
-                    before.logits.view(-1).index_copy_(0, where, self._last(made)[:, 0].float())
-                else:
-                    maps[level + 1].index_copy_(0, where, made)
-        return replace(before, number=number), len(cells)
+            decoded.index_copy_(0, inner, tokens.to(self.dtype))
+            return before, _whole(grid)
+        return before, _around(grid, self._moved(tokens, decoded, inner, rows))
+
+    def _run(self, level: int, begun: Sequence[tuple[Decoded, torch.Tensor]], rows: int) -> None:
+        """A layer.
+
+        Args:
+            level: of the layer.
+            begun: what is kept of each stream, and its patches to decode.
+            rows: of each matrix product; those beyond what the patches need are of none.
+        """
+        last, counts = level == len(self._layers) - 1, [len(cells) << 2 * level for _, cells in begun]
+        needed, tables = sum(counts), [_tables(kept.grid, level, bordered=not last) for kept, _ in begun]
+        taken = torch.empty(rows, 4 * self._channels[level], dtype=self.dtype)
+        taken[needed:].zero_()
+        inputs = [own.view(-1, self._channels[level]) for own in taken[:needed].split(counts)]
+        for phase, layer in enumerate(self._layers[level]):
+            for (kept, cells), (taps, _), into in zip(begun, tables, inputs, strict=True):
+                near = taps[phase].index_select(0, cells).flatten()
+                torch.index_select(kept.maps[level], 0, near, out=into)
+            made = layer(taken)
+            if last:
+                made = self._last(made)[:, 0].float()
+            outputs = made[:needed].split(counts)
+            for (kept, cells), (_, places), own in zip(begun, tables, outputs, strict=True):
+                onto = kept.logits.view(-1) if last else kept.maps[level + 1]
+                onto.index_copy_(0, places[phase].index_select(0, cells).flatten(), own)
 
     def _moved(
         self, tokens: torch.Tensor, decoded: torch.Tensor, inner: torch.Tensor, rows: torch.Tensor
@@ -191,12 +222,7 @@ def _neighbours(grid: tuple[int, int]) -> torch.Tensor:
 
 
 def _around(grid: tuple[int, int], rows: torch.Tensor) -> torch.Tensor:
-    """Those patches and the ones beside them, in order; `rounded`."""
+    """Those patches and the ones beside them, in order."""
     marked = torch.zeros(grid[0] * grid[1], dtype=torch.bool)
     marked[_neighbours(grid).index_select(0, rows).flatten()] = True
-    found = marked.nonzero()[:, 0]
-    count = len(found)
-    if count == 0:
-        return found
-    # The last again and again, which changes nothing.
-    return found.index_select(0, torch.arange(rounded(count)).clamp_max_(count - 1))
+    return marked.nonzero()[:, 0]

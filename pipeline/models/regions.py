@@ -45,7 +45,9 @@ def regions(
     if highest < min_score:
         return []
     salient = (content > lowest + relative * (highest - lowest)).astype(np.uint8)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(salient, connectivity=8)
+    # Narrow labels take a third of the time; a component has four pixels of the map at least to itself.
+    narrow = cv2.CV_16U if salient.size < 1 << 18 else cv2.CV_32S
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(salient, connectivity=8, ltype=narrow)
     found = []
     # Component 0 is everything less salient.
     for label, (x, y, w, h, area) in enumerate(stats[1:].tolist(), start=1):

@@ -226,6 +226,20 @@ def test_a_recalled_answer_is_audited_by_running_the_rest_of_its_frame(
     assert 0 < output.compared.flops < full.flops
 
 
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_the_second_answer_of_a_stream_that_recalls_is_looked_at_beside_the_draw(
+    engine: Engine, frames: list[Frame], at_once: int
+) -> None:
+    stream, some = guarded("recall", Watch(audit=1e-9)), [*frames[::4], frames[0]]
+    outputs = run(engine, stream, some, at_once)
+    looked = [output.compared is not None for output in outputs]
+    assert looked == [False, True, *[False] * (len(outputs) - 2)]
+    assert stream.fidelity.audits == 0
+    assert stream.fidelity.share is not None
+    assert stream.fidelity.share > 0
+    assert not any(output.compared for output in run(engine, guarded("recall", Watch()), frames[::4]))
+
+
 def test_a_held_answer_is_audited_too_and_the_next_one_is_held_against_what_was_found(
     engine: Engine, frames: list[Frame]
 ) -> None:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pipeline.models.attention import Segments, bias_as_channels, ragged_attention
+from pipeline.models.attention import Segments, attend_part, bias_as_channels, ragged_attention
 
 CPU = torch.device("cpu")
 LENGTHS = [[5, 5], [7, 2, 4]]
@@ -32,6 +32,20 @@ def test_a_bias_on_the_keys_is_added_to_their_scores(lengths):
     parts = zip(*(x.split(lengths) for x in (query, key, value, bias)), strict=True)
     expected = [torch.einsum("hts,shd->thd", weights(q, k, b), v) for q, k, v, b in parts]
     torch.testing.assert_close(mixed, torch.cat(expected))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("start", "end"), [(0, 3), (7, 18), (21, 24), (0, 24), (5, 5)])
+def test_a_part_of_the_queries_attends_as_if_it_were_alone(dtype, start, end):
+    query, key, value = (x.to(dtype) for x in qkv([24]))
+    part = query[start:end].float()
+
+    mixed = attend_part(query, start, end, key[:9], value[:9])
+
+    paid = weights(part, key[:9].float(), torch.zeros(9))
+    expected = torch.einsum("hts,shd->thd", paid, value[:9].float()).to(dtype)
+    tolerance = 1e-5 if dtype == torch.float32 else 2e-2
+    torch.testing.assert_close(mixed, expected, rtol=tolerance, atol=tolerance)
 
 
 def test_a_key_with_the_log_of_its_size_counts_as_that_many_keys():

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from pipeline.frame import Frame, FrameTimes, Geometry
+from pipeline.models.answering import Answered, Watched
 from pipeline.models.encoder import PackedEncoder
 from pipeline.models.positions import Place
-from pipeline.models.recalling import Answered, Recaller, Watched
+from pipeline.models.recalling import Recaller
 from pipeline.models.refusal import parts_of
 from pipeline.tokenizers import MergeTokenizer
 from pipeline.tokenizers.merge import MergeStep

@@ -8,6 +8,7 @@ from pipeline.engine import Engine
 from pipeline.frame import Frame, FrameTimes, Geometry
 from pipeline.models import load_model
 from pipeline.models.focus import decoder_flops, load_focus
+from pipeline.models.redecoding import Wanted
 from pipeline.tokenizers import RecallTokenizer
 
 GRID = (5, 7)
@@ -33,11 +34,16 @@ def seen(decoder, decoded):
     return decoder.spread(decoded.logits[None, None], decoded.grid)[0]
 
 
+def decode(redecoder, *wanted):
+    ((decoded, count),) = redecoder.decode([Wanted(*wanted)])
+    return decoded, count
+
+
 @pytest.mark.parametrize("grid", [GRID, (1, 3), (4, 1), (16, 16)])
 def test_decoding_all_patches_gives_what_the_dense_decoder_gives(decoder, grid):
     tokens = torch.randn(grid[0] * grid[1], 384)
 
-    decoded, count = decoder.redecoder().decode(tokens, grid, None, None, 1)
+    decoded, count = decode(decoder.redecoder(), tokens, grid, None, None, 1)
 
     assert count == len(tokens)
     torch.testing.assert_close(seen(decoder, decoded), dense(decoder, tokens, grid), atol=1e-5, rtol=0)
@@ -46,10 +52,10 @@ def test_decoding_all_patches_gives_what_the_dense_decoder_gives(decoder, grid):
 @pytest.mark.parametrize("rows", [[0], [17], [34], [6, 7, 20], list(range(PATCHES))])
 def test_decoding_what_changed_gives_what_the_dense_decoder_makes_of_all(decoder, rows):
     tokens, redecoder = torch.randn(PATCHES, 384), decoder.redecoder()
-    decoded, _ = redecoder.decode(tokens, GRID, None, None, 1)
+    decoded, _ = decode(redecoder, tokens, GRID, None, None, 1)
     tokens[rows] = torch.randn(len(rows), 384)
 
-    decoded, count = redecoder.decode(tokens, GRID, decoded, torch.tensor(rows), 2)
+    decoded, count = decode(redecoder, tokens, GRID, decoded, torch.tensor(rows), 2)
 
     torch.testing.assert_close(seen(decoder, decoded), dense(decoder, tokens), atol=1e-5, rtol=0)
     assert count <= max(16, 9 * len(rows))
@@ -57,29 +63,51 @@ def test_decoding_what_changed_gives_what_the_dense_decoder_makes_of_all(decoder
 
 def test_a_token_is_decoded_again_once_it_is_far_from_the_one_that_was(decoder):
     tokens, redecoder = torch.randn(PATCHES, 384), decoder.redecoder()
-    decoded, _ = redecoder.decode(tokens, GRID, None, None, 1)
+    decoded, _ = decode(redecoder, tokens, GRID, None, None, 1)
     first, rows = dense(decoder, tokens), torch.tensor([17])
     direction = torch.randn(384)
     direction *= tokens[17].norm() / direction.norm()
 
     for number, part in enumerate((0.1, 0.2), start=2):
         tokens[17] += 0.1 * direction
-        decoded, count = redecoder.decode(tokens, GRID, decoded, rows, number)
+        decoded, count = decode(redecoder, tokens, GRID, decoded, rows, number)
         assert count == 0, f"moved by {part} of its length"
     torch.testing.assert_close(seen(decoder, decoded), first, atol=1e-5, rtol=0)
 
     tokens[17] += 0.2 * direction
-    decoded, count = redecoder.decode(tokens, GRID, decoded, rows, 4)
+    decoded, count = decode(redecoder, tokens, GRID, decoded, rows, 4)
     assert count > 0
     torch.testing.assert_close(seen(decoder, decoded), dense(decoder, tokens), atol=1e-5, rtol=0)
 
 
+def test_streams_are_decoded_together_as_they_are_alone(decoder):
+    redecoder, grids = decoder.redecoder(), [GRID, (3, 4), GRID]
+    tokens = [torch.randn(rows * columns, 384) for rows, columns in grids]
+    begun = redecoder.decode(
+        [Wanted(some, grid, None, None, 1) for some, grid in zip(tokens, grids, strict=True)]
+    )
+    changed = [torch.tensor(rows, dtype=torch.int64) for rows in ([3, 30], [], [8])]
+    for some, rows in zip(tokens, changed, strict=True):
+        some[rows] = torch.randn(len(rows), 384)
+
+    found = redecoder.decode(
+        [
+            Wanted(some, grid, before, rows, 2)
+            for some, grid, (before, _), rows in zip(tokens, grids, begun, changed, strict=True)
+        ]
+    )
+
+    for some, grid, (decoded, _) in zip(tokens, grids, found, strict=True):
+        torch.testing.assert_close(seen(decoder, decoded), dense(decoder, some, grid), atol=1e-5, rtol=0)
+    assert [count > 0 for _, count in found] == [True, False, True]
+
+
 def test_another_grid_is_decoded_as_a_whole(decoder):
     redecoder = decoder.redecoder()
-    decoded, _ = redecoder.decode(torch.randn(PATCHES, 384), GRID, None, None, 1)
+    decoded, _ = decode(redecoder, torch.randn(PATCHES, 384), GRID, None, None, 1)
     tokens = torch.randn(12, 384)
 
-    decoded, count = redecoder.decode(tokens, (3, 4), decoded, torch.tensor([2]), 2)
+    decoded, count = decode(redecoder, tokens, (3, 4), decoded, torch.tensor([2]), 2)
 
     assert count == 12
     torch.testing.assert_close(seen(decoder, decoded), dense(decoder, tokens, (3, 4)), atol=1e-5, rtol=0)
