@@ -26,6 +26,7 @@ from vocab.window import PatchSampler, WindowOptions
 from vocab.words import Vocabulary
 from workers.contract.messages import TokenSettings
 from workers.inference.metrics import RecallMetrics
+from workers.memory import Trimmer
 
 # Seconds without a frame after which a stream's or scope's state goes.
 _UNUSED_S = 60.0
@@ -143,6 +144,7 @@ class Streams:
         self._streams: dict[str, _Stream] = {}
         self._scopes: dict[tuple[str, str], Scope] = {}
         self._lock = threading.Lock()
+        self._trimmer = Trimmer()
         self._feeder = WindowFeeder(_WAITING_FRAMES)
         self._feeder.start()
         self._follows = Repeating(self._follow, _FOLLOW_EVERY_S, "vwt-words")
@@ -233,8 +235,10 @@ class Streams:
             unused = [key for key, stream in self._streams.items() if stream.used_at <= oldest]
             for key in unused:
                 self._streams.pop(key).tokenizer.close()
+                self._trimmer.note()
             self._make_room()
             self._scopes = {key: s for key, s in self._scopes.items() if s.used_at > oldest}
             scopes = list(self._scopes.values())
+        self._trimmer.step()
         for scope in scopes:
             scope.look()

@@ -26,6 +26,7 @@ from workers.ingest.peers import Peers
 from workers.ingest.replica_context import ReplicaContext
 from workers.ingest.status_reporter import StatusReporter
 from workers.ingest.worker import StreamWorker
+from workers.memory import Trimmer
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class Supervisor:
         self._epoch: str | None = None
         self._away = False
         self._renew_at = 0.0
+        self._trimmer = Trimmer()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="vwt-supervisor", daemon=True)
         self._thread.start()
@@ -155,6 +157,7 @@ class Supervisor:
         self._share()
         frames = sum(held.worker.under_way for held in self._held.values())
         self._metrics.looked(len(self._held), frames)
+        self._trimmer.step()
 
     def _renew(self) -> list[_Held]:
         """Renews the leases when it is time; returns those that were lost."""
@@ -242,6 +245,7 @@ class Supervisor:
         held.worker.reporter.mute()
         held.worker.stop()
         self._held.pop(held.spec.id, None)
+        self._trimmer.note()
 
     def _lose(self, held: _Held) -> None:
         self._metrics.lease("lost")
