@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -120,24 +120,34 @@ class SinkOffsets:
 
 
 def sink_status(client: RedisClient, spec: StreamSpec) -> list[dict[str, Any]]:
-    """What the sinks of a stream are doing, for the API.
+    """What the sinks of a stream are doing, see `sink_statuses`."""
+    return sink_statuses(client, [spec])[0]
+
+
+def sink_statuses(client: RedisClient, specs: Sequence[StreamSpec]) -> list[list[dict[str, Any]]]:
+    """What the sinks of streams are doing, for the API; asked for in one round trip.
 
     Returns:
-        For each: `name`, `kind`, `to` (without credentials), `delivered` (frames below it were taken or are
-        lost; None before it was first tried), `lag` (results that wait for it), `lost`, `at` (Unix seconds of
-        the last delivery) and `error`.
+        For each stream, for each sink: `name`, `kind`, `to` (without credentials), `delivered` (frames below
+        it were taken or are lost; None before it was first tried), `lag` (results that wait for it), `lost`,
+        `at` (Unix seconds of the last delivery) and `error`.
 
     Raises:
         StoreUnavailable: Redis cannot say now.
     """
-    if not spec.sinks:
-        return []
-    keys = StreamKeys(spec.id)
     pipeline: Any = client.pipeline(transaction=False)
-    with redis_errors(f"look up the sinks of {spec.id}", server_name(client)):
-        pipeline.hgetall(keys.sinks)
-        pipeline.xrevrange(keys.results, count=1)
-        stored, newest = pipeline.execute()
+    asked = [spec for spec in specs if spec.sinks]
+    answers: Iterator[Any] = iter(())
+    if asked:
+        with redis_errors("look up the sinks", server_name(client)):
+            for spec in asked:
+                pipeline.hgetall(StreamKeys(spec.id).sinks)
+                pipeline.xrevrange(StreamKeys(spec.id).results, count=1)
+            answers = iter(pipeline.execute())
+    return [_status(spec, next(answers), next(answers)) if spec.sinks else [] for spec in specs]
+
+
+def _status(spec: StreamSpec, stored: Any, newest: Any) -> list[dict[str, Any]]:
     results = int(newest[0][0].partition(b"-")[0]) if newest else 0
     found = []
     for sink in spec.sinks:

@@ -14,7 +14,7 @@ from pipeline.tokenizers.registry import TOKENIZERS, kind_of
 from vocab.connection import RedisClient
 from workers.access.sources import check_source
 from workers.contract.share import Share
-from workers.contract.sink_offsets import sink_status
+from workers.contract.sink_offsets import sink_status, sink_statuses
 from workers.contract.stream_spec import StreamId, StreamSettings, StreamSpec
 from workers.contract.stream_status import StreamStatus
 from workers.contract.stream_store import StreamStore
@@ -195,14 +195,15 @@ def _list(client: RedisClient) -> StreamList:
     store = StreamStore(client)
     specs = sorted(store.all().values(), key=lambda spec: (spec.created_at, spec.id))
     statuses = store.statuses([spec.id for spec in specs])
-    return StreamList(streams=[_shown(client, *pair) for pair in zip(specs, statuses, strict=True)])
+    sinks = sink_statuses(client, specs)
+    return StreamList(streams=[_shown(*found) for found in zip(specs, statuses, sinks, strict=True)])
 
 
 def _view(client: RedisClient, spec: StreamSpec) -> StreamView:
-    return _shown(client, spec, StreamStore(client).status(spec.id))
+    return _shown(spec, StreamStore(client).status(spec.id), sink_status(client, spec))
 
 
-def _shown(client: RedisClient, spec: StreamSpec, status: StreamStatus) -> StreamView:
+def _shown(spec: StreamSpec, status: StreamStatus, sinks: list[dict[str, Any]]) -> StreamView:
     here = f"/v1/streams/{spec.id}"
     links = {name: f"{here}/{name}" for name in ("results", "ws")}
     links |= {"self": here, "preview": f"{here}/preview.mjpeg"}
@@ -219,6 +220,6 @@ def _shown(client: RedisClient, spec: StreamSpec, status: StreamStatus) -> Strea
         labels=spec.labels,
         status=status,
         shown=Shown(state=state, reason=reason, guard=guard, sharing=sharing),
-        sinks=sink_status(client, spec),
+        sinks=sinks,
         links=links,
     )
