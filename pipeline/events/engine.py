@@ -86,8 +86,8 @@ class Engine:
                 "at" (Unix seconds), "frame"}.
 
         Returns:
-            Events that begin or end with it, in the order of the rules; `snapshot` and `clip` are left to
-            whoever can make them.
+            Events that begin or end with it, in the order of the rules. `snapshot` and `clip` are left to
+            whoever can make them: what is set in a start is in its end, too.
         """
         kind = _STATUS if seen.get("kind") == _STATUS else "result"
         told = [_end(start, seen, None, "the rule was changed or removed") for start in self._left]
@@ -134,7 +134,7 @@ class Engine:
             quiet = one.ended is not None and one.clock - one.ended < rule.quiet_s
             if waited >= rule.for_s and not quiet:
                 one.event, one.turned = self._start(rule, seen, sight, one.first), None
-                yield dict(one.event)
+                yield one.event
         elif waited >= rule.gone_s:
             assert one.event is not None
             start, one.event, one.turned, one.ended = one.event, None, None, one.clock

@@ -68,15 +68,14 @@ def _parsed(text: str, place: Path) -> Any:
 def _first(error: ValidationError, value: Any) -> str:
     """The first thing that is wrong: which rule, which field, why."""
     found = error.errors(include_url=False)[0]
-    place = list(found["loc"])
     said = found["msg"].removeprefix("Value error, ")
-    if not place or not isinstance(place[0], int):
+    at, *rest = found["loc"] or (None,)
+    if not isinstance(at, int):
         return said if isinstance(value, list) else "a list of rules is wanted: - {name: ..., what: ...}"
-    at, *rest = place
     rule = value[at] if isinstance(value, list) else None
     name = rule.get("name") if isinstance(rule, dict) else None
     # The second part is the kind that pydantic took it for.
-    field = ".".join(str(part) for part in rest[1:]) or ("what" if "discriminator" in said else "")
+    field = ".".join(str(part) for part in rest[1:])
     if found["type"] in ("union_tag_not_found", "union_tag_invalid"):
         field, said = "what", "give one of box, changed, region, zone, label, novelty, cut, stream, guard"
     shown = f"rule {at + 1}" + (f" ({name})" if isinstance(name, str) else "")

@@ -45,6 +45,7 @@ class Rule(BaseModel):
 
     Attributes:
         source: kind of the objects it looks at: "result" or "status".
+        wants_embedding: whether it says nothing of results without the pooled vector.
         what: which of the rules it is.
         name: tells the rules of a stream apart.
         severity: goes into its events.
@@ -57,6 +58,7 @@ class Rule(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: ClassVar[str] = "result"
+    wants_embedding: ClassVar[bool] = False
 
     what: str
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$")]
@@ -207,6 +209,8 @@ class NoveltyRule(_Level):
         memory_s: what "of late" means: the mean forgets at this pace, so what stays is new no longer.
     """
 
+    wants_embedding: ClassVar[bool] = True
+
     what: Literal["novelty"]
     above: Annotated[float, Field(gt=0, le=2)] = Field(description="Cosine distance.")
     memory_s: Annotated[float, Field(gt=0, le=_DAY_S)] = 60.0
@@ -220,6 +224,8 @@ class NoveltyRule(_Level):
 
 class CutRule(_Level):
     """The picture is another one at once: the embedding jumps from one result to the next."""
+
+    wants_embedding: ClassVar[bool] = True
 
     what: Literal["cut"]
     above: Annotated[float, Field(gt=0, le=2)] = Field(default=0.5, description="Cosine distance.")

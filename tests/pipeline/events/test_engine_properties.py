@@ -92,7 +92,7 @@ def test_waits_and_quiet_times_are_held(results: list[dict[str, Any]], for_s: fl
         there = any(box["name"] == "person" for box in result["prediction"]["boxes"])
         was: list[Event] = engine.under_way
         since = (clock if since is None else since) if there else None
-        (event,) = engine.feed(result) or [None]
+        event = next(iter(engine.feed(result)), None)
         if event is not None and event["state"] == "start":
             assert since is not None
             assert clock - since >= for_s
