@@ -118,8 +118,8 @@ class Painter:
         Returns:
             (height, width, 3) uint8 RGB, of the scaled picture.
         """
-        shrinks = picture.shape[1] > self._panel[0]
-        panel = cv2.resize(picture, self._panel, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+        how = cv2.INTER_AREA if picture.shape[1] > self._panel[0] else cv2.INTER_CUBIC
+        panel: Pixels = cv2.resize(picture, self._panel, interpolation=how)
         if token_map is not None:
             panel = self._layer_for(geometry, token_map.shape).draw(panel, token_map)
         _draw_prediction(panel, prediction)
