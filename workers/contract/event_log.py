@@ -134,12 +134,6 @@ class EventLog:
             found = self._client.xrange(self._keys.happened, min=f"({entry}", count=count)
         return [(entry.decode(), fields[b"event"]) for entry, fields in found]
 
-    def newest(self, least: str, most: str, count: int) -> list[tuple[str, bytes]]:
-        """The same from one entry to another, each inclusive or after "(", newest first."""
-        with redis_errors(f"read events of {self._keys.stream}", self._where):
-            found = self._client.xrevrange(self._keys.happened, max=most, min=least, count=count)
-        return [(entry.decode(), fields[b"event"]) for entry, fields in found]
-
     def picture(self, event: str) -> bytes | None:
         """JPEG of an event; None where there is none, or it is kept no longer."""
         with redis_errors(f"read events of {self._keys.stream}", self._where):
@@ -158,6 +152,42 @@ class EventLog:
                 if "STALE" in str(error):
                     raise StaleError(f"events of {stream} were written meanwhile; reading again") from None
                 raise
+
+
+def newest_of(
+    client: RedisClient, streams: Sequence[str], least: str, most: str, count: int
+) -> list[tuple[str, bytes]]:
+    """Entry ids and JSON of the newest events of some streams, so many of each at most.
+
+    Args:
+        client: of Redis.
+        streams: their ids.
+        least, most: entries, inclusive.
+        count: of one stream.
+
+    Raises:
+        StoreUnavailable: Redis cannot say now.
+    """
+    pipeline: Any = client.pipeline(transaction=False)
+    for stream in streams:
+        pipeline.xrevrange(StreamKeys(stream).happened, max=most, min=least, count=count)
+    with redis_errors("read events", server_name(client)):
+        pages = pipeline.execute()
+    return [(entry.decode(), fields[b"event"]) for page in pages for entry, fields in page]
+
+
+def pictured(client: RedisClient, streams: Sequence[str]) -> dict[str, set[str]]:
+    """Events whose pictures are kept, by stream.
+
+    Raises:
+        StoreUnavailable: Redis cannot say now.
+    """
+    pipeline: Any = client.pipeline(transaction=False)
+    for stream in streams:
+        pipeline.hkeys(StreamKeys(stream).snapshots)
+    with redis_errors("read events", server_name(client)):
+        found = pipeline.execute()
+    return {stream: {one.decode() for one in ids} for stream, ids in zip(streams, found, strict=True)}
 
 
 def number_of(entry: str) -> int:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from vocab.connection import RedisClient
-from workers.contract.event_log import EventLog, noted_at
+from workers.contract.event_log import EventLog, newest_of, noted_at, pictured
 from workers.contract.stream_store import StreamStore
 from workers.gateway.connections import Connections
 from workers.gateway.problems import Problem, responses
@@ -123,17 +123,18 @@ def _page(
     most = "+" if until is None else str(max(_ms(until) - 1, 0))
     if until is not None and _ms(until) == 0:
         return Events(events=[], next=None)
-    found: list[tuple[float, dict[str, Any]]] = []
-    for stream in streams:
-        # No two of a stream are of one moment.
-        entries = EventLog(client, stream).newest(least, most, limit + 1)
-        found += [(noted_at(entry), json.loads(text)) for entry, text in entries]
-    found.sort(key=lambda one: -one[0])
+    # No two of a stream are of one moment.
+    entries = newest_of(client, [*streams], least, most, limit + 1)
+    found = sorted(((noted_at(entry), json.loads(text)) for entry, text in entries), key=lambda one: -one[0])
     shown = found if len(found) <= limit else [one for one in found if one[0] >= found[limit - 1][0]]
+    wanted = [(at, event) for at, event in shown if severity is None or event["severity"] == severity]
+    pictures = pictured(client, sorted({event["stream"] for _, event in wanted}))
     views = [
-        EventView(**event, noted_at=at)
-        for at, event in shown
-        if severity is None or event["severity"] == severity
+        EventView(
+            **event | {"snapshot": event["snapshot"] if event["id"] in pictures[event["stream"]] else None},
+            noted_at=at,
+        )
+        for at, event in wanted
     ]
     return Events(events=views, next=shown[-1][0] if len(shown) < len(found) else None)
 

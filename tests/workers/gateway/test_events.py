@@ -7,25 +7,30 @@ from typing import Any
 import pytest
 
 from tests.vocab.servers import Server
-from tests.workers.gateway.serving import Api, Writer
+from tests.workers.gateway.serving import Api
+from vocab.connection import connect
 from workers.contract.event_log import EventLog, Looked
 
 RULE = {"name": "person", "what": "box", "names": ["person"], "within": [[0, 0], [1, 0], [0.5, 1]]}
 
 
-class Teller(Writer):
+# Newer than any that a lease gives.
+_FENCE = 10**18
+
+
+class Teller:
     """Writes events as Ingest does."""
 
     def __init__(self, url: str, stream: str) -> None:
-        super().__init__(url, stream)
-        self._events = EventLog(self.client, stream, 100, 100)
-        self._looked = self._events.begin(self.fence, 0, None)
+        self._stream = stream
+        self._events = EventLog(connect(url), stream, 100, 100)
+        self._looked = self._events.begin(_FENCE, 0, None)
 
-    def tell(self, *ids: str, severity: str = "info", picture: bytes | None = None) -> None:
-        events = [event(self.stream, name, severity) for name in ids]
+    def tell(self, *ids: str, severity: str = "info", picture: bytes | None = None, **more: Any) -> None:
+        events = [event(self._stream, name, severity) | more for name in ids]
         after = Looked(self._looked.frames + 1, {}, self._looked.version + 1)
         pictures = {} if picture is None else dict.fromkeys(ids, picture)
-        self._events.append(self.fence, self._looked, after, events, pictures)
+        self._events.append(_FENCE, self._looked, after, events, pictures)
         self._looked = after
 
 
@@ -33,7 +38,8 @@ def event(stream: str, name: str, severity: str) -> dict[str, Any]:
     return {
         "stream": stream, "kind": "event", "id": name, "rule": "person", "what": "box", "state": "start",
         "at": None, "pts_s": 1.0, "frame": 1, "severity": severity, "text": "1 person", "value": 1.0,
-        "boxes": [], "began": None, "snapshot": None, "clip": None,
+        "boxes": [], "began": None, "clip": None,
+        "snapshot": f"/v1/streams/{stream}/events/{name}/snapshot.jpg",
     }  # fmt: skip
 
 
@@ -113,6 +119,10 @@ def test_a_picture_is_had_by_its_event(api: Api, redis: Server) -> None:
     Teller(redis.url, "yard").tell("a", picture=b"\xff\xd8jpeg")
     answer = api.http.get("/v1/streams/yard/events/a/snapshot.jpg")
     assert (answer.content, answer.headers["content-type"]) == (b"\xff\xd8jpeg", "image/jpeg")
+    Teller(redis.url, "yard").tell("b")
+    shown = api.http.get("/v1/streams/yard/events").json()["events"]
+    # One whose picture is kept no longer has none.
+    assert [event["snapshot"] for event in shown] == [None, "/v1/streams/yard/events/a/snapshot.jpg"]
     missing = api.http.get("/v1/streams/yard/events/b/snapshot.jpg")
     assert (missing.status_code, missing.json()["type"].rpartition(":")[2]) == (404, "no-picture")
     assert api.http.get("/v1/streams/none/events").status_code == 404
