@@ -22,7 +22,7 @@ from workers.contract.stream_spec import StreamSpec
 from workers.ingest.events import StreamEvents
 from workers.settings.schema import ServiceSettings
 from workers.sinks.settings import SinkSettings
-from workers.sinks.sink import Sink
+from workers.sinks.sink import Announcing, Sink
 from workers.telemetry.logs import log_context
 
 _log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class StreamDeliveries:
     ) -> None:
         self._client = client
         self._spec = spec
-        self._deliveries = [_Delivery(settings, client, spec.id, sink, fence) for sink in spec.sinks]
+        self._deliveries = [_Delivery(settings, client, spec, sink, fence) for sink in spec.sinks]
         self._events = StreamEvents(settings, client, spec, fence, self._look) if spec.rules else None
         self._offsets = SinkOffsets(client, spec.id)
         self._fence = fence
@@ -132,12 +132,13 @@ class _Delivery:
         self,
         settings: ServiceSettings,
         client: RedisClient,
-        stream: str,
+        spec: StreamSpec,
         sink: SinkSettings,
         fence: Callable[[], int],
     ) -> None:
         self._access = settings.access
-        self._stream = stream
+        self._stream = stream = spec.id
+        self._rules = [rule.name for rule in spec.rules]
         self._settings = sink
         self._fence = fence
         self._offsets = SinkOffsets(client, stream)
@@ -207,6 +208,8 @@ class _Delivery:
             # What the caller named may have come to lead elsewhere.
             self._settings.check(self._access)
             self._sink = self._settings.open(self._stream, self._access)
+            if isinstance(self._sink, Announcing):
+                self._sink.announce(self._rules)
         self._sink.write([text for _, text in (*entries, *events)])
         if self._reached.error is not None:
             _log.info("%s takes results of %s again", self._settings.display, self._stream)
