@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeAlias
 
 from pipeline.events.rules import AnyRule, Object, Sight
@@ -58,7 +58,7 @@ class Engine:
         self._stream = stream
         self._salt = salt
         self._rules = list(rules)
-        known = {} if state is None else {name: _Progress(**one) for name, one in state["rules"].items()}
+        known = {} if state is None else {name: _read(one) for name, one in state["rules"].items()}
         self._left: list[Event] = list([] if state is None else state["left"])
         self._progress: dict[str, _Progress] = {}
         for rule in rules:
@@ -161,6 +161,11 @@ class Engine:
             "snapshot": None,
             "clip": None,
         }
+
+
+def _read(kept: Mapping[str, Any]) -> _Progress:
+    # Another version may have written it.
+    return _Progress(**{each.name: kept[each.name] for each in fields(_Progress) if each.name in kept})
 
 
 def _end(start: Event, seen: Object, sight: Sight | None, reason: str | None) -> Event:

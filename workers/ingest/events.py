@@ -156,10 +156,9 @@ class StreamEvents:
         events: list[Event] = []
         pictures: dict[str, bytes] = {}
         for frames, text in entries:
-            self._last = json.loads(text)
-            found = engine.feed(self._last)
-            pictures |= self._pictures(found, frames - 1, self._last)
+            found, shots = self._look_at(engine, frames - 1, text)
             events += found
+            pictures |= shots
         events += self._status(engine, frames)
         done = closing is not None and len(entries) < _BATCH
         if closing is not None and done:
@@ -172,6 +171,17 @@ class StreamEvents:
             self._closed.set()
         elif len(entries) < _BATCH:
             self._due.wait(_LOOK_S)
+
+    def _look_at(self, engine: Engine, number: int, text: bytes) -> tuple[list[Event], dict[str, bytes]]:
+        """Events of a result, with their pictures; one that cannot be read holds up none behind it."""
+        found: list[Event] = []
+        try:
+            self._last = json.loads(text)
+            found = engine.feed(self._last)
+            return found, self._pictures(found, number, self._last)
+        except Exception:
+            _log.exception("events of frame %d of %s", number, self._spec.id)
+            return found, {}
 
     def _keep(
         self, engine: Engine, frames: int, events: list[Event], pictures: dict[str, bytes], now: bool

@@ -110,6 +110,17 @@ def test_whoever_takes_over_goes_on_and_comes_to_the_same_events(stream) -> None
     assert gate.turns()[3] == ("end", 12)
 
 
+def test_a_result_that_cannot_be_read_holds_up_none_behind_it(stream) -> None:
+    gate = stream(PERSON)
+    gate.results(True)
+    broken = json.dumps({"frame": 1, "pts_s": 1.0, "prediction": {"boxes": [{"name": 3}, "no box"]}})
+    ResultLog(gate.client, "gate", 100).append(1, 1, [broken, "{"], {})
+    gate._next = 3
+    gate.results(False)
+    gate.watch()
+    eventually(lambda: gate.turns() == [("start", 0), ("end", 3)])
+
+
 def test_a_stream_that_gets_rules_later_is_looked_at_from_then_on(stream) -> None:
     gate = stream(PERSON)
     gate.results(True, False, True, False)
