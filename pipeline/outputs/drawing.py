@@ -92,24 +92,38 @@ class Painter:
         Returns:
             (height, width, 3) uint8 RGB.
         """
+        panel = self.panel(picture, geometry, token_map, result.prediction)
+        if not self._strip:
+            return panel
         width, height = self._panel
-        shrinks = picture.shape[1] > width
-        panel = cv2.resize(picture, self._panel, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
         canvas = self._blank.copy()
-        if token_map is not None:
-            layer = self._layer_for(geometry, token_map.shape)
-            panel = layer.draw(panel, token_map)
-            if self._strip:
-                self._draw_legend(canvas, layer.everything_seen)
-        _draw_prediction(panel, result.prediction)
         left = (self.width - width) // 2
         canvas[:height, left : left + width] = panel
-        if not self._strip:
-            return canvas
+        if token_map is not None and self._layer is not None:
+            self._draw_legend(canvas, self._layer.everything_seen)
         top = self._first_line + self._legend_lines * _LINE
         for item in _flow([(None, text) for text in _figures(result)], self.width):
             _text(canvas, item.text, item.x, top + item.line * _LINE)
         return canvas
+
+    def panel(
+        self,
+        picture: Pixels,
+        geometry: Geometry,
+        token_map: npt.NDArray[np.uint8] | None,
+        prediction: Prediction,
+    ) -> Pixels:
+        """Draws the picture alone, as `paint` does.
+
+        Returns:
+            (height, width, 3) uint8 RGB, of the scaled picture.
+        """
+        how = cv2.INTER_AREA if picture.shape[1] > self._panel[0] else cv2.INTER_CUBIC
+        panel: Pixels = cv2.resize(picture, self._panel, interpolation=how)
+        if token_map is not None:
+            panel = self._layer_for(geometry, token_map.shape).draw(panel, token_map)
+        _draw_prediction(panel, prediction)
+        return panel
 
     @property
     def _first_line(self) -> int:

@@ -32,7 +32,14 @@ class JsonlWriter:
         self._whole = 0
 
     def write(self, result: FrameResult) -> None:
-        """Adds a result.
+        """Adds a result; see `write_line`."""
+        self.write_line(result.to_json())
+
+    def write_line(self, text: str) -> None:
+        """Adds a line.
+
+        Args:
+            text: JSON without a line end.
 
         Raises:
             VwtError: when the system refuses the line, for example because the disk is full.
@@ -42,7 +49,7 @@ class JsonlWriter:
         """
         if self._fd is None:
             raise ValueError("the sink is closed")
-        line = (result.to_json() + "\n").encode()
+        line = (text + "\n").encode()
         try:
             write_all(self._fd, line)
         except BrokenPipeError:

@@ -44,7 +44,7 @@ def twisted(value: Any, random: Random) -> Any:
     for _ in range(random.randint(1, 3)):
         holders = list(_holders(out))
         if not holders:
-            return random.choice(_VALUES)
+            return copy.deepcopy(random.choice(_VALUES))
         holder, key = random.choice(holders)
         kind = random.randrange(4)
         if kind == 0:
@@ -54,7 +54,7 @@ def twisted(value: Any, random: Random) -> Any:
         elif kind == 2 and isinstance(holder, dict):
             holder[random.choice(["", "x" * 300, "\ud800", str(key).upper(), "id"])] = holder.pop(key)
         else:
-            holder[key] = random.choice(_VALUES)
+            holder[key] = copy.deepcopy(random.choice(_VALUES))
     return out
 
 

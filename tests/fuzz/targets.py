@@ -14,6 +14,7 @@ import yaml  # type: ignore[import-untyped]
 from pydantic import ValidationError
 
 from pipeline.errors import VwtError
+from pipeline.events import Engine, read_rules_file
 from pipeline.input_spec import InputSpec
 from pipeline.sources import SourceOptions, open_source, parse_source
 from tests import make_clips
@@ -45,7 +46,22 @@ _STREAM = {
         {"kind": "webhook", "url": "https://example.com/hook", "headers": {"X-Key": "a"}},
         "jsonl:///tmp/x",
     ],
+    "rules": [{"name": "person", "what": "box", "within": [[0, 0], [1, 0], [0.5, 1]]}],
 }
+_RULES = [
+    {
+        "name": "person",
+        "what": "box",
+        "names": ["person"],
+        "within": [[0, 0], [1, 0], [0.5, 1]],
+        "above": 0.5,
+        "below": 0.4,
+        "for_s": 1,
+        "schedule": {"days": ["mon"], "start": "22:00", "until": "06:00", "zone": "Europe/Berlin"},
+    },
+    {"name": "new", "what": "novelty", "above": 0.5, "memory_s": 10},
+    {"name": "gate", "what": "zone", "zone": "gate", "state": "open", "severity": "alarm"},
+]
 _SETTINGS = {
     "port": 8000,
     "host": "127.0.0.1",
@@ -127,10 +143,29 @@ def _read_settings(path: Path) -> None:
     load_settings(path, {})
 
 
+def _rules(_folder: Path, random: Random) -> tuple[bytes, str]:
+    suffix = random.choice([".yaml", ".json"])
+    whole = {"rules": _RULES}
+    value = whole if random.random() < 0.3 else twisted(whole, random)
+    text = json.dumps(value) if suffix == ".json" else yaml.safe_dump(value, allow_unicode=False)
+    data = text.encode("utf-8", "surrogatepass")
+    return (damaged(data, random) if value is whole else data), suffix
+
+
+def _read_rules(path: Path) -> None:
+    engine = Engine("gate", read_rules_file(path))
+    box = {"name": "person", "score": 0.9, "x": 0.1, "y": 0.1, "w": 0.2, "h": 0.2}
+    found = {"kind": "boxes", "boxes": [box], "embedding": [1.0, 0.0]}
+    for frame in range(3):
+        engine.feed({"frame": frame, "captured_at": 1.0 + frame, "pts_s": None, "prediction": found})
+    json.dumps(engine.state(), allow_nan=False)
+
+
 TARGETS = {
     "clip": Target(_clip, _read_clip),
     "image": Target(_image, _read_image),
     "vocabulary": Target(_vocabulary, _read_vocabulary),
     "stream": Target(_stream, _read_stream),
     "settings": Target(_settings, _read_settings),
+    "rules": Target(_rules, _read_rules),
 }

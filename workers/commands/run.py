@@ -194,6 +194,12 @@ _STDERR_FD = 2
 @click.option("--name", help="The stream's name in results.  [default: from the source]")
 @click.option("--out", metavar="FILE", help="Write results as JSON lines; - for standard output.")
 @click.option("--annotate", metavar="FILE", help="Write the clip with predictions and token map (.mp4).")
+@click.option(
+    "--rules",
+    metavar="FILE",
+    help="Rules (YAML or JSON) that make events of results: lines of --out and of the summary.",
+)
+@click.option("--events", metavar="FOLDER", help="Write a picture of each event of --rules (JPEG).")
 @click.option("--json-summary", metavar="FILE", help="Write the summary as JSON; - for standard output.")
 @click.option(
     "--metrics-port",

@@ -66,6 +66,11 @@ def streams() -> None:
     metavar="WHERE",
     help=f"Also deliver results there: {sink_forms()}. May be repeated.",
 )
+@click.option(
+    "--rules",
+    metavar="FILE",
+    help="Rules (YAML or JSON, of this machine) that make events of its results; see docs/events.md.",
+)
 @_of_service
 def add(url: str, token: str | None, as_json: bool, **given: Any) -> None:
     """Have the service read SOURCE: rtsp(s)://, http(s)://, camera:N, sample:NAME or a file.
@@ -78,8 +83,16 @@ def add(url: str, token: str | None, as_json: bool, **given: Any) -> None:
         stream["labels"] = dict(map(_label, given["labels"]))
     if given["sinks"]:
         stream["sinks"] = [text if "://" in text else str(Path(text).absolute()) for text in given["sinks"]]
+    if given["rules"]:
+        stream["rules"] = _rules(given["rules"])
     added = _client(url, token).add(stream)
     click.echo(json.dumps(added) if as_json else added["id"])
+
+
+def _rules(path: str) -> list[dict[str, Any]]:
+    from pipeline.events import read_rules_file
+
+    return [rule.model_dump(mode="json", exclude_defaults=True) for rule in read_rules_file(path)]
 
 
 @streams.command("list", short_help="List all streams.")

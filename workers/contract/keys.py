@@ -77,6 +77,26 @@ class StreamKeys:
         return self._key("bill")
 
     @property
+    def happened(self) -> str:
+        """Capped stream of what rules made of results, see `event_log`."""
+        return self._key("happened")
+
+    @property
+    def looked(self) -> str:
+        """Hash: how far the results were looked at for it."""
+        return self._key("looked")
+
+    @property
+    def snapshots(self) -> str:
+        """Hash of event to its picture, of the newest events."""
+        return self._key("snapshots")
+
+    @property
+    def snapshot_ids(self) -> str:
+        """List of those events, oldest first."""
+        return self._key("snapshots:ids")
+
+    @property
     def sinks(self) -> str:
         """Hash of sink name to how far it has come."""
         return self._key("sinks")

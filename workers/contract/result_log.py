@@ -163,6 +163,12 @@ class ResultLog:
             newest = self._client.xrevrange(self._keys.results, count=1)
         return int(newest[0][0].partition(b"-")[0]) if newest else 0
 
+    def read(self, after: int, count: int) -> list[tuple[int, bytes]]:
+        """Results behind that many frames, with how many frames there are up to each."""
+        with redis_errors(f"read results of {self._keys.stream}", self._where):
+            entries = self._client.xrange(self._keys.results, min=f"({after}-0", count=count)
+        return [(int(entry.partition(b"-")[0]), fields[b"result"]) for entry, fields in entries]
+
     def _run(self, doing: str, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         with redis_errors(doing, self._where):
             try:

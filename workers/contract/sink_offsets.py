@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import redis_errors
 from vocab.redis_memory import EVEN_WHEN_FULL
+from workers.contract.event_log import NONE, number_of
 from workers.contract.keys import StreamKeys
 from workers.contract.result_log import CHECK_FENCE, FencedError
 from workers.contract.stream_spec import StreamSpec
+from workers.sinks.settings import SinkSettings
 
 # A new sink begins with the oldest result that is kept. What we know may be newer than what Redis has, when
 # it was away or lost its data; and older, when somebody else delivered meanwhile.
@@ -25,7 +28,12 @@ if stored and not (known and cjson.decode(known).frames > cjson.decode(stored).f
 if not known then
     local oldest = redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', 1)
     local frames = oldest[1] and tonumber(string.match(oldest[1][1], '^(%d+)')) - 1 or 0
-    known = string.format('{"frames":%d,"lost":0}', frames)
+    local events, first = '0-0', redis.call('XRANGE', KEYS[4], '-', '+', 'COUNT', 1)
+    if first[1] then
+        local ms, number = string.match(first[1][1], '^(%d+)-(%d+)$')
+        events = string.format('%s-%.0f', ms, number - 1)
+    end
+    known = string.format('{"frames":%d,"lost":0,"events":"%s"}', frames, events)
 end
 redis.call('HSET', KEYS[2], ARGV[2], known)
 return known
@@ -50,15 +58,17 @@ class SinkOffset:
 
     Attributes:
         frames: frames below it were taken, or are lost.
-        lost: of those, how many the sink never got, because Redis kept them no longer.
+        lost: of those, and of events, how many the sink never got, because Redis kept them no longer.
         at: Unix seconds when the sink last took results; None before.
         error: why it does not take any now; None when it does.
+        events: entry of the last event that it took, see `event_log`.
     """
 
     frames: int = 0
     lost: int = 0
     at: float | None = None
     error: str | None = None
+    events: str = NONE
 
     @classmethod
     def parse(cls, text: bytes) -> SinkOffset:
@@ -107,7 +117,7 @@ class SinkOffsets:
         self._run(_KEEP, fence, *sinks)
 
     def _run(self, script: str, fence: int, *arguments: str) -> Any:
-        keys = (self._keys.last, self._keys.sinks, self._keys.results)
+        keys = (self._keys.last, self._keys.sinks, self._keys.results, self._keys.happened)
         with redis_errors(f"keep how far the sinks of {self._keys.stream} are", self._where):
             try:
                 return self._client.eval(script, len(keys), *keys, fence, *arguments)
@@ -129,8 +139,8 @@ def sink_statuses(client: RedisClient, specs: Sequence[StreamSpec]) -> list[list
 
     Returns:
         For each stream, for each sink: `name`, `kind`, `to` (without credentials), `delivered` (frames below
-        it were taken or are lost; None before it was first tried), `lag` (results that wait for it), `lost`,
-        `at` (Unix seconds of the last delivery) and `error`.
+        it were taken or are lost; None before it was first tried), `lag` (results and events that wait
+        for it), `lost`, `at` (Unix seconds of the last delivery) and `error`.
 
     Raises:
         StoreUnavailable: Redis cannot say now.
@@ -143,12 +153,14 @@ def sink_statuses(client: RedisClient, specs: Sequence[StreamSpec]) -> list[list
             for spec in asked:
                 pipeline.hgetall(StreamKeys(spec.id).sinks)
                 pipeline.xrevrange(StreamKeys(spec.id).results, count=1)
+                pipeline.xrevrange(StreamKeys(spec.id).happened, count=1)
             answers = iter(pipeline.execute())
-    return [_status(spec, next(answers), next(answers)) if spec.sinks else [] for spec in specs]
+    return [_status(spec, *islice(answers, 3)) if spec.sinks else [] for spec in specs]
 
 
-def _status(spec: StreamSpec, stored: Any, newest: Any) -> list[dict[str, Any]]:
+def _status(spec: StreamSpec, stored: Any, newest: Any, happened: Any) -> list[dict[str, Any]]:
     results = int(newest[0][0].partition(b"-")[0]) if newest else 0
+    event = happened[0][0].decode() if happened else NONE
     found = []
     for sink in spec.sinks:
         text = stored.get(sink.key.encode())
@@ -159,10 +171,19 @@ def _status(spec: StreamSpec, stored: Any, newest: Any) -> list[dict[str, Any]]:
                 "kind": sink.kind,
                 "to": sink.display,
                 "delivered": None if reached is None else reached.frames,
-                "lag": None if reached is None else max(results - reached.frames, 0),
+                "lag": None if reached is None else _lag(sink, reached, results, event),
                 "lost": None if reached is None else reached.lost,
                 "at": None if reached is None else reached.at,
                 "error": None if reached is None else reached.error,
             }
         )
     return found
+
+
+def _lag(sink: SinkSettings, reached: SinkOffset, results: int, event: str) -> int:
+    """How many results and events wait for a sink, of those that it takes."""
+    waiting = 0 if sink.events == "only" else max(results - reached.frames, 0)
+    if sink.events == "no" or event == reached.events:
+        return waiting
+    # Numbers begin anew where Redis has lost its data.
+    return waiting + max(number_of(event) - number_of(reached.events), 1)

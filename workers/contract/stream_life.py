@@ -130,4 +130,5 @@ def _eval(client: Any, script: str, spec: StreamSpec, *arguments: Any) -> Any:
 def _keys(spec: StreamSpec) -> tuple[str, ...]:
     keys = StreamKeys(spec.id)
     written = (keys.state, keys.results, keys.energy, keys.events, keys.preview, keys.sinks, keys.bill)
-    return (keys.lease, keys.last, *written)
+    happened = (keys.happened, keys.looked, keys.snapshots, keys.snapshot_ids)
+    return (keys.lease, keys.last, *written, *happened)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from pipeline.defaults import DEFAULT_MODEL, DEFAULT_WORDS
+from pipeline.events import Rules
 from pipeline.redact import redact
 from pipeline.tokenizers.registry import Value
 from workers.contract.tokenizer_fields import TokenizerFields, options_of
@@ -40,6 +41,7 @@ class StreamSettings(TokenizerFields, InputFields, WatchFields, SharingFields):
         realtime: read a file at the pace of its presentation times, not as fast as can be.
         labels: names and values of the caller's own, returned with the stream.
         paused: keep the stream, but do not read it.
+        rules: that make events of its results, see `pipeline.events`.
         sinks: where results are delivered to, beside the API; a text is as good as the object it stands for.
     """
 
@@ -54,6 +56,7 @@ class StreamSettings(TokenizerFields, InputFields, WatchFields, SharingFields):
     realtime: bool = False
     labels: Annotated[dict[str, str], Field(max_length=32)] = Field(default_factory=dict)
     paused: bool = False
+    rules: Rules = Field(default_factory=list, description="Make events of its results; see docs/events.md.")
     sinks: Sinks = Field(default_factory=list)
 
     @model_validator(mode="before")

@@ -17,6 +17,8 @@ from workers.settings.schema import ServiceSettings
 _RESULT_BYTES = 900
 # State, events, a preview, a bill.
 _ELSE_BYTES = 500_000
+# Of a stream with rules: an event with its boxes, and a picture of one (47 kB was measured of 448 pixels).
+_EVENT_BYTES, _SNAPSHOT_BYTES = 1_200, 80_000
 # The newest two sets of words, see `vocab.redis_store`.
 _WORDS_BYTES = 5_200_000
 # Kept free: for what Redis needs itself, and for what else it is used for.
@@ -59,7 +61,9 @@ def budget(specs: Iterable[StreamSpec], settings: ServiceSettings) -> int:
     streams = list(specs)
     scopes = {spec.word_scope for spec in streams if _wants_words(spec)}
     each = settings.kept_results * _RESULT_BYTES + _ELSE_BYTES
-    return len(streams) * each + len(scopes) * (WindowOptions().max_bytes + _WORDS_BYTES)
+    events = settings.kept_events * _EVENT_BYTES + settings.kept_snapshots * _SNAPSHOT_BYTES
+    ruled = sum(bool(spec.rules) for spec in streams)
+    return len(streams) * each + ruled * events + len(scopes) * (WindowOptions().max_bytes + _WORDS_BYTES)
 
 
 def _wants_words(spec: StreamSpec) -> bool:

@@ -205,7 +205,7 @@ def _view(client: RedisClient, spec: StreamSpec) -> StreamView:
 
 def _shown(spec: StreamSpec, status: StreamStatus, sinks: list[dict[str, Any]]) -> StreamView:
     here = f"/v1/streams/{spec.id}"
-    links = {name: f"{here}/{name}" for name in ("results", "ws")}
+    links = {name: f"{here}/{name}" for name in ("results", "events", "ws")}
     links |= {"self": here, "preview": f"{here}/preview.mjpeg"}
     shown = spec.model_dump(include=set(StreamSettings.model_fields) - {"labels", "sinks"})
     state, reason = status.shown

@@ -1,27 +1,28 @@
-"""Delivers a stream's results to its sinks, each at its own pace, in a thread of its own."""
+"""Delivers a stream's results and events to its sinks, each at its own pace, in a thread of its own."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.errors import VwtError
+from pipeline.frame import Frame
 from pipeline.redact import redact
 from pipeline.sources.backoff import Backoff
-from vocab.connection import RedisClient, server_name
+from vocab.connection import RedisClient
 from vocab.errors import StoreUnavailable
-from vocab.redis_errors import redis_errors
-from workers.contract.keys import StreamKeys
-from workers.contract.result_log import FencedError
+from workers.contract.event_log import EventLog, number_of
+from workers.contract.result_log import FencedError, ResultLog
 from workers.contract.sink_offsets import SinkOffset, SinkOffsets, sink_status
 from workers.contract.stream_spec import StreamSpec
+from workers.ingest.events import StreamEvents
 from workers.settings.schema import ServiceSettings
 from workers.sinks.settings import SinkSettings
-from workers.sinks.sink import Sink
+from workers.sinks.sink import Announcing, Sink
 from workers.telemetry.logs import log_context
 
 _log = logging.getLogger(__name__)
@@ -35,7 +36,8 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 30.0
 class StreamDeliveries:
     """Delivers to all sinks of a stream, for whoever holds its lease.
 
-    Each result is delivered at least once and in order: a sink's offset moves on only after it has taken the
+    Events are made of the results on the way, where the stream has rules. Each result, and each event, is
+    delivered at least once and in order: a sink's offset moves on only after it has taken the
     results before it. A sink that fails is tried again with growing pauses, and never holds up the stream or
     another sink; results that Redis keeps no longer when it is back are counted as lost.
 
@@ -51,12 +53,19 @@ class StreamDeliveries:
     ) -> None:
         self._client = client
         self._spec = spec
-        self._deliveries = [_Delivery(settings, client, spec.id, sink, fence) for sink in spec.sinks]
+        self._deliveries = [_Delivery(settings, client, spec, sink, fence) for sink in spec.sinks]
+        self._events = StreamEvents(settings, client, spec, fence, self._look) if spec.rules else None
         self._offsets = SinkOffsets(client, spec.id)
         self._fence = fence
 
-    def start(self) -> None:
-        """Starts the threads, without waiting for any sink; call it before the stream's first result."""
+    def start(self, next_frame: int = 0) -> None:
+        """Starts the threads, without waiting for any sink; call it before the stream's first result.
+
+        Args:
+            next_frame: number of the frame after the last durable result.
+        """
+        if self._events is not None:
+            self._events.start(next_frame)
         if not self._deliveries:
             return
         try:
@@ -66,21 +75,46 @@ class StreamDeliveries:
         for delivery in self._deliveries:
             delivery.start()
 
+    def keep(self, first: int, frames: Sequence[Frame]) -> None:
+        """Keeps frames that are about to be sent, for pictures of events; numbered from `first` on."""
+        if self._events is not None:
+            self._events.keep(first, frames)
+
     def look(self) -> None:
         """Tells that there are new results; from any thread."""
+        if self._events is not None:
+            self._events.look()
+        self._look()
+
+    def _look(self) -> None:
         for delivery in self._deliveries:
             delivery.look()
 
     def stop(self, within_s: float = 1.0) -> None:
         """Stops delivering; a sink that hangs is left to itself after `within_s` seconds for all of them."""
+        if self._events is not None:
+            self._events.stop()
         for delivery in self._deliveries:
             delivery.stop()
         deadline = time.monotonic() + within_s
+        if self._events is not None:
+            self._events.join(within_s)
         for delivery in self._deliveries:
             delivery.join(max(deadline - time.monotonic(), 0))
 
+    def close(self, state: Literal["ended", "failed"], reason: str | None, within_s: float = 0.0) -> None:
+        """Tells the rules what became of the stream, after its last result, and waits for them so long."""
+        if self._events is not None:
+            self._events.close(state, reason)
+            self._events.wait(within_s)
+
     def caught_up(self) -> bool:
-        """Whether every sink has taken every result; False also while Redis cannot say."""
+        """Whether, after `close`, all was looked at, and every sink has taken everything.
+
+        False also while Redis cannot say.
+        """
+        if self._events is not None and not self._events.wait(0):
+            return False
         try:
             return all(sink["lag"] == 0 for sink in self.status())
         except StoreUnavailable:
@@ -98,16 +132,18 @@ class _Delivery:
         self,
         settings: ServiceSettings,
         client: RedisClient,
-        stream: str,
+        spec: StreamSpec,
         sink: SinkSettings,
         fence: Callable[[], int],
     ) -> None:
         self._access = settings.access
-        self._client: Any = client
-        self._stream = stream
+        self._stream = stream = spec.id
+        self._rules = [rule.name for rule in spec.rules]
         self._settings = sink
         self._fence = fence
         self._offsets = SinkOffsets(client, stream)
+        self._results = ResultLog(client, stream, settings.kept_results)
+        self._events = EventLog(client, stream)
         self._reached: SinkOffset | None = None
         self._sink: Sink | None = None
         # Whether our offset is the one Redis has.
@@ -157,10 +193,12 @@ class _Delivery:
             self._agreed = True
         # Before it reads: of what comes later it is told again.
         self._due.clear()
-        entries = self._read(self._reached.frames)
+        reached, takes = self._reached, self._settings.events
+        entries = [] if takes == "only" else self._results.read(reached.frames, _BATCH)
+        events = [] if takes == "no" else self._events.after(reached.events, _BATCH)
         if self._stopped.is_set():
             return
-        if not entries:
+        if not entries and not events:
             if self._reached.error is not None:
                 # It was about Redis, which answers again: nothing waits for the sink.
                 self._keep(replace(self._reached, error=None))
@@ -170,23 +208,17 @@ class _Delivery:
             # What the caller named may have come to lead elsewhere.
             self._settings.check(self._access)
             self._sink = self._settings.open(self._stream, self._access)
-        self._sink.write([result for _, result in entries])
+            if isinstance(self._sink, Announcing):
+                self._sink.announce(self._rules)
+        self._sink.write([text for _, text in (*entries, *events)])
         if self._reached.error is not None:
             _log.info("%s takes results of %s again", self._settings.display, self._stream)
-        newest = entries[-1][0]
-        missing = newest - self._reached.frames - len(entries)
-        self._keep(SinkOffset(frames=newest, lost=self._reached.lost + missing, at=time.time()))
-
-    def _read(self, after: int) -> list[tuple[int, bytes]]:
-        """Results behind that many frames, with how many frames there are up to each."""
-        key = StreamKeys(self._stream).results
-        with redis_errors(f"read results of {self._stream}", server_name(self._client)):
-            answer = self._client.xread({key: f"{after}-0"}, count=_BATCH)
-        if not answer:
-            return []
-        # A list of pairs in RESP2, a mapping to lists of pages in RESP3.
-        entries = answer[key.encode()][0] if isinstance(answer, dict) else answer[0][1]
-        return [(int(entry.partition(b"-")[0]), fields[b"result"]) for entry, fields in entries]
+        frames = entries[-1][0] if entries else reached.frames
+        event = events[-1][0] if events else reached.events
+        missing = frames - reached.frames - len(entries)
+        # Numbers begin anew where Redis has lost its data.
+        missing += max(number_of(event) - number_of(reached.events) - len(events), 0)
+        self._keep(SinkOffset(frames=frames, events=event, lost=reached.lost + missing, at=time.time()))
 
     def _keep(self, reached: SinkOffset) -> None:
         self._reached, self._agreed = reached, False

@@ -38,6 +38,8 @@ _log = logging.getLogger(__name__)
 
 # A model may have to be loaded first.
 _DESCRIBE_S = 600.0
+# What the rules of a stream need at its end, while Redis is there.
+_RULES_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,13 +177,14 @@ class StreamWorker:
             _log.warning("%s stopped where nobody expected it", self.spec.id, exc_info=error)
         facts = self._dropped() | ({"ingest": None} if final else {})
         self.reporter.report("failed", one_line(error), **facts)
+        self._deliveries.close("failed", one_line(error), within_s=_RULES_S)
         return Outcome("failed" if final else "retry", self._sender.progressed)
 
     def _attempt(self) -> Outcome:
         next_frame = self._log.next_frame()
         self.reporter.frame = next_frame
         self.reporter.report("starting")
-        self._deliveries.start()
+        self._deliveries.start(next_frame)
         model: ModelFacts = self._waited(self._context.describe(self.spec.model))
         self._settings = _settings_for(self.spec, model)
         model_input = model.inputs.spec(self.spec.model, self.spec.fit, self.spec.size)
@@ -207,6 +210,7 @@ class StreamWorker:
 
     def _deliver_rest(self) -> None:
         """Waits until the sinks have everything: nobody looks after a stream that has ended."""
+        self._deliveries.close("ended", self._flaw, within_s=_RULES_S)
         self._deliveries.look()
         if self._deliveries.caught_up():
             return
@@ -299,6 +303,7 @@ class StreamWorker:
             live=present.drops,
             trace=carrier,
         )
+        self._deliveries.keep(first, frames)
         self._sender.send(batch, trace)
         self._pace.sent(len(frames), self._sender.interval_s)
         self.reporter.frame = present.position.next_frame

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +20,10 @@ from pipeline.settling import Settling
 from pipeline.stats import RunStats
 
 if TYPE_CHECKING:
+    from workers.run.events import RunEvents
     from workers.run.metrics import RunMetrics
 
-# What the annotator needs beside a result; None where nothing is drawn.
+# What drawing needs beside a result; None where nothing is drawn.
 _Drawing = tuple[Frame, npt.NDArray[np.uint8] | None]
 
 
@@ -34,6 +36,7 @@ class Delivery:
         annotate: path of the annotated clip; None for none.
         rate: nominal frames per second of the clip, for frames without a time.
         metrics: count what is delivered; None for none.
+        events: what rules make of results; None for no rules.
 
     Raises:
         UsageError: when a path cannot be written.
@@ -46,8 +49,11 @@ class Delivery:
         annotate: str | None,
         rate: float | None,
         metrics: RunMetrics | None = None,
+        events: RunEvents | None = None,
     ) -> None:
         self.stats = RunStats()
+        self._events = events
+        self._pictures = annotate is not None or (events is not None and events.pictures)
         self._metrics = metrics
         self._ledger = ledger
         self._settling: Settling[_Drawing | None] = Settling()
@@ -64,7 +70,7 @@ class Delivery:
         """Takes in the results of a batch with their frames and token maps."""
         for result, frame, state in zip(results, frames, states, strict=True):
             self.stats.add(result)
-            self._settling.add(result, None if self._annotator is None else (frame, state))
+            self._settling.add(result, (frame, state) if self._pictures else None)
 
     def deliver(self, everything: bool = False) -> None:
         """Writes what is ready, or everything that is left.
@@ -88,6 +94,11 @@ class Delivery:
                 self._jsonl = None
                 failures.append(error)
             try:
+                self._happened(result, drawing)
+            except VwtError as error:
+                self._events = None
+                failures.append(error)
+            try:
                 if self._annotator is not None and drawing is not None:
                     self._annotator.write(drawing[0], result, drawing[1])
             except VwtError as error:
@@ -95,6 +106,20 @@ class Delivery:
                 failures.append(error)
         if failures:
             raise failures[0]
+
+    def tell(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Writes events where results go.
+
+        Raises:
+            VwtError: when the file cannot be written to any more.
+        """
+        if self._jsonl is not None:
+            for event in events:
+                self._jsonl.write_line(json.dumps(event, separators=(",", ":"), allow_nan=False))
+
+    def _happened(self, result: FrameResult, drawing: _Drawing | None) -> None:
+        if self._events is not None:
+            self.tell(self._events.add(result, *(drawing or (None, None))))
 
     def close(self) -> None:
         """Settles what can be settled, writes everything, closes the files.
@@ -105,3 +130,5 @@ class Delivery:
         with self._sinks:
             self._ledger.flush()
             self.deliver(everything=True)
+            if self._events is not None:
+                self.tell(self._events.finish())

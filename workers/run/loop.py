@@ -14,6 +14,7 @@ from pipeline.calibrating import calibrate
 from pipeline.energy import Ledger, open_meter
 from pipeline.engine import Engine, PendingBatch
 from pipeline.errors import VwtError
+from pipeline.events import Event
 from pipeline.frame import Frame
 from pipeline.guard.guarded import Guarded
 from pipeline.in_flight import InFlight
@@ -27,6 +28,7 @@ from pipeline.stacking import Part
 from pipeline.stream import StreamState
 from workers.notices import Notices
 from workers.run.delivery import Delivery
+from workers.run.events import RunEvents, check_folder
 from workers.run.options import RunOptions
 from workers.run.outputs import check_outputs
 from workers.run.progress import Progress
@@ -75,6 +77,8 @@ class StreamRun:
         """
         options, info = self._options, self._source.info
         check_outputs(options)
+        if options.events is not None:
+            check_folder(options.events)
         check_tokenizer(options.tokenizer)
         vocabulary = load_vocabulary(options.tokenizer)
         with ExitStack() as stack:
@@ -106,7 +110,10 @@ class StreamRun:
             ledger = stack.enter_context(Ledger(meter))
             metrics = self._metrics(name, stack)
             on_ready()
-            delivery = Delivery(ledger, options.out, options.annotate, options.fps or info.rate, metrics)
+            events = self._events(name)
+            delivery = Delivery(
+                ledger, options.out, options.annotate, options.fps or info.rate, metrics, events
+            )
             reader = self._reader(model)
             failure = None
             progress = Progress(
@@ -114,7 +121,7 @@ class StreamRun:
             )
             with self._notices.above(progress):
                 try:
-                    self._loop(reader, Engine(model), state, delivery, ledger, progress)
+                    self._loop(reader, Engine(model), state, delivery, ledger, progress, events)
                 except VwtError as error:
                     failure = error
                 finally:
@@ -124,7 +131,7 @@ class StreamRun:
                         delivery.close()
                     except VwtError as error:
                         failure = failure or error
-            self._summarise(delivery, meter.describe(), ledger, model, state.guarded)
+            self._summarise(delivery, meter.describe(), ledger, model, state.guarded, events)
             if failure is not None:
                 raise failure
 
@@ -148,9 +155,18 @@ class StreamRun:
         self._notices.say(f"metrics are at {stack.enter_context(served_at)}")
         return metrics
 
+    def _events(self, name: str) -> RunEvents | None:
+        options = self._options
+        return RunEvents(name, options.rules, options.events, self._notices.say) if options.rules else None
+
+    def _status(self, events: RunEvents, state: StreamState) -> list[Event]:
+        guard = state.guarded.guard
+        doing = "reconnecting" if self._source.state == "reconnecting" else "running"
+        return events.status(doing, None if guard is None else guard.state, state.next_frame)
+
     def _reader(self, model: Model) -> FrameReader:
         options, live = self._options, self._source.info.live
-        preprocessor = Preprocessor(model.input, keep_picture=options.annotate is not None)
+        preprocessor = Preprocessor(model.input, keep_picture=bool(options.annotate or options.events))
         if live:
             # Frames that came while all was made ready were never this run's to look at.
             self._source.take_dropped()
@@ -172,6 +188,7 @@ class StreamRun:
         delivery: Delivery,
         ledger: Ledger,
         progress: Progress,
+        events: RunEvents | None,
     ) -> None:
         batch = self._options.batch
         with InFlight[_Submitted](partial(self._collect, state, delivery, ledger)) as in_flight:
@@ -186,6 +203,8 @@ class StreamRun:
                 else:
                     in_flight.drain()
                 delivery.deliver()
+                if events is not None:
+                    delivery.tell(self._status(events, state))
                 progress.update(delivery.stats, self._doing(state))
             if state.learning and state.next_frame:
                 self._notices.say(
@@ -216,7 +235,13 @@ class StreamRun:
         return "running" if state.vocabulary is None else f"words v{state.vocabulary.version}"
 
     def _summarise(
-        self, delivery: Delivery, energy: str, ledger: Ledger, model: Model, guarded: Guarded
+        self,
+        delivery: Delivery,
+        energy: str,
+        ledger: Ledger,
+        model: Model,
+        guarded: Guarded,
+        events: RunEvents | None,
     ) -> None:
         options, info, stats = self._options, self._source.info, delivery.stats
         paths = (options.out, options.annotate, options.json_summary)
@@ -231,7 +256,11 @@ class StreamRun:
                 "ledger": asdict(ledger.totals()),
                 "fidelity": guarded.fidelity.to_dict(),
                 "guard": None if guarded.guard is None else guarded.guard.to_dict(),
+                "events": None if events is None else dict(events.counts),
             }
             write_json_summary(stats, options.json_summary, extra)
         if not options.quiet:
-            print_summary(stats, self._notices.console, energy, written, guarded, self._source.decoding)
+            happened = None if events is None else events.text()
+            print_summary(
+                stats, self._notices.console, energy, written, guarded, self._source.decoding, happened
+            )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.defaults import (
     DEFAULT_AUDIT,
@@ -26,6 +26,9 @@ from pipeline.guard.promise import By, Promise, Watch
 from pipeline.runtimes import AUTO
 from pipeline.sources import SourceOptions
 from pipeline.tokenizers.registry import Value, all_options
+
+if TYPE_CHECKING:
+    from pipeline.events import AnyRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,8 @@ class RunOptions:
     out: str | None = None
     annotate: str | None = None
     json_summary: str | None = None
+    rules: Sequence[AnyRule] = ()
+    events: str | None = None
     metrics_port: int | None = None
     metrics_host: str = "127.0.0.1"
     quiet: bool = False
@@ -155,7 +160,21 @@ def run_options(given: Mapping[str, Any], typed: Collection[str] = ()) -> RunOpt
         fps=rest["fps"],
         decode=rest.pop("decode"),
     )
-    return RunOptions(tokenizer=tokenizer, rolling=rolling, opening=opening, **rest)
+    rules = _rules(rest.pop("rules"), rest["events"])
+    if any(rule.wants_embedding for rule in rules):
+        rest["embedding"] = True
+    return RunOptions(tokenizer=tokenizer, rolling=rolling, opening=opening, rules=rules, **rest)
+
+
+def _rules(path: str | None, folder: str | None) -> Sequence[AnyRule]:
+    if path is None:
+        if folder is not None:
+            raise UsageError(f"--events {folder} is where pictures of events go; give --rules FILE as well")
+        return ()
+    # Imported where it is wanted: it takes a while.
+    from pipeline.events import read_rules_file
+
+    return read_rules_file(path)
 
 
 def _watch(audit: float | None, target: float | None, by: By | None) -> Watch:

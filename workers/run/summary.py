@@ -26,6 +26,7 @@ def print_summary(
     outputs: Sequence[str] = (),
     guarded: Guarded | None = None,
     decoding: Decoding | None = None,
+    events: str | None = None,
 ) -> None:
     """Prints a small table: a name and what came of it per line.
 
@@ -36,9 +37,11 @@ def print_summary(
         outputs: paths that were written.
         guarded: what was found out about the answers.
         decoding: what of the source was decoded, shown where less than all was asked for.
+        events: what rules made of the results; None without rules.
     """
     watched = () if guarded is None else _watched(stats, guarded)
-    rows = [*_rows(stats, energy_description), *watched, *_decoded(decoding)]
+    happened = [] if events is None else [("events", events)]
+    rows = [*happened, *_rows(stats, energy_description), *watched, *_decoded(decoding)]
     for name, text in [*rows, *(("wrote", path) for path in outputs)]:
         # Never wrapped: a path is there to be copied, and a line of a log to be searched.
         console.print(Text.assemble((name.ljust(_NAME_WIDTH), "bold"), text), soft_wrap=True)

@@ -287,6 +287,7 @@ class ServiceSettings(BaseModel):
         model: of streams that name none.
         fit, size: of its input, for the same streams, see `InputFields`; None as suits the model.
         kept_results: how many results of a stream Redis keeps, give or take a few.
+        kept_events, kept_snapshots: how many events of a stream, and pictures of them, Redis keeps.
         budget: what all streams may take together, see `Budget`; Inference then has one replica. None for as
             much as there is.
         log_format: of what the service and its replicas log; "json" for one object per line.
@@ -306,6 +307,8 @@ class ServiceSettings(BaseModel):
     fit: Fit | None = None
     size: SizeText | None = None
     kept_results: Annotated[int, Field(ge=100)] = 10_000
+    kept_events: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    kept_snapshots: Annotated[int, Field(ge=1, le=10_000)] = 64
     budget: Budget | None = None
     log_format: Literal["text", "json"] = "text"
     gateway: GatewaySettings = GatewaySettings()

@@ -6,12 +6,13 @@ import ssl
 import time
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import unquote
 
-from pydantic import SecretStr, field_validator
+from pydantic import Field, SecretStr, StringConstraints, field_validator
 
 from workers.settings.schema import AccessSettings
+from workers.sinks.mqtt_discovery import Message, Sensors
 from workers.sinks.settings import UrlSinkSettings
 from workers.sinks.sink import SinkError
 from workers.sinks.urls import split_url, topic_of
@@ -27,6 +28,8 @@ class MqttSettings(UrlSinkSettings):
 
     Attributes:
         url: mqtt://[user:password@]host[:1883]/topic, or mqtts:// for TLS.
+        discovery: prefix under which Home Assistant looks for devices, where each rule of the stream is to be
+            one of its binary sensors; None for none.
     """
 
     schemes: ClassVar[tuple[str, ...]] = tuple(_PORTS)
@@ -34,6 +37,14 @@ class MqttSettings(UrlSinkSettings):
     extra: ClassVar[str | None] = "mqtt"
 
     kind: Literal["mqtt"] = "mqtt"
+    discovery: (
+        Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_\-]+(/[A-Za-z0-9_\-]+)*$", max_length=200)]
+        | None
+    ) = Field(
+        default=None,
+        description="Prefix of Home Assistant's MQTT discovery, mostly homeassistant: each rule becomes a "
+        "binary sensor of the stream there.",
+    )
 
     @field_validator("url")
     @classmethod
@@ -42,9 +53,9 @@ class MqttSettings(UrlSinkSettings):
             raise ValueError("the topic of an MQTT sink may hold no + and no #")
         return url
 
-    def open(self, stream: str, access: AccessSettings) -> MqttTopic:  # noqa: ARG002
+    def open(self, stream: str, access: AccessSettings) -> MqttTopic:
         """See `SinkSettings`."""
-        return MqttTopic(self, self.addresses(access)[0])
+        return MqttTopic(self, self.addresses(access)[0], stream)
 
 
 class MqttTopic:
@@ -55,17 +66,21 @@ class MqttTopic:
     Args:
         settings: where to.
         address: of the broker, checked.
+        stream: id of the stream.
 
     Raises:
         SinkError: the broker cannot be reached or refuses us.
     """
 
-    def __init__(self, settings: MqttSettings, address: str) -> None:
+    def __init__(self, settings: MqttSettings, address: str, stream: str) -> None:
         from paho.mqtt.client import Client, MQTTv5
         from paho.mqtt.enums import CallbackAPIVersion
 
         self._shown = settings.display
         self._topic = topic_of(settings.url, settings.schemes)
+        self._sensors = (
+            None if settings.discovery is None else Sensors(settings.discovery, self._topic, stream)
+        )
         self._events: SimpleQueue[_Event] = SimpleQueue()
         # Who opens a sink again after a failure is who called us.
         self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5, reconnect_on_failure=False)
@@ -93,11 +108,23 @@ class MqttTopic:
 
     def write(self, results: Sequence[bytes]) -> None:
         """See `Sink`."""
+        messages = [Message(self._topic, result) for result in results]
+        if self._sensors is not None:
+            messages += self._sensors.states(results)
+        self._publish(messages)
+
+    def announce(self, rules: Sequence[str]) -> None:
+        """See `Announcing`."""
+        if self._sensors is not None:
+            self._publish(self._sensors.configurations(rules))
+
+    def _publish(self, messages: Sequence[Message]) -> None:
+        """Publishes messages in order and waits until each is acknowledged."""
         from paho.mqtt.client import MQTT_ERR_SUCCESS
 
         waiting = set()
-        for result in results:
-            sent = self._client.publish(self._topic, result, qos=1)
+        for message in messages:
+            sent = self._client.publish(message.topic, message.payload, qos=1, retain=message.retain)
             if sent.rc != MQTT_ERR_SUCCESS:
                 raise SinkError(f"{self._shown} is not connected; start it or check its URL")
             waiting.add(sent.mid)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -37,6 +37,7 @@ class SinkSettings(BaseModel):
         extra: of the package, brings the library.
         kind: which of the sinks it is.
         name: tells the sinks of a stream apart and keeps their place; None for the kind.
+        events: what it takes: results and events ("also"), events alone ("only"), or results alone ("no").
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,6 +49,9 @@ class SinkSettings(BaseModel):
 
     kind: str
     name: SinkName | None = None
+    events: Literal["also", "only", "no"] = Field(
+        default="also", description="Takes events of the stream's rules beside results, alone, or not at all."
+    )
 
     @property
     def key(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pipeline.errors import VwtError
 
@@ -24,3 +24,15 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Lets go of connections; what was not acknowledged is given up."""
+
+
+@runtime_checkable
+class Announcing(Protocol):
+    """A sink that tells others what is to come."""
+
+    def announce(self, rules: Sequence[str]) -> None:
+        """Tells the names of the stream's rules, before the first results.
+
+        Raises:
+            SinkError: it cannot be done now.
+        """

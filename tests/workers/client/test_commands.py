@@ -45,6 +45,17 @@ def test_a_stream_is_added_shown_paused_resumed_and_removed(service: Service) ->
     assert StreamStore(service.client).all() == {}
 
 
+def test_rules_of_a_file_are_checked_here_and_given_to_the_service(service: Service) -> None:
+    rules = service.folder / "rules.yaml"
+    add = ("streams", "add", "sample:bikes", "--name", "gate", "--rules", rules, "--url", service.url)
+    rules.write_text("- {name: seen, what: region, above: 2}\n")
+    assert "rule 1 (seen): above:" in refused(*add, code=2)
+    rules.write_text("- {name: seen, what: region, above: 0.5}\n")
+    succeeds(*add)
+    (rule,) = StreamStore(service.client).get("gate").rules
+    assert (rule.name, rule.what, rule.above) == ("seen", "region", 0.5)
+
+
 def test_the_list_says_what_each_stream_is_doing_and_what_it_costs(service: Service) -> None:
     at = ("--url", service.url)
     empty = succeeds("streams", "list", *at)

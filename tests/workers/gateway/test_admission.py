@@ -36,6 +36,15 @@ def test_fewer_kept_results_make_room_for_more_streams(serve: Serve, redis: Serv
         api.add()
 
 
+def test_events_of_a_stream_with_rules_count(serve: Serve, redis: Server) -> None:
+    connect(redis.url).config_set("maxmemory", "30000000")
+    api = serve(kept_results=1000, kept_snapshots=200)
+    ruled = SAMPLE | {"rules": [{"name": "lost", "what": "stream"}]}
+    assert api.http.post("/v1/streams", json=ruled).status_code == 201
+    assert api.http.post("/v1/streams", json=ruled).status_code == 507
+    assert api.http.post("/v1/streams", json=SAMPLE).status_code == 201
+
+
 def test_words_of_its_own_count_and_shared_ones_count_once(serve: Serve, redis: Server) -> None:
     connect(redis.url).config_set("maxmemory", "60000000")
     api = serve()

@@ -9,6 +9,7 @@ import pytest
 from pipeline.boxes import Box
 from pipeline.frame import Frame, FrameTimes
 from pipeline.input_spec import InputSpec
+from pipeline.outputs.visible import visible_part
 from pipeline.preprocess import Preprocessor
 from pipeline.results import Prediction, Region
 from pipeline.tokenizers.plan import MERGED
@@ -17,7 +18,7 @@ from tests.vocab.conftest import client
 from tests.vocab.servers import Server
 from vocab.connection import RedisClient
 from workers.contract.keys import StreamKeys
-from workers.inference.preview import Preview, visible_part
+from workers.inference.preview import Preview
 
 __all__ = ["client"]
 

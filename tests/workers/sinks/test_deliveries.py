@@ -9,6 +9,7 @@ from tests.vocab.servers import Server, eventually, unused_port
 from tests.workers.sinks.conftest import Bench
 from tests.workers.sinks.receiver import Receiver
 from vocab.connection import connect
+from workers.contract.event_log import EventLog, Looked
 from workers.contract.keys import StreamKeys
 from workers.contract.stream_store import StreamStore
 
@@ -164,3 +165,79 @@ def test_an_error_is_told_no_longer_once_nothing_waits(bench: Bench, tmp_path: P
 
     eventually(lambda: bench.status(sink)["error"] is None, within_s=20)
     assert bench.status(sink)["lag"] == 0
+
+
+class Log:
+    """Writes events of the bench's stream, as Ingest does."""
+
+    def __init__(self, bench: Bench, kept: int = 1000) -> None:
+        self._bench = bench
+        self._log = EventLog(bench.client, "gate", kept)
+        self._looked = self._log.begin(bench.fence, 0, None)
+        self._count = 0
+
+    def tell(self, count: int) -> None:
+        ids = range(self._count, self._count + count)
+        events = [{"stream": "gate", "kind": "event", "id": f"{number}"} for number in ids]
+        after = Looked(0, None, self._looked.version + 1)
+        self._log.append(self._bench.fence, self._looked, after, events, {})
+        self._looked, self._count = after, self._count + count
+
+
+def _ids(receiver: Receiver) -> list[str]:
+    return [one["id"] for _, body in receiver.requests for one in body["results"] if "kind" in one]
+
+
+def test_a_webhook_gets_what_matters_instead_of_every_frame(bench: Bench, receiver: Receiver) -> None:
+    sink = {"kind": "webhook", "url": f"http://127.0.0.1:{receiver.port}/", "events": "only"}
+    log = Log(bench)
+    bench.results(20)
+    log.tell(2)
+    deliveries = bench.deliver(sink)
+    bench.caught_up(sink)
+    assert _ids(receiver) == ["0", "1"]
+    assert all("frame" not in one for _, body in receiver.requests for one in body["results"])
+    # While it takes none they wait, and nothing is lost; nobody else is asked to wait.
+    receiver.status = 500
+    log.tell(3)
+    deliveries.look()
+    assert receiver.refused.wait(20)
+    assert bench.status(sink)["lag"] == 3
+    receiver.status = 200
+    bench.caught_up(sink)
+    assert _ids(receiver) == ["0", "1", "2", "3", "4"]
+    deliveries.stop(5)
+    log.tell(1)
+    bench.deliver(sink)
+    bench.caught_up(sink)
+    assert _ids(receiver) == ["0", "1", "2", "3", "4", "5"]
+    assert bench.status(sink)["lost"] == 0
+
+
+def test_a_sink_takes_results_and_events_or_results_alone(bench: Bench, tmp_path: Path) -> None:
+    also, no = _jsonl(tmp_path, "also"), _jsonl(tmp_path, "no") | {"events": "no"}
+    log = Log(bench)
+    bench.results(3)
+    log.tell(2)
+    bench.deliver(also, no)
+    bench.caught_up(also, no)
+    lines = [json.loads(line) for line in (tmp_path / "also.jsonl").read_text().splitlines()]
+    assert ([one["frame"] for one in lines if "kind" not in one], len(lines)) == ([0, 1, 2], 5)
+    assert _frames(tmp_path, "no") == [0, 1, 2]
+
+
+def test_events_that_were_trimmed_before_the_sink_took_them_are_counted(
+    bench: Bench, receiver: Receiver
+) -> None:
+    sink = {"kind": "webhook", "url": f"http://127.0.0.1:{receiver.port}/", "events": "only"}
+    log = Log(bench, kept=5)
+    log.tell(8)
+    # A new sink begins with the oldest that is kept.
+    deliveries = bench.deliver(sink)
+    bench.caught_up(sink)
+    assert (_ids(receiver), bench.status(sink)["lost"]) == (["3", "4", "5", "6", "7"], 0)
+    deliveries.stop(5)
+    log.tell(8)
+    bench.deliver(sink)
+    bench.caught_up(sink)
+    assert (_ids(receiver)[5:], bench.status(sink)["lost"]) == (["11", "12", "13", "14", "15"], 3)

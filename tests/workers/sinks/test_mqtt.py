@@ -140,3 +140,37 @@ def test_a_topic_we_may_not_publish_to_is_an_error_and_no_delivery(locked_broker
     with pytest.raises(SinkError, match="refuses results: Not authorized; check what the user may publish"):
         topic.write([b"{}"])
     topic.close()
+
+
+def test_home_assistant_finds_each_rule_as_a_sensor(broker: Mosquitto) -> None:
+    sink = _sink(broker) | {"discovery": "homeassistant"}
+    topic = _open(sink)
+    topic.announce(["person", "lost"])
+    event = {"stream": "gate", "kind": "event", "id": "a", "rule": "person", "state": "start"}
+    topic.write([b'{"stream":"gate","frame":0}', json.dumps(event, separators=(",", ":")).encode()])
+    topic.close()
+    # Whoever comes later is given what was retained, and no results.
+    heard: dict[str, bytes] = {}
+    ready: SimpleQueue[Any] = SimpleQueue()
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.on_message = lambda *call: heard.update({call[2].topic: call[2].payload})
+    client.on_connect = lambda *_: client.subscribe("#", qos=1)
+    client.on_subscribe = lambda *_: ready.put(None)
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    ready.get(timeout=20)
+    eventually(lambda: len(heard) >= 4)
+    client.disconnect()
+    client.loop_stop()
+    config = json.loads(heard["homeassistant/binary_sensor/vwt_gate/person/config"])
+    assert config["unique_id"] == "vwt_gate_person"
+    assert heard[config["state_topic"]] == b"ON"
+    assert json.loads(heard[config["json_attributes_topic"]]) == event
+    assert json.loads(heard["homeassistant/binary_sensor/vwt_gate/lost/config"])["device"]["name"] == "gate"
+    assert len(heard) == 4
+
+
+def test_a_prefix_of_discovery_that_is_no_topic_is_refused(broker: Mosquitto) -> None:
+    for prefix in ("", "#", "home/+", "/home"):
+        with pytest.raises(ValueError, match="discovery"):
+            MqttSettings.model_validate(_sink(broker) | {"discovery": prefix})

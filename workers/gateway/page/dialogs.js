@@ -51,7 +51,7 @@ function tell(form, error) {
       continue;
     }
     if (field.hasAttribute("aria-invalid")) continue;
-    const hint = Object.assign(document.createElement("small"), { className: "wrong", id: `wrong-${name}`, textContent: reason });
+    const hint = Object.assign(document.createElement("small"), { className: "wrong", id: `wrong-${name}`, textContent: `${inside(path)}${reason}` });
     field.setAttribute("aria-invalid", "true");
     field.setAttribute("aria-describedby", hint.id);
     field.after(hint);
@@ -61,6 +61,12 @@ function tell(form, error) {
   problem.textContent = first && !left.length ? "Some fields cannot be right; see below." : [error.message, ...left].join("; ");
   problem.hidden = false;
   (first ?? form.querySelector("label:not([hidden]) input"))?.focus();
+}
+
+/** Which of the rules is wrong, and where, as "rule 2, at_least: "; fields with one line each need no such words. */
+function inside(path) {
+  const [name, at, , ...rest] = path.split(".");
+  return name === "rules" && at ? `${[`rule ${Number(at) + 1}`, rest.join(".")].filter(Boolean).join(", ")}: ` : "";
 }
 
 /** Asks for a new stream. */

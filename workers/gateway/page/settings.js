@@ -12,6 +12,7 @@ export function fill(form, { settings, labels }) {
   for (const name of [...numbers(), ...texts()]) form.elements[name].value = settings[name] ?? "";
   for (const name of checks()) form.elements[name].checked = settings[name];
   form.elements.labels.value = written(labels);
+  form.elements.rules.value = shown(settings.rules);
 }
 
 /** What was filled in: all of it for a new stream, else what differs from what `view` has. Throws as the API refuses. */
@@ -30,6 +31,7 @@ export function given(form, view = null) {
   const lines = (name) => text(name).split("\n").map((line) => line.trim()).filter(Boolean);
   const labels = Object.fromEntries(lines("labels").map(label));
   if (written(labels) !== written(view?.labels ?? {})) found.labels = labels;
+  if (text("rules") !== shown(view?.settings.rules ?? [])) found.rules = rules(text("rules"));
   if (view) return found;
   for (const name of ["source", "name"]) if (text(name)) found[name] = text(name);
   const sinks = lines("sinks");
@@ -38,6 +40,17 @@ export function given(form, view = null) {
 }
 
 const written = (labels) => Object.entries(labels).sort().map((pair) => pair.join("=")).join("\n");
+
+// What is null is as if it were not there.
+const shown = (rules) => (rules.length ? JSON.stringify(rules, (_, value) => value ?? undefined, 1) : "");
+
+function rules(text) {
+  try {
+    return text ? JSON.parse(text) : [];
+  } catch (error) {
+    throw wrong("rules", `a list in JSON is wanted: ${error.message}`);
+  }
+}
 
 function label(line) {
   const at = line.indexOf("=");

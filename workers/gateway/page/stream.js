@@ -1,6 +1,7 @@
 // One stream: its picture, its figures as lines, its latest predictions.
 
 import { actions } from "./actions.js";
+import { streamPath } from "./api.js";
 import { bill } from "./bill.js";
 import { askToChange } from "./dialogs.js";
 import { badge, el, figures, write } from "./dom.js";
@@ -12,6 +13,7 @@ import { saving } from "./saving.js";
 import { steadyShare } from "./streams.js";
 import { decided, predicted } from "./summary.js";
 import { Tail } from "./tail.js";
+import { timeline } from "./timeline.js";
 import { described, wantsWords } from "./tokenizers.js";
 import { reason } from "./wall.js";
 import { words } from "./words.js";
@@ -43,6 +45,7 @@ export function streamView(id, streams) {
   const savings = saving();
   const costs = bill();
   const sheet = words(id);
+  const events = timeline(streamPath(id, "/events"));
   const rows = el("tbody");
   const seen = el("p", { class: "basis" });
   const buttons = actions(id, streams);
@@ -63,6 +66,7 @@ export function streamView(id, streams) {
         el("section", { class: "panel", "aria-label": "Figures" }, facts.list, el("h3", {}, "Frames dropped"), drops,
           el("h3", {}, "Delivers to"), sinks),
         savings.element, costs.element),
+      events.element,
       el("section", { class: "panel wide", "aria-label": "Predictions" },
         el("div", { class: "head" }, el("h3", {}, "Latest predictions"), link), seen,
         el("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Latest predictions" },
@@ -124,6 +128,7 @@ export function streamView(id, streams) {
       clearTimeout(timer);
       document.removeEventListener("visibilitychange", back);
       lines.close();
+      events.close();
       sheet.close();
       tail?.close();
       preview.close();

@@ -4,6 +4,7 @@ import { badge, el, figures, write } from "./dom.js";
 import { duration, joules, milliseconds, number, percent, UNKNOWN } from "./format.js";
 import { Preview } from "./preview.js";
 import { actions } from "./actions.js";
+import { timeline } from "./timeline.js";
 import { totals } from "./totals.js";
 
 class Tile {
@@ -56,9 +57,10 @@ export function wall(streams) {
   const tiles = new Map();
   const list = el("section", { class: "wall", "aria-label": "Streams" });
   const sums = totals();
+  const events = timeline("v1/events", { withStream: true, quiet: true });
   const empty = el("p", { class: "empty" }, "No streams yet. Add one: a camera, a file, or ", el("code", {}, "sample:bikes"), ".");
   return {
-    element: el("div", { class: "stack" }, empty, sums.element, list),
+    element: el("div", { class: "stack" }, empty, sums.element, events.element, list),
     title: "Streams",
     update() {
       empty.hidden = streams.all.size > 0;
@@ -78,6 +80,9 @@ export function wall(streams) {
         }
       }
     },
-    close: () => tiles.forEach((tile) => tile.close()),
+    close() {
+      events.close();
+      tiles.forEach((tile) => tile.close());
+    },
   };
 }

@@ -1,0 +1,107 @@
+"""Events of a run: lines beside its results, pictures in a folder, a line of the summary."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.boxes import Box
+from pipeline.energy import Ledger, NoMeter
+from pipeline.errors import UsageError, VwtError
+from pipeline.events import read_rules
+from pipeline.results import Prediction
+from tests.e2e.command import refused, succeeds
+from tests.pipeline.outputs.examples import a_result, clip_frames
+from workers.run.delivery import Delivery
+from workers.run.events import RunEvents, check_folder
+
+PERSON = {"name": "person", "what": "box", "names": ["person"], "severity": "alarm"}
+
+
+def delivered(tmp_path: Path, events: RunEvents, seen: list[bool]) -> list[dict[str, Any]]:
+    """Delivers results with a person in them or not, and gives what was written."""
+    delivery = Delivery(Ledger(NoMeter()), str(tmp_path / "out"), None, None, None, events)
+    person = Prediction("boxes", boxes=[Box(0.2, 0.2, 0.3, 0.5, "person", 0.9)])
+    results = [
+        a_result(number, prediction=person if there else Prediction("boxes"))
+        for number, there in enumerate(seen)
+    ]
+    pictures = clip_frames("carphone_pristine.mp4", [number / 25 for number in range(len(seen))])
+    delivery.add(results, pictures, [None] * len(seen))
+    delivery.close()
+    return [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
+
+
+def test_an_event_is_a_line_behind_its_result_with_a_picture_of_the_box(tmp_path: Path) -> None:
+    said: list[str] = []
+    events = RunEvents("carphone", read_rules([PERSON]), str(tmp_path / "pictures"), said.append)
+    lines = delivered(tmp_path, events, [False, True, True, False])
+    assert [(line.get("kind"), line["frame"]) for line in lines] == [
+        (None, 0), (None, 1), ("event", 1), (None, 2), (None, 3), ("event", 3),
+    ]  # fmt: skip
+    start, end = lines[2], lines[5]
+    assert (start["state"], start["severity"], end["state"]) == ("start", "alarm", "end")
+    assert (end["id"], end["snapshot"], end["duration_s"]) == (start["id"], start["snapshot"], 0.08)
+    picture = cv2.imread(start["snapshot"])
+    assert picture is not None
+    # The left edge of the box, in the colour of boxes (BGR), however JPEG blurs it.
+    left = picture[picture.shape[0] // 2, round(picture.shape[1] * 0.2)].astype(int)
+    assert np.abs(left - (0, 196, 255)).max() < 60
+    assert said == ["event person at 0.0 s: 1 person"]
+    assert events.text() == f"1 person; pictures in {tmp_path / 'pictures'}"
+
+
+def test_what_is_under_way_ends_with_the_stream(tmp_path: Path) -> None:
+    lines = delivered(tmp_path, RunEvents("carphone", read_rules([PERSON]), None, print), [True])
+    assert [line.get("state") for line in lines] == [None, "start", "end"]
+    assert lines[2]["reason"] == "the stream ended"
+
+
+def test_a_picture_that_cannot_be_written_stops_no_results(tmp_path: Path) -> None:
+    (tmp_path / "pictures").write_text("no folder")
+    events = RunEvents("carphone", read_rules([PERSON]), str(tmp_path / "pictures"), print)
+    with pytest.raises(VwtError, match="cannot write to"):
+        delivered(tmp_path, events, [True, True])
+    frames = [json.loads(line)["frame"] for line in (tmp_path / "out").read_text().splitlines()]
+    assert frames == [0, 1]
+
+
+def test_a_status_is_told_once_and_lost_streams_make_events() -> None:
+    events = RunEvents("cam", read_rules([{"name": "lost", "what": "stream"}]), None, lambda _: None)
+    states = ["running", "reconnecting", "reconnecting", "running"]
+    told = [event["state"] for state in states for event in events.status(state, None, 3)]
+    assert told == ["start", "end"]
+
+
+def test_vwt_run_tells_events_of_a_clip(tmp_path: Path) -> None:
+    rules, out = tmp_path / "rules.yaml", tmp_path / "out.jsonl"
+    rules.write_text("- {name: seen, what: region, gone_s: 60}\n- {name: cut, what: cut}\n")
+    run = ("run", "sample:bikes", "--tokenizer", "full", "--fps", "2", "--max-frames", "4")
+    done = succeeds(*run, "--rules", rules, "--out", out, "--events", tmp_path / "seen")
+    assert "events       1 seen" in done.stderr
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    events = [line for line in lines if line.get("kind") == "event"]
+    assert [(event["rule"], event["state"]) for event in events] == [("seen", "start"), ("seen", "end")]
+    assert Path(events[0]["snapshot"]).read_bytes()[:2] == b"\xff\xd8"
+    # What a rule looks at is there without being asked for.
+    assert all("embedding" in line["prediction"] for line in lines if "kind" not in line)
+
+
+def test_bad_rules_are_told_before_anything_is_loaded(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("- {name: seen, what: box, at_least: 0}\n")
+    line = refused("run", "sample:bikes", "--rules", rules, code=2)
+    assert f"{rules}: rule 1 (seen): at_least:" in line
+    assert "--rules FILE" in refused("run", "sample:bikes", "--events", tmp_path, code=2)
+
+
+def test_a_folder_for_pictures_may_not_be_a_file(tmp_path: Path) -> None:
+    check_folder(str(tmp_path / "new"))
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="give a folder"):
+        check_folder(str(tmp_path / "file"))

@@ -1,0 +1,120 @@
+"""What the rules of a run make of its results, with a picture of each event in a folder."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import UsageError
+from pipeline.events import AnyRule, Engine, Event
+from pipeline.events.snapshot import drawn, snapshot
+from pipeline.frame import Frame
+from pipeline.outputs.files import write_failure
+from pipeline.results import FrameResult
+
+# Pictures of the newest events stay; older ones of the same run go.
+MOST_PICTURES = 1000
+
+
+class RunEvents:
+    """Evaluates rules over the results of a run, in their order.
+
+    Args:
+        stream: its name.
+        rules: to evaluate.
+        folder: for pictures (JPEG); made when it is not there; None for none.
+        say: is told, in a line, of each event that begins.
+
+    Attributes:
+        counts: events that began, by rule.
+        pictures: whether frames are wanted with their pictures.
+    """
+
+    def __init__(
+        self, stream: str, rules: Sequence[AnyRule], folder: str | None, say: Callable[[str], None]
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self.pictures = folder is not None
+        self._engine = Engine(stream, rules)
+        self._folder = None if folder is None else Path(folder)
+        self._say = say
+        self._written: deque[Path] = deque()
+        self._last: dict[str, object] | None = None
+        self._status: tuple[str, str | None] | None = None
+
+    def add(
+        self, result: FrameResult, frame: Frame | None, states: npt.NDArray[np.uint8] | None
+    ) -> list[Event]:
+        """Takes in the next result.
+
+        Args:
+            result: of the frame.
+            frame: with its picture; None where no pictures are wanted.
+            states: what became of its patches.
+
+        Raises:
+            VwtError: a picture cannot be written.
+        """
+        self._last = result.to_dict()
+        told = self._engine.feed(self._last)
+        started = [event for event in told if event["state"] == "start"]
+        if self._folder is not None and started and frame is not None and frame.picture is not None:
+            jpeg = snapshot(frame.picture, frame.geometry, states, drawn(self._last))
+            for event in started:
+                event["snapshot"] = str(self._write(event, jpeg))
+        return self._told(told)
+
+    def status(self, state: str, guard: str | None, frame: int) -> list[Event]:
+        """Takes in what the stream and its guard do, where that has changed."""
+        if self._status == (state, guard):
+            return []
+        self._status = state, guard
+        seen = {"kind": "status", "state": state, "guard": guard, "at": time.time(), "frame": frame}
+        return self._told(self._engine.feed(seen))
+
+    def finish(self) -> list[Event]:
+        """Ends what is under way."""
+        return [] if self._last is None else self._engine.finish(self._last)
+
+    def text(self) -> str:
+        """What there was, in a line."""
+        counted = ", ".join(f"{count} {rule}" for rule, count in self.counts.most_common()) or "none"
+        if self._folder is None or not self._written:
+            return counted
+        return f"{counted}; pictures in {self._folder}"
+
+    def _told(self, events: list[Event]) -> list[Event]:
+        for event in events:
+            if event["state"] == "start":
+                self.counts[event["rule"]] += 1
+                when = "" if event["pts_s"] is None else f" at {event['pts_s']:.1f} s"
+                self._say(f"event {event['rule']}{when}: {event['text']}")
+        return events
+
+    def _write(self, event: Event, jpeg: bytes) -> Path:
+        assert self._folder is not None
+        path = self._folder / f"{event['frame']:06d}-{event['rule']}-{event['id'][:8]}.jpg"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(jpeg)
+            self._written.append(path)
+            if len(self._written) > MOST_PICTURES:
+                self._written.popleft().unlink(missing_ok=True)
+        except OSError as error:
+            raise write_failure(path, error) from error
+        return path
+
+
+def check_folder(folder: str) -> None:
+    """Refuses what is no folder, before anything slow happens.
+
+    Raises:
+        UsageError: it is a file.
+    """
+    if Path(folder).exists() and not Path(folder).is_dir():
+        raise UsageError(f"cannot write --events {folder}: it is a file; give a folder")
