@@ -82,7 +82,7 @@ def test_the_newest_values_are_told_in_words_where_charts_cannot_be_loaded(
 def test_its_words_are_drawn_anew_with_every_version(
     url: str, redis: Server, act: Act, open_page: Open
 ) -> None:
-    actor = act("yard", {"words": WORDS})
+    actor = act("yard", {"tokenizer": "inter", "words": WORDS})
     scope = "yard/dinov2_vits14_saliency"
     actor.version = publish(redis.url, scope, covered=0.75)
     actor.give(10)
