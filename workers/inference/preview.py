@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pipeline.boxes import Box
 from pipeline.frame import Frame, Geometry, Pixels
 from pipeline.outputs.drawing import Painter
-from pipeline.results import FrameResult, Prediction, Region
+from pipeline.results import FrameResult, Region
 from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import raise_first, redis_errors
 from workers.contract.keys import StreamKeys
@@ -61,8 +61,7 @@ class Preview:
         if not self._watched or now < self._paint_at:
             return
         self._paint_at = now + _PAINT_EVERY_S
-        picture, geometry, shown = visible_part(frame.image, frame.geometry, result.prediction)
-        result = replace(result, prediction=shown)
+        picture, geometry, result = visible_part(frame.image, frame.geometry, result)
         painter = self._painter_for(picture)
         plain = encode(painter.paint(picture, geometry, None, result))
         jpeg = plain if states is None else encode(painter.paint(picture, geometry, states, result))
@@ -82,18 +81,18 @@ class Preview:
 
 
 def visible_part(
-    image: Pixels, geometry: Geometry, prediction: Prediction
-) -> tuple[Pixels, Geometry, Prediction]:
+    image: Pixels, geometry: Geometry, result: FrameResult
+) -> tuple[Pixels, Geometry, FrameResult]:
     """Cuts what the source shows out of a model input, in the source's aspect.
 
     Args:
         image: (H, W, 3) uint8, the model's input.
         geometry: where the source picture lies in it.
-        prediction: of the frame.
+        result: of the frame.
 
     Returns:
         The part of the source picture that the model sees, where that part lies in the input, and the
-        prediction with its regions and boxes in 0..1 of that part.
+        result with its regions and boxes in 0..1 of that part.
     """
     left, top, right, bottom = geometry.content_box()
     first_x, first_y = round(left), round(top)
@@ -117,9 +116,13 @@ def visible_part(
         offset_x=first_x,
         offset_y=first_y,
     )
-    regions = [_moved(region, geometry, shown) for region in prediction.regions]
-    boxes = [_moved(box, geometry, shown) for box in prediction.boxes]
-    return picture, shown, replace(prediction, regions=regions, boxes=boxes)
+    prediction = replace(
+        result.prediction,
+        regions=[_moved(region, geometry, shown) for region in result.prediction.regions],
+        boxes=[_moved(box, geometry, shown) for box in result.prediction.boxes],
+    )
+    changed = None if result.changed is None else [_moved(box, geometry, shown) for box in result.changed]
+    return picture, shown, replace(result, prediction=prediction, changed=changed)
 
 
 def encode(picture: Pixels) -> bytes:
