@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -78,16 +77,16 @@ def _shares(
 ) -> npt.NDArray[np.float32]:
     """(rows, columns): how much of each patch is covered, 0..1."""
     rows, columns = grid
-    per_x = geometry.source_width * geometry.scale_x, geometry.offset_x
-    per_y = geometry.source_height * geometry.scale_y, geometry.offset_y
-    corners = [
-        ((x * per_x[0] + per_x[1]) * _FINE / patch_size, (y * per_y[0] + per_y[1]) * _FINE / patch_size)
-        for x, y in polygon.points
-    ]
-    fine = np.zeros((rows * _FINE, columns * _FINE), np.uint8)
-    # cv2 means the middles of pixels.
-    cv2.fillPoly(fine, [np.round(np.asarray(corners) - 0.5).astype(np.int32)], 1)
-    shares: npt.NDArray[np.float32] = fine.reshape(rows, _FINE, columns, _FINE).mean((1, 3), np.float32)
+    pixel = patch_size / _FINE
+    x = (np.arange(columns * _FINE) + 0.5) * pixel - geometry.offset_x
+    y = (np.arange(rows * _FINE)[:, None] + 0.5) * pixel - geometry.offset_y
+    x, y = x / geometry.scale_x / geometry.source_width, y / geometry.scale_y / geometry.source_height
+    # A point is inside where a line from it to the right meets an odd number of sides.
+    inside = np.zeros((rows * _FINE, columns * _FINE), bool)
+    for (ax, ay), (bx, by) in _sides(polygon.points):
+        if ay != by:
+            inside ^= ((ay > y) != (by > y)) & (x < ax + (bx - ax) * (y - ay) / (by - ay))
+    shares: npt.NDArray[np.float32] = inside.reshape(rows, _FINE, columns, _FINE).mean((1, 3), np.float32)
     return shares
 
 

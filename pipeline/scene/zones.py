@@ -51,12 +51,14 @@ class Zone:
     def state(self, patches: PatchFeatures, geometry: Geometry, patch_size: int) -> ZoneState:
         """The state whose mean is nearest; unknown where none is near, or nothing was seen of the zone."""
         seen = self.polygon.pooled(patches, geometry, patch_size)
-        if seen is None:
-            return ZoneState(UNKNOWN, None)
+        return ZoneState(UNKNOWN, None) if seen is None else self.nearest(seen)
+
+    def nearest(self, seen: Vector) -> ZoneState:
+        """The same by what the zone looks like, (C,) of unit length."""
         far = {state: 1 - float(seen @ mean) for state, mean in self.means.items()}
-        nearest = min(far, key=far.__getitem__)
-        distance = max(far[nearest], 0.0)
-        return ZoneState(nearest if distance <= self.unknown_from else UNKNOWN, distance)
+        state = min(far, key=far.__getitem__)
+        distance = max(far[state], 0.0)
+        return ZoneState(state if distance <= self.unknown_from else UNKNOWN, distance)
 
     @property
     def unknown_from(self) -> float:

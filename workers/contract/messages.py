@@ -12,12 +12,11 @@ import numpy.typing as npt
 from pipeline.fit import Inputs
 from pipeline.frame import FrameTimes, Geometry
 from pipeline.guard.promise import By, Promise, Watch
-from pipeline.scene.scene import Scene
-from pipeline.scene.zones import Zones
 from pipeline.tokenizers.registry import Value
 
 if TYPE_CHECKING:
     from pipeline.models import Model
+    from pipeline.scene.scene import Scene
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +55,10 @@ class TokenSettings:
         Raises:
             UsageError: the model has no patches, or the zones are for another model or input.
         """
+        # Imports torch, which who sends frames does without.
+        from pipeline.scene.scene import Scene
+        from pipeline.scene.zones import Zones
+
         spec = model.inputs.spec(model.name, self.fit, self.size)
         return Scene.of(
             model, self.changed, None if self.zones is None else Zones.from_dict(self.zones), spec

@@ -49,13 +49,15 @@ def gradient(width: int, height: int) -> np.ndarray:
 )
 def test_the_whole_picture_is_shown_in_its_own_aspect(spec: InputSpec, width: int, height: int) -> None:
     image, geometry, _ = Preprocessor(spec)(gradient(width, height))
-    picture, shown, prediction = visible_part(
-        image, geometry, Prediction("regions", regions=[Region(0.25, 0.5, 0.5, 0.25, 0.9)])
+    picture, shown, result = visible_part(
+        image,
+        geometry,
+        a_result(prediction=Prediction("regions", regions=[Region(0.25, 0.5, 0.5, 0.25, 0.9)])),
     )
     assert picture.shape[1] / picture.shape[0] == pytest.approx(width / height, rel=0.02)
     assert picture[:, 0, 0].max() < 10
     assert picture[:, -1, 0].min() > 245
-    (region,) = prediction.regions
+    (region,) = result.prediction.regions
     assert (region.x, region.y, region.w, region.h) == pytest.approx((0.25, 0.5, 0.5, 0.25), abs=0.01)
     assert shown.content_box() == pytest.approx(geometry.content_box(), abs=0.6)
 
@@ -63,12 +65,12 @@ def test_the_whole_picture_is_shown_in_its_own_aspect(spec: InputSpec, width: in
 def test_of_a_cropped_picture_the_part_is_shown_that_the_model_sees() -> None:
     image, geometry, _ = Preprocessor(InputSpec(224, 224, "center"))(gradient(640, 320))
     inside, across = Region(0.5, 0.5, 0.1, 0.1, 0.9), Region(0.0, 0.0, 0.5, 1.0, 0.8)
-    picture, shown, prediction = visible_part(
-        image, geometry, Prediction("regions", regions=[inside, across])
+    picture, shown, result = visible_part(
+        image, geometry, a_result(prediction=Prediction("regions", regions=[inside, across]))
     )
     assert picture.shape == (224, 224, 3)
     assert picture[0, 0, 0] == pytest.approx(64, abs=3)
-    first, second = prediction.regions
+    first, second = result.prediction.regions
     assert (first.x, first.y, first.w, first.h) == pytest.approx((0.5, 0.5, 0.2, 0.1), abs=0.01)
     assert (second.x, second.y, second.w, second.h) == pytest.approx((0.0, 0.0, 0.5, 1.0), abs=0.01)
     assert shown.content_box() == (0, 0, 224, 224)
@@ -89,8 +91,9 @@ def test_boxes_keep_their_names_and_move_with_the_part_that_is_shown() -> None:
     image, geometry, _ = Preprocessor(InputSpec(224, 224, "center"))(gradient(640, 320))
     box = Box(0.5, 0.5, 0.1, 0.1, "person", 0.9, id="7")
 
-    _, _, prediction = visible_part(image, geometry, Prediction("boxes", boxes=[box]))
+    own = a_result(prediction=Prediction("boxes", boxes=[box]), changed=[box])
+    _, _, result = visible_part(image, geometry, own)
 
-    (moved,) = prediction.boxes
-    assert (moved.x, moved.y, moved.w, moved.h) == pytest.approx((0.5, 0.5, 0.2, 0.1), abs=0.01)
-    assert (moved.name, moved.score, moved.id) == ("person", 0.9, "7")
+    for moved in (*result.prediction.boxes, *result.changed):
+        assert (moved.x, moved.y, moved.w, moved.h) == pytest.approx((0.5, 0.5, 0.2, 0.1), abs=0.01)
+        assert (moved.name, moved.score, moved.id) == ("person", 0.9, "7")
