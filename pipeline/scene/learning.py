@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from itertools import combinations
 
 import numpy as np
 
@@ -19,8 +20,8 @@ from pipeline.sources import OnNotice, SourceOptions, open_source, parse_source
 from pipeline.stacking import Part
 from pipeline.tokenizers import FullTokenizer
 
-# Frames of one moment differ less; with nothing but such, all that comes later would be unknown.
-_LEAST_SCALE = 0.002
+# None of the states is what is farther from them than so many times the farthest example was from the others.
+_FAR = 2.0
 _FEWEST = 2
 
 
@@ -131,8 +132,11 @@ def learned(name: str, polygon: Polygon, examples: Mapping[str, Sequence[Vector]
             told += min(far, key=far.__getitem__) == state
             farthest = max(farthest, far[state])
         right.append(told / len(own))
+    # Examples may all be of one moment; what is nearer than halfway to the next state is still the state.
+    # Distances 1 - cosine grow with the square of those in space, so that halfway is a quarter.
+    halfway = min(1 - float(one @ other) for one, other in combinations(means.values(), 2)) / 4
     counts = {state: len(own) for state, own in examples.items()}
-    return Zone(polygon, means, counts, max(farthest, _LEAST_SCALE), float(np.mean(right)))
+    return Zone(polygon, means, counts, max(_FAR * farthest, halfway), float(np.mean(right)))
 
 
 def _mean(examples: Sequence[Vector]) -> Vector:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 _FORMAT = "vwt-zones/1"
 _MAX_ZONES, _MAX_STATES, _MAX_WIDTH, _MAX_NAME = 16, 8, 8192, 64
-# Farther from every state than this many times what an example was from the others of its state.
-_UNKNOWN_FROM = 3.0
 _DECIMALS = 5
 
 Vector = npt.NDArray[np.float32]
@@ -38,14 +36,14 @@ class Zone:
         polygon: where it is.
         means: by state, (C,) of unit length: the mean of its examples.
         examples: by state, how many.
-        scale: the largest cosine distance of an example to the mean of the other examples of its state.
+        unknown_from: distance (1 - cosine) to the nearest mean beyond which it is in none of the states.
         accuracy: balanced accuracy where each example is told by the others, 0..1.
     """
 
     polygon: Polygon
     means: Mapping[str, Vector]
     examples: Mapping[str, int]
-    scale: float
+    unknown_from: float
     accuracy: float
 
     def state(self, patches: PatchFeatures, geometry: Geometry, patch_size: int) -> ZoneState:
@@ -60,16 +58,11 @@ class Zone:
         distance = max(far[state], 0.0)
         return ZoneState(state if distance <= self.unknown_from else UNKNOWN, distance)
 
-    @property
-    def unknown_from(self) -> float:
-        """The distance to the nearest state beyond which it is none of them."""
-        return _UNKNOWN_FROM * self.scale
-
     def to_dict(self) -> dict[str, Any]:
         """As the file has it."""
         return {
             "polygon": [list(point) for point in self.polygon.points],
-            "scale": round(self.scale, _DECIMALS + 1),
+            "unknown_from": round(self.unknown_from, _DECIMALS + 1),
             "leave_one_out": round(self.accuracy, 4),
             "states": {
                 name: {
@@ -176,13 +169,13 @@ def _zone(name: str, given: Any) -> Zone:
         raise UsageError(f"the means of zone {name} are no vectors of one length")
     if not all(np.isfinite(mean).all() and mean.any() for mean in means.values()):
         raise UsageError(f"a mean of zone {name} is not finite, or all zeros")
-    scale, accuracy = float(given["scale"]), float(given["leave_one_out"])
-    if not (math.isfinite(scale) and scale >= 0):
-        raise UsageError(f"the scale of zone {name} is {scale}")
+    unknown_from, accuracy = float(given["unknown_from"]), float(given["leave_one_out"])
+    if not (math.isfinite(unknown_from) and unknown_from >= 0 and 0 <= accuracy <= 1):
+        raise UsageError(f"unknown_from or leave_one_out of zone {name} cannot be right")
     return Zone(
         Polygon.of(given["polygon"]),
         {state: mean / np.linalg.norm(mean) for state, mean in means.items()},
         {state: int(own["examples"]) for state, own in states.items()},
-        scale,
+        unknown_from,
         accuracy,
     )

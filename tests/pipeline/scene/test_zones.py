@@ -56,7 +56,13 @@ def test_leave_one_out_tells_each_example_by_the_others() -> None:
     assert made.accuracy == pytest.approx((3 / 4 + 1) / 2)
     assert made.examples == {"open": 4, "closed": 2}
     left_out = np.sum(own, axis=0) / np.linalg.norm(np.sum(own, axis=0))
-    assert made.scale == pytest.approx(1 - float(other[0] @ left_out), abs=1e-5)
+    # And what is unknown is twice as far as that one was.
+    assert made.unknown_from == pytest.approx(2 * (1 - float(other[0] @ left_out)), abs=1e-5)
+
+
+def test_examples_all_alike_leave_nothing_unknown_that_is_nearer_than_halfway() -> None:
+    made = learned("gate", WHOLE, {"open": examples(0, 2, 0), "closed": examples(1, 2, 0)})
+    assert made.unknown_from == pytest.approx(1 / 4)
 
 
 @pytest.mark.parametrize(
@@ -111,8 +117,9 @@ def changed(whole: dict[str, Any], *path: str, to: Any) -> str:
         (["zones"], {}, "0 zones"),
         (["zones"], [1], "no zones that can be used"),
         (["zones", "gate", "polygon"], [[0, 0]], "3 to 64 corners"),
-        (["zones", "gate", "scale"], "wide", "could not convert"),
-        (["zones", "gate", "scale"], -1, "the scale of zone gate is -1"),
+        (["zones", "gate", "unknown_from"], "far", "could not convert"),
+        (["zones", "gate", "unknown_from"], -1, "unknown_from or leave_one_out of zone gate"),
+        (["zones", "gate", "leave_one_out"], 2, "unknown_from or leave_one_out of zone gate"),
         (["zones", "gate", "states"], {}, "0 states"),
         (["zones", "gate", "states", "open", "mean"], [1.0], "no vectors of one length"),
         (["zones", "gate", "states", "open", "mean"], [0.0] * WIDTH, "not finite, or all zeros"),
