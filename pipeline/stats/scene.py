@@ -50,7 +50,7 @@ class SceneStats:
         if self._looked:
             share = 100 * self._with_any / self._looked
             each = self._boxes / self._looked
-            lines.append(("changed", f"{each:.2g} boxes per frame, some in {share:.0f} % of the frames"))
+            lines.append(("changed", f"{each:.2g} per frame, some in {share:.0f} % of the frames"))
         for name, states in self._zones.items():
             whole = states.total()
             parts = ", ".join(f"{state} {100 * n / whole:.0f} %" for state, n in states.most_common())
