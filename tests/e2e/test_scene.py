@@ -12,7 +12,7 @@ from tests.e2e.command import refused, results_of, succeeds
 CLIP = "sample:carphone"
 FACE = "0.3,0.2 0.7,0.2 0.7,0.8 0.3,0.8"
 LEARN = ("zones", "learn", CLIP, "--zone", "seat")
-STATES = ("--state", "early=0.1,0.5,0.9", "--state", "late=5,5.4,6")
+STATES = ("--state", "early=0.1,0.5,0.9", "--state", "late=3,3.4,3.8")
 
 
 def test_a_zone_is_learned_from_moments_of_a_clip_and_told_in_every_result(tmp_path: Path) -> None:
