@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from pipeline.reading import PatchFeatures
 
 WINDOW_S = 60.0
-# At 16 samples a position is right as long as fewer than half of them show what passes by. A patch takes
-# 16 x 384 x 2 bytes of ViT-S: 3.7 MB for 300 patches of 224 px, 9.6 MB for 784 of 448 px.
+# At 16 samples a position is right as long as fewer than half of them show what passes by. A patch of ViT-S
+# takes 16 x 384 x 2 bytes, and 16 x 16 x 4 for how alike they are.
 SAMPLES = 16
 # Samples come closer together at first: what is there of the stream so far is spread over all of them.
 _FIRST_S = 6.0
