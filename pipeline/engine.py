@@ -21,8 +21,27 @@ from pipeline.models.base import Model
 from pipeline.models.heads import Outputs
 from pipeline.models.packed import PackedModel
 from pipeline.models.positions import Placed
-from pipeline.reading import FrameOutput, note_answers, planned_outputs, stateful_outputs, with_check
-from pipeline.stacking import Checked, Part, Planned, Stack, Stateful, checked, divided, pixels, stacks
+from pipeline.reading import (
+    FrameOutput,
+    note_answers,
+    planned_outputs,
+    stateful_outputs,
+    with_check,
+    with_patches,
+)
+from pipeline.stacking import (
+    Checked,
+    Part,
+    Planned,
+    Stack,
+    Stateful,
+    Wanting,
+    checked,
+    divided,
+    pixels,
+    stacks,
+    wanting,
+)
 from pipeline.tokenizers import FullTokenizer, Tokenizer, TokenPlan
 from pipeline.tokenizers.stateful import StatefulTokenizer
 
@@ -40,18 +59,21 @@ class _Planned:
         parts: frames with what plans them; a frame that is checked comes a second time, last.
         plan, images: of them, on the device.
         checked: row of the frame that is; None for none.
+        wanted: rows of the frames whose patches are asked for.
     """
 
     parts: Sequence[Planned]
     plan: TokenPlan | None
     images: Sequence[Placed]
     checked: int | None
+    wanted: Sequence[int]
 
 
 class _Prepared(NamedTuple):
     planned: _Planned | None
     stateful: Sequence[Stateful]
     checked: Checked | None
+    wanted: Wanting
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,59 +190,66 @@ class Engine:
     def _prepare(self, parts: Sequence[Part]) -> _Prepared:
         """What can be done beside the batch before this one; what looks at outputs has to wait."""
         planned, stateful = divided(parts)
+        wanted = wanting(parts)
         found = None if self.model.patch_size is None else checked(parts)
         if not planned:
-            return _Prepared(None, stateful, found)
+            return _Prepared(None, stateful, found, wanted)
         row = None if found is None else found.row
         if row is not None:
             assert found is not None
             assert found.other is not None
             planned.append(([found.frame], found.other))
         plan, images = self._uploaded(planned)
-        return _Prepared(_Planned(planned, plan, images, row), stateful, found)
+        return _Prepared(_Planned(planned, plan, images, row, wanted.planned), stateful, found, wanted)
 
     def _run(self, parts: Sequence[Part], prepared: _Prepared) -> tuple[Outputs, _Read]:
         """Runs a batch of both kinds of tokenizers; gives outputs of those that have plans, and reads all."""
-        planned, stateful, found = prepared
+        planned, stateful, found, wanted = prepared
         frame = None if found is None else found.frame
         if planned is None:
-            return {}, self._run_stateful(stateful, frame)
+            return {}, self._run_stateful(stateful, frame, wanted.stateful)
         outputs, read_planned = self._run_planned(planned)
         if not stateful:
             return outputs, read_planned
-        read_stateful = self._run_stateful(stateful, frame)
+        read_stateful = self._run_stateful(stateful, frame, wanted.stateful)
 
         def read() -> list[FrameOutput]:
             of_plans, of_states = iter(read_planned()), iter(read_stateful())
             return [
                 next(of_states if isinstance(tokenizer, StatefulTokenizer) else of_plans)
-                for frames, tokenizer, _ in parts
+                for frames, tokenizer, *_ in parts
                 for _ in frames
             ]
 
         return outputs, read
 
     def _run_planned(self, planned: _Planned) -> tuple[Outputs, _Read]:
-        model = self.model
-        if planned.checked is None:
+        model, patches = self.model, None
+        if planned.checked is None and not planned.wanted:
             computed, trail = model.run(planned.images, planned.plan)
         else:
             assert isinstance(model, PackedModel)
             assert planned.plan is not None
             features = model.encode(planned.images, planned.plan)
-            computed, trail = model.read(features) | {"summary": model.summary(features)}, features.trail
+            computed, trail = model.read(features), features.trail
+            if planned.checked is not None:
+                computed = computed | {"summary": model.summary(features)}
+            if planned.wanted:
+                patches = self._to_host(model.patches(features, planned.wanted))
         outputs = {key: self._to_host(value) for key, value in computed.items()}
         group = None if trail is None else self._to_host(trail.plan.group)
 
         def read() -> list[FrameOutput]:
             answers = planned_outputs(model, planned.parts, outputs, trail, group)
+            if patches is not None:
+                answers = with_patches(answers, planned.wanted, patches)
             if planned.checked is None:
                 return answers
             return with_check(answers, planned.checked, outputs["summary"].float().numpy())
 
         return outputs, read
 
-    def _run_stateful(self, parts: Sequence[Stateful], checked: Frame | None) -> _Read:
+    def _run_stateful(self, parts: Sequence[Stateful], checked: Frame | None, wanted: Sequence[int]) -> _Read:
         answers, model = self.answer(parts, checked), self.model
         assert isinstance(model, PackedModel)
         frames = [frame for some, _ in parts for frame in some]
@@ -236,6 +265,13 @@ class Engine:
             computed = {} if features is None else model.read(features)
             outputs = {key: self._to_host(value) for key, value in computed.items()}
             said = note_answers(model, pairs, outputs)
+            # A check is what frames held from here on have.
+            asked = [one for row in wanted for one in (answers[row], answers[row].check) if one is not None]
+            for answer in asked:
+                if answer.tokens is not None:
+                    said[answer].take_patches(
+                        answer.place.grid, self._to_host(model.answered_patches(answer))
+                    )
         except BaseException:
             # What they remember was never said.
             for _, tokenizer in parts:
@@ -308,7 +344,7 @@ class PendingBatch:
         self, model: Model, parts: Sequence[Part], outputs: Outputs, read: _Read, span: _Span
     ) -> None:
         self.parts = parts
-        self.frames = [frame for frames, _, _ in parts for frame in frames]
+        self.frames = [frame for frames, *_ in parts for frame in frames]
         self.model = model
         self.outputs = outputs
         self._read = read

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,8 @@ from pipeline.runtimes import NOT_COMPUTED, Computed
 from pipeline.stacking import Planned
 from pipeline.tokenizers import Tokenizer, patch_states
 from pipeline.tokenizers.stateful import Decision
+
+PatchFeatures: TypeAlias = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class FrameOutput:
         compared: what a check of the answer found; None where there was none.
         audit: what the result says of it.
         probed: of a frame that ran in full and was drawn: its own part of what it cost; None for others.
+        patches: (rows, columns, C) float32 features of unit length, zeros for a patch that was dropped; a
+            held frame has those of the one before. None where the stream did not ask.
     """
 
     prediction: Prediction
@@ -56,6 +61,7 @@ class FrameOutput:
     compared: Compared | None = None
     audit: Audit | None = None
     probed: float | None = None
+    patches: PatchFeatures | None = None
 
     @property
     def spent(self) -> int:
@@ -136,6 +142,24 @@ def with_check(
     return own
 
 
+def with_patches(
+    outputs: Sequence[FrameOutput], rows: Sequence[int], patches: torch.Tensor
+) -> list[FrameOutput]:
+    """Notes the features of patches in the outputs of the streams that asked.
+
+    Args:
+        outputs: of a batch.
+        rows: of those streams.
+        patches: (len(rows), largest N, C) on the host.
+    """
+    noted = list(outputs)
+    for row, own in zip(rows, patches.numpy(), strict=True):
+        states = noted[row].states
+        assert states is not None, "frames have patches"
+        noted[row] = replace(noted[row], patches=own[: states.size].reshape(*states.shape, -1))
+    return noted
+
+
 class Said:
     """What a model said of a frame, for as long as the answer is held; read once, when it is first wanted.
 
@@ -144,7 +168,12 @@ class Said:
         outputs: of its batch, a row per fresh frame, on the host once the batch is done.
         row: the frame's.
         geometry: of the frame.
+
+    Attributes:
+        patches: (rows, columns, C), as `FrameOutput` has them, once the batch is done.
     """
+
+    patches: PatchFeatures | None = None
 
     def __init__(self, model: Model, outputs: Outputs, row: int, geometry: Geometry) -> None:
         self._model = model
@@ -152,6 +181,10 @@ class Said:
         self._geometry = geometry
         self._outputs: Outputs | None = outputs
         self._prediction: Prediction | None = None
+
+    def take_patches(self, grid: tuple[int, int], patches: torch.Tensor) -> None:
+        """Notes the features of its patches, (1, N, C) on the host once the batch is done."""
+        self.patches = patches.numpy().reshape(*grid, -1)
 
     def prediction(self) -> Prediction:
         """Read on the host; the batch must be done."""
@@ -218,6 +251,7 @@ def stateful_outputs(
                 decided.decision,
                 decided.held_ms,
                 _compared(model, answer, said),
+                patches=said[answer].patches,
             )
         )
     return outputs

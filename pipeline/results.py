@@ -15,6 +15,8 @@ from pipeline.runtimes import NOT_COMPUTED, Computed
 # Where a model's weights are from. What random ones say means nothing.
 Weights: TypeAlias = Literal["bundled", "published", "file", "random"]
 RANDOM_WEIGHTS: Weights = "random"
+# The state of a zone that looks like none of those it was learned in.
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,23 @@ class Region:
     w: float
     h: float
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneState:
+    """What a zone looks like.
+
+    Attributes:
+        state: one that it was learned in, or "unknown".
+        distance: 1 - cosine to the mean of the nearest; None where the model saw nothing of the zone.
+    """
+
+    state: str
+    distance: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As results have it."""
+        return {"state": self.state, "distance": None if self.distance is None else round(self.distance, 4)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +169,8 @@ class FrameResult:
     `image` is the upright source picture, uint8 RGB (H, W, 3), where it was asked for. `device_ms` is the
     frame's part of `infer_ms`, which is of its pass, by operations, audits included; `probed` of a frame that
     ran in full and was drawn the part of its cost that is not for looking at the tokenizer. These last three
-    go into no JSON.
+    go into no JSON. `changed` are boxes of what is not as usual, None where nobody asked or nothing is usual
+    yet; `zones` the states of zones by name, None where nobody asked. JSON has neither then.
     """
 
     stream: str
@@ -176,6 +196,8 @@ class FrameResult:
     image: Pixels | None = field(default=None, repr=False, compare=False)
     device_ms: float | None = None
     probed: float | None = None
+    changed: Sequence[Box] | None = None
+    zones: Mapping[str, ZoneState] | None = None
 
     @property
     def pts_s(self) -> float | None:
@@ -212,6 +234,10 @@ class FrameResult:
             "energy": self.energy.to_dict(),
             "dropped": dict(self.dropped),
         }
+        if self.changed is not None:
+            out["changed"] = [box.to_dict() for box in self.changed]
+        if self.zones is not None:
+            out["zones"] = {name: zone.to_dict() for name, zone in self.zones.items()}
         if pts_s is None:
             out["pts_reason"] = "the container gives no presentation time for this frame"
         return out

@@ -42,11 +42,13 @@ class Part(NamedTuple):
         frames: at least one.
         tokenizer: what plans them; or what answers them.
         check: one of them that is to be checked; None for none.
+        patches: whether the stream asks for the features of patches.
     """
 
     frames: Sequence[Frame]
     tokenizer: Tokenizer | StatefulTokenizer
     check: Check | None = None
+    patches: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def divided(parts: Sequence[Part]) -> tuple[list[Planned], list[Stateful]]:
     """Parts by the kind of their tokenizers, in their order."""
     planned: list[Planned] = []
     stateful: list[Stateful] = []
-    for frames, tokenizer, _ in parts:
+    for frames, tokenizer, *_ in parts:
         if isinstance(tokenizer, StatefulTokenizer):
             stateful.append((frames, tokenizer))
         else:
@@ -93,12 +95,27 @@ class Checked(NamedTuple):
 def checked(parts: Sequence[Part]) -> Checked | None:
     """The first frame that is to be checked; None where none is."""
     row = 0
-    for frames, tokenizer, check in parts:
+    for frames, tokenizer, check, _ in parts:
         stateful = isinstance(tokenizer, StatefulTokenizer)
         if check is not None:
             return Checked(frames[check.row], check.other, None if stateful else row + check.row)
         row += 0 if stateful else len(frames)
     return None
+
+
+class Wanting(NamedTuple):
+    """Rows of the frames whose patches are asked for, among those with plans and among the others."""
+
+    planned: Sequence[int]
+    stateful: Sequence[int]
+
+
+def wanting(parts: Sequence[Part]) -> Wanting:
+    """Which frames of a batch are of streams that ask for the features of patches."""
+    wants: dict[bool, list[bool]] = {True: [], False: []}
+    for frames, tokenizer, _, patches in parts:
+        wants[isinstance(tokenizer, StatefulTokenizer)] += [patches] * len(frames)
+    return Wanting(*([row for row, own in enumerate(wants[kind]) if own] for kind in (False, True)))
 
 
 def stacks(parts: Sequence[tuple[Sequence[Frame], T]], patch_size: int | None) -> list[Stack[T]]:

@@ -15,6 +15,7 @@ from pipeline.guard.promise import Watch
 from pipeline.models import Model
 from pipeline.reading import FrameOutput
 from pipeline.results import Energy, FrameResult
+from pipeline.scene.scene import NOTHING_SEEN, Scene
 from pipeline.stacking import Part
 from pipeline.tokenizers.registry import Kind
 from pipeline.tokenizers.stream import NO_OPTIONS, StreamTokenizer
@@ -32,6 +33,7 @@ class StreamState:
         tokenizer: the same, opened for this stream.
         options: of the tokenizer, checked.
         watch: how its answers are watched.
+        scene: what looks at the patches of its answers; None for nothing.
 
     Raises:
         UsageError: a promise is asked for that the tokenizer cannot be held to.
@@ -47,12 +49,13 @@ class StreamState:
         tokenizer: StreamTokenizer,
         options: Mapping[str, Any] = NO_OPTIONS,
         watch: Watch = Watch(),  # noqa: B008
+        scene: Scene | None = None,
     ) -> None:
         self.name = name
         self.next_frame = 0
         self._kind = kind
         self._tokenizer = tokenizer
-        self.guarded = Guarded(kind, options, tokenizer, watch)
+        self.guarded = Guarded(kind, options, tokenizer, watch, scene)
 
     @property
     def learning(self) -> bool:
@@ -108,8 +111,9 @@ class StreamState:
             done_at=time.monotonic(),
             flops=sum(output.spent for output in batch.frames),
         )
+        scene = self.guarded.scene
         return [
-            frame_result(self.name, first + offset, pending.model, self._kind.name, timing, *facts)
+            frame_result(self.name, first + offset, pending.model, self._kind.name, timing, *facts, scene)
             for offset, facts in enumerate(zip(pending.frames, batch.frames, energies, strict=True))
         ]
 
@@ -140,6 +144,7 @@ def frame_result(
     frame: Frame,
     output: FrameOutput,
     energy: Energy,
+    scene: Scene | None = None,
 ) -> FrameResult:
     """The result of one frame.
 
@@ -151,7 +156,9 @@ def frame_result(
         timing: of the frame's batch.
         frame, output: what went in and what came out.
         energy: what it cost.
+        scene: of its stream, which looks at the frame; None for none.
     """
+    seen = NOTHING_SEEN if scene is None else scene.look(frame, output.patches)
     return FrameResult(
         stream=stream,
         frame=number,
@@ -175,4 +182,6 @@ def frame_result(
         energy=energy,
         dropped=frame.dropped,
         device_ms=timing.infer_ms * output.spent / timing.flops if timing.flops else None,
+        changed=seen.changed,
+        zones=seen.zones,
     )

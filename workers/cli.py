@@ -25,6 +25,7 @@ from workers.commands.serve import serve
 from workers.commands.streams import streams
 from workers.commands.token import token
 from workers.commands.vocab import vocab
+from workers.commands.zones import zones
 from workers.threads import share_cores
 
 _DEBUG = "--debug"
@@ -57,7 +58,7 @@ def cli(debug: bool) -> None:  # taken off the line by `main`
     """
 
 
-for _command in (run, serve, streams, token, key, models, labels, vocab, bench, doctor):
+for _command in (run, serve, streams, token, key, models, labels, zones, vocab, bench, doctor):
     cli.add_command(_command)
 
 

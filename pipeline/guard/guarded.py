@@ -14,6 +14,7 @@ from pipeline.guard.knob import Knob
 from pipeline.guard.promise import Promise, Watch
 from pipeline.guard.stream_fidelity import GuardStatus
 from pipeline.reading import FrameOutput
+from pipeline.scene.scene import Scene
 from pipeline.stacking import Check, Part
 from pipeline.tokenizers.full import FullTokenizer
 from pipeline.tokenizers.registry import Kind
@@ -29,6 +30,7 @@ class Guarded:
         options: of it, checked.
         tokenizer: the same, opened for the stream.
         watch: how.
+        scene: what looks at the patches of its answers; None for nothing.
 
     Raises:
         UsageError: a promise is asked for that the tokenizer cannot be held to.
@@ -36,11 +38,18 @@ class Guarded:
     Attributes:
         fidelity: what audits found so far.
         given: how much of the way from its own target to the least it goes, 0..1.
+        scene: as given.
     """
 
     def __init__(
-        self, kind: Kind, options: Mapping[str, Any], tokenizer: StreamTokenizer, watch: Watch
+        self,
+        kind: Kind,
+        options: Mapping[str, Any],
+        tokenizer: StreamTokenizer,
+        watch: Watch,
+        scene: Scene | None = None,
     ) -> None:
+        self.scene = scene
         self._tokenizer = tokenizer
         self._options = dict(options)
         self._draw = Draw(watch.audit, watch.seed)
@@ -109,6 +118,9 @@ class Guarded:
 
     def part(self, frames: Sequence[Frame]) -> Part:
         """The next frames of the stream, with what plans them and which of them is audited."""
+        return self._part(frames)._replace(patches=self.scene is not None)
+
+    def _part(self, frames: Sequence[Frame]) -> Part:
         self._give_way()
         drawn, guard = self._draw.of(len(frames)), self._guard
         unable = guard is not None and guard.full

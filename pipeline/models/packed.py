@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
+from torch.nn.functional import normalize
 
 from pipeline.fit import FITS, Inputs
 from pipeline.frame import Geometry
@@ -136,6 +137,19 @@ class PackedModel(Model):
     def summary(self, features: Features) -> torch.Tensor:
         """(B, C) pooled features, by which answers are compared."""
         return self.encoder.head(features, pre_logits=True)
+
+    def patches(self, features: Features, rows: Sequence[int]) -> torch.Tensor:
+        """(len(rows), largest N, C) float32 of unit length: what the patches of some images come to.
+
+        Members of a merged token have what it has; patches that were dropped are zeros.
+        """
+        wanted = features.plan.restore(features.tokens)[list(rows), self.prefix :]
+        return normalize(wanted.float(), dim=-1)
+
+    def answered_patches(self, answer: Answered) -> torch.Tensor:
+        """(1, N, C), the same of a fresh answer of a stateful tokenizer."""
+        assert answer.tokens is not None, "a held answer has the patches of the one before"
+        return normalize(answer.tokens[None, self.prefix :].float(), dim=-1)
 
     def detail(self, features: Features) -> Outputs:
         """What a comparison wants to see and no prediction needs, a row per image each.

@@ -29,6 +29,7 @@ _STRIP = (24, 24, 27)
 _TEXT = (236, 236, 236)
 _FRAME = (170, 170, 170)
 _BOX = (255, 196, 0)
+_CHANGED = (64, 200, 255)
 _MAX_LABELS = 3
 
 _Entry = tuple[int | None, str]
@@ -93,6 +94,7 @@ class Painter:
             (height, width, 3) uint8 RGB.
         """
         panel = self.panel(picture, geometry, token_map, result.prediction)
+        _draw_scene(panel, result)
         if not self._strip:
             return panel
         width, height = self._panel
@@ -208,26 +210,45 @@ def _draw_prediction(panel: Pixels, prediction: Prediction) -> None:
             _text(panel, line, _MARGIN, (index + 1) * _LINE - 4)
 
 
+def _draw_scene(panel: Pixels, result: FrameResult) -> None:
+    """What changed in a colour of its own, and the states of zones in the upper right corner."""
+    changed = result.changed or ()
+    for box in reversed(changed):
+        _draw_box(panel, box, _CHANGED)
+    for box in reversed(changed):
+        _draw_plate(panel, box, _called(box), _CHANGED)
+    if result.zones:
+        lines = [_plain(f"{name}: {zone.state}") for name, zone in result.zones.items()]
+        wide = max(map(_text_width, lines)) + 2 * _MARGIN
+        plate = panel[: len(lines) * _LINE + 6, -wide:]
+        plate[:] = plate // 4
+        for index, line in enumerate(lines):
+            _text(panel, line, panel.shape[1] - wide + _MARGIN, (index + 1) * _LINE - 4)
+
+
 def _called(box: Box) -> str:
+    return _plain(f"{box.name} {box.score:.2f}")
+
+
+def _plain(text: str) -> str:
     # The font has no other letters.
-    name = box.name.encode("ascii", "replace").decode()
-    return f"{name} {box.score:.2f}"
+    return text.encode("ascii", "replace").decode()
 
 
-def _draw_box(panel: Pixels, box: Bounded) -> None:
+def _draw_box(panel: Pixels, box: Bounded, colour: tuple[int, int, int] = _BOX) -> None:
     left, top = _on(panel, box.x, box.y)
     corner = _on(panel, box.x + box.w, box.y + box.h)
     # A dark halo keeps the box visible on bright ground.
     cv2.rectangle(panel, (left, top), corner, (0, 0, 0), 5, cv2.LINE_AA)
-    cv2.rectangle(panel, (left, top), corner, _BOX, 2, cv2.LINE_AA)
+    cv2.rectangle(panel, (left, top), corner, colour, 2, cv2.LINE_AA)
 
 
-def _draw_plate(panel: Pixels, box: Bounded, text: str) -> None:
+def _draw_plate(panel: Pixels, box: Bounded, text: str, colour: tuple[int, int, int] = _BOX) -> None:
     left, top = _on(panel, box.x, box.y)
     wide = _text_width(text) + 10
     x = max(min(left, panel.shape[1] - wide), 0)
     y = top - 20 if top >= 20 else top
-    cv2.rectangle(panel, (x, y), (x + wide, y + 20), _BOX, cv2.FILLED)
+    cv2.rectangle(panel, (x, y), (x + wide, y + 20), colour, cv2.FILLED)
     _text(panel, text, x + 5, y + 15, (0, 0, 0))
 
 

@@ -84,19 +84,20 @@ def _refusal(path: str | Path, option: str, error: OSError) -> str:
     return f"cannot write {option} {path}: {cause}; {mend}"
 
 
-def write_json(value: object, path: str | Path, option: str) -> None:
+def write_json(value: object, path: str | Path, option: str, indent: int | None = 2) -> None:
     """Writes one JSON object.
 
     Args:
         value: what `json` takes, without NaN or infinity.
         path: a file, replaced; "-" is standard output.
         option: the option the path came from.
+        indent: spaces per level; None for one line.
 
     Raises:
         UsageError: when `path` cannot be opened.
         VwtError: when it cannot be written.
     """
-    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    text = json.dumps(value, indent=indent, allow_nan=False) + "\n"
     fd = open_output(path, option)
     try:
         write_all(fd, text.encode())

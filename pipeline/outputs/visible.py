@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -16,18 +17,19 @@ _Bounded = TypeVar("_Bounded", Region, Box)
 
 
 def visible_part(
-    image: Pixels, geometry: Geometry, prediction: Prediction
-) -> tuple[Pixels, Geometry, Prediction]:
+    image: Pixels, geometry: Geometry, prediction: Prediction, changed: Sequence[Box] | None = None
+) -> tuple[Pixels, Geometry, Prediction, list[Box] | None]:
     """Cuts what the source shows out of a model input, in the source's aspect.
 
     Args:
         image: (H, W, 3) uint8, the model's input.
         geometry: where the source picture lies in it.
         prediction: of the frame.
+        changed: boxes of what changed.
 
     Returns:
         The part of the source picture that the model sees, where that part lies in the input, and the
-        prediction with its regions and boxes in 0..1 of that part.
+        prediction and what changed with regions and boxes in 0..1 of that part.
     """
     left, top, right, bottom = geometry.content_box()
     first_x, first_y = round(left), round(top)
@@ -53,7 +55,8 @@ def visible_part(
     )
     regions = [_moved(region, geometry, shown) for region in prediction.regions]
     boxes = [_moved(box, geometry, shown) for box in prediction.boxes]
-    return picture, shown, replace(prediction, regions=regions, boxes=boxes)
+    moved = None if changed is None else [_moved(box, geometry, shown) for box in changed]
+    return picture, shown, replace(prediction, regions=regions, boxes=boxes), moved
 
 
 def _moved(one: _Bounded, source: Geometry, shown: Geometry) -> _Bounded:

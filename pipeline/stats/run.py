@@ -13,6 +13,7 @@ from pipeline.stats.energy import EnergyStats, EnergySummary
 from pipeline.stats.phases import Phase, Saving, cost_in_full, lacked_words, ran_in_full, saving
 from pipeline.stats.predictions import PredictionStats
 from pipeline.stats.savings import Savings
+from pipeline.stats.scene import SceneStats
 
 
 class RunStats:
@@ -26,6 +27,7 @@ class RunStats:
             found a frame to cost so.
         savings: what audits prove of it.
         predictions: what was predicted.
+        scene: what was seen beside that, where it was asked for.
         decisions: frames by the decision of a tokenizer that recalls; empty for others.
         dropped: frames that were dropped, by reason.
         audit_joules: what audits took of the energy; None before the first whose energy is known.
@@ -47,6 +49,7 @@ class RunStats:
         # What frames cost in full over what they cost, of those whose energy is not final.
         self._whole_open: dict[int, float] = {}
         self.predictions = PredictionStats()
+        self.scene = SceneStats()
         self.decisions: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
         self.last: FrameResult | None = None
@@ -71,6 +74,7 @@ class RunStats:
         if (whole := cost_in_full(result)) is not None:
             self._whole_open[result.frame] = whole
         self.predictions.add(result.prediction)
+        self.scene.add(result)
         if result.decision is not None:
             self.decisions[result.decision] += 1
         self.last = result
@@ -144,6 +148,7 @@ class RunStats:
             "saving": self.saving().to_dict(),
             "saved": self.savings.to_dict(),
             "predicted": self.predictions.to_dict(),
+            **self.scene.to_dict(),
             "decisions": dict(self.decisions),
             "energy": self._energy.to_dict() | {"audit_joules": _rounded(self.audit_joules, 6)},
             "latency_ms": {

@@ -36,6 +36,7 @@ def test_a_stream_is_added_by_form_and_opened(url: str, api: Api, open_page: Cal
     page.get_by_label("Labels").fill("site=north\ndoor = 2")
     page.get_by_label("Deliver results to").fill("http://127.0.0.1:9/results")
     page.get_by_label("play it again").check()
+    page.get_by_label("not as it usually is").check()
     page.keyboard.press("Enter")
     expect(tile(page, "gate").locator(".badge")).to_contain_text("starting")
     view = api.http.get("/v1/streams/gate").json()
@@ -43,6 +44,7 @@ def test_a_stream_is_added_by_form_and_opened(url: str, api: Api, open_page: Cal
     assert view["labels"] == {"site": "north", "door": "2"}
     assert [sink["to"] for sink in view["sinks"]] == ["http://127.0.0.1:9/***"]
     wanted = {"fps": 2.5, "tokenizer": "intra", "drop": 0.4, "loop": True, "realtime": False}
+    wanted |= {"changed": True, "zones": None}
     wanted |= {"audit": 0.05, "guard": 0.97, "guard_by": "agreement"}
     wanted |= {"fit": "letterbox", "size": "448x252"}
     assert wanted.items() <= settings.items()

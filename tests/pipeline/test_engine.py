@@ -93,7 +93,7 @@ def test_a_result_does_not_depend_on_how_the_frames_beside_it_are_tokenized(engi
 
     together = iter(engine.submit_parts(parts).result().frames)
 
-    for some, tokenizer, _ in parts:
+    for some, tokenizer, *_ in parts:
         for frame in some:
             (alone,) = engine.submit([frame], tokenizer).result().frames
             among = next(together)

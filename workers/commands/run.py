@@ -30,6 +30,7 @@ from pipeline.defaults import (
 from pipeline.energy.registry import AUTO, meter_choices, meter_help
 from workers.commands.computed_options import computed_options
 from workers.commands.input_options import input_options
+from workers.commands.scene_options import scene_options
 from workers.commands.tokenizer_options import OF_WORDS, tokenizer_options
 from workers.commands.watch_options import watch_options
 from workers.garbage import collected_later
@@ -121,6 +122,7 @@ _STDERR_FD = 2
     show_default=True,
     help="Score that a box of a detector has at least.",
 )
+@scene_options
 @click.option(
     "--device", default="auto", metavar="NAME", show_default=True, help="auto, cpu, cuda or cuda:N."
 )

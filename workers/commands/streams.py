@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from workers.commands.input_options import input_options
+from workers.commands.scene_options import scene_options
 from workers.commands.tokenizer_options import OF_WORDS, tokenizer_options
 from workers.commands.watch_options import sharing_options, watch_options
 from workers.serve.address import DEFAULT_URL
@@ -52,6 +53,7 @@ def streams() -> None:
 @tokenizer_options
 @watch_options
 @sharing_options
+@scene_options
 @click.option("--words", type=int, help=f"{OF_WORDS}: how many visual words.")
 @click.option("--scope", metavar="NAME", help=f"{OF_WORDS}: streams of one scope share words.")
 @click.option("--fps", type=float, help="Sample this many frames per second of presentation time.")
@@ -79,6 +81,12 @@ def add(url: str, token: str | None, as_json: bool, **given: Any) -> None:
     """
     stream = {key: value for key, value in given.items() if value is not None and value != ()}
     stream["source"] = _full_path(given["source"])
+    if not given["changed"]:
+        del stream["changed"]
+    if given["zones"]:
+        from pipeline.scene.zones import Zones
+
+        stream["zones"] = Zones.load(given["zones"]).to_dict()
     if given["labels"]:
         stream["labels"] = dict(map(_label, given["labels"]))
     if given["sinks"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,10 @@ from pipeline.fit import Inputs
 from pipeline.frame import FrameTimes, Geometry
 from pipeline.guard.promise import By, Promise, Watch
 from pipeline.tokenizers.registry import Value
+
+if TYPE_CHECKING:
+    from pipeline.models import Model
+    from pipeline.scene.scene import Scene
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class TokenSettings:
         audit: share of the frames that are answered in full, too.
         guard, guard_by: the promise that is held, see `pipeline.guard.promise.Promise`; None for none.
         priority, min_target: what the stream gets where there is not enough for all, see `SharingFields`.
+        changed, zones: what of the scene is asked for, see `SceneFields`.
     """
 
     model: str
@@ -41,6 +46,23 @@ class TokenSettings:
     guard_by: By = "cosine"
     priority: float = 1.0
     min_target: float | None = None
+    changed: bool = False
+    zones: Mapping[str, Any] | None = None
+
+    def scene(self, model: Model) -> Scene | None:
+        """What looks at the stream's patches; None for nothing.
+
+        Raises:
+            UsageError: the model has no patches, or the zones are for another model or input.
+        """
+        # Imports torch, which who sends frames does without.
+        from pipeline.scene.scene import Scene
+        from pipeline.scene.zones import Zones
+
+        spec = model.inputs.spec(model.name, self.fit, self.size)
+        return Scene.of(
+            model, self.changed, None if self.zones is None else Zones.from_dict(self.zones), spec
+        )
 
     def watch(self, seed: int) -> Watch:
         """How the stream is watched."""

@@ -15,6 +15,7 @@ from pipeline.redact import redact
 from pipeline.tokenizers.registry import Value
 from workers.contract.tokenizer_fields import TokenizerFields, options_of
 from workers.settings.input_fields import InputFields
+from workers.settings.scene_fields import SceneFields
 from workers.settings.sharing_fields import SharingFields
 from workers.settings.watch_fields import WatchFields
 from workers.sinks.parsing import Sinks
@@ -23,7 +24,7 @@ StreamId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,62
 _LABEL_KEY = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 
 
-class StreamSettings(TokenizerFields, InputFields, WatchFields, SharingFields):
+class StreamSettings(TokenizerFields, InputFields, WatchFields, SharingFields, SceneFields):
     """How a stream is read and tokenized; every field may be changed while it runs.
 
     Attributes:
@@ -33,6 +34,7 @@ class StreamSettings(TokenizerFields, InputFields, WatchFields, SharingFields):
             for the first of them that the model takes.
         audit, guard, guard_by: how its answers are watched, see `WatchFields`.
         priority, min_target: what it gets where there is not enough for all, see `SharingFields`.
+        changed, zones: what is to be said of its scene, see `SceneFields`.
         words: of tokenizers that want them: how many visual words.
         scope: of the same: streams of one scope share window and words; None for the stream's own.
         fps: frames per second of presentation time to sample; None for every frame.

@@ -51,6 +51,15 @@ class PredictionView(_Told):
     embedding: list[float] | None = None
 
 
+class ZoneView(_Told):
+    """What a zone looks like."""
+
+    state: str = Field(description='One that it was learned in, or "unknown".')
+    distance: float | None = Field(
+        description="1 - cosine to the nearest state; null where the model saw nothing of the zone."
+    )
+
+
 class EnergyView(_Told):
     """What a frame cost; null where it is not known, and then `reason` says why."""
 
@@ -114,6 +123,14 @@ class ResultView(_Told):
     latency_ms: Latencies
     energy: EnergyView
     dropped: dict[str, int] = Field(description="Frames dropped since the result before, by reason.")
+    changed: list[BoxView] | None = Field(
+        default=None,
+        description="Boxes of what is not as usual; only where the stream asks for it, and once something is "
+        "usual.",
+    )
+    zones: dict[str, ZoneView] | None = Field(
+        default=None, description="States of zones by name; only where the stream has some."
+    )
 
 
 class LateEnergy(_Told):

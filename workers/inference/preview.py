@@ -59,8 +59,10 @@ class Preview:
         if not self._watched or now < self._paint_at:
             return
         self._paint_at = now + _PAINT_EVERY_S
-        picture, geometry, shown = visible_part(frame.image, frame.geometry, result.prediction)
-        result = replace(result, prediction=shown)
+        picture, geometry, prediction, changed = visible_part(
+            frame.image, frame.geometry, result.prediction, result.changed
+        )
+        result = replace(result, prediction=prediction, changed=changed)
         painter = self._painter_for(picture)
         plain = encode(painter.paint(picture, geometry, None, result))
         jpeg = plain if states is None else encode(painter.paint(picture, geometry, states, result))

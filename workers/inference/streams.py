@@ -160,7 +160,8 @@ class Streams:
             model: that runs it.
 
         Raises:
-            UsageError: the model does not take the tokenizer, or the scope's words are another model's.
+            UsageError: the model does not take the tokenizer, the scope's words or the zones are another
+                model's, or there are no patches to compare.
             StoreUnavailable: Redis does not answer.
         """
         kind = kind_of(settings.tokenizer)
@@ -176,11 +177,12 @@ class Streams:
         with self._lock:
             state = self._streams.get(stream)
             if state is None or (state.settings, state.model, state.scope) != (settings, model, scope):
+                scene = settings.scene(model)
                 if state is not None:
                     state.tokenizer.close()
                 tokenizer = kind.open(settings.options, StreamNeeds(self._words(scope, model)))
                 watch = settings.watch(secrets.randbits(32))
-                guarded = Guarded(kind, kind.check(settings.options), tokenizer, watch)
+                guarded = Guarded(kind, kind.check(settings.options), tokenizer, watch, scene)
                 state = self._streams[stream] = _Stream(settings, model, scope, tokenizer, guarded, 0.0)
             state.used_at = time.monotonic()
             self._make_room()

@@ -210,7 +210,13 @@ def results_of(request: Request, stream: str, first: int) -> list[FrameResult]:
     numbers = count(first)
     return [
         frame_result(
-            stream, next(numbers), request.engine.model, request.settings.tokenizer, ran.timing, *facts
+            stream,
+            next(numbers),
+            request.engine.model,
+            request.settings.tokenizer,
+            ran.timing,
+            *facts,
+            request.guarded.scene,
         )
         for ran in request.ran
         for facts in zip(ran.frames, ran.outputs, ran.energies, strict=True)

@@ -216,7 +216,7 @@ class StreamEvents:
             frame = self._frames.get(number)
         if not started or frame is None:
             return {}
-        picture, geometry, prediction = visible_part(frame.image, frame.geometry, drawn(result))
+        picture, geometry, prediction, _ = visible_part(frame.image, frame.geometry, drawn(result))
         jpeg = snapshot(picture, geometry, None, prediction)
         for event in started:
             event["snapshot"] = f"/v1/streams/{self._spec.id}/events/{event['id']}/snapshot.jpg"

@@ -345,4 +345,6 @@ def _settings_for(spec: StreamSpec, model: ModelFacts) -> TokenSettings:
         guard_by=spec.guard_by,
         priority=spec.priority,
         min_target=spec.min_target,
+        changed=spec.changed,
+        zones=spec.zones,
     )

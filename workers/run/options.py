@@ -100,6 +100,8 @@ class RunOptions:
     size: str | None = None
     embedding_only: bool = False
     min_score: float = DEFAULT_MIN_SCORE
+    changed: bool = False
+    zones: str | None = None
     device: str = "auto"
     precision: str = DEFAULT_PRECISION
     runtime: str = AUTO

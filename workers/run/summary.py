@@ -80,6 +80,7 @@ def _rows(stats: RunStats, energy_description: str | None) -> list[tuple[str, st
     predicted = stats.predictions.text()
     if predicted is not None:
         rows.append(("predicted", predicted))
+    rows += stats.scene.texts()
     if stats.last is not None and stats.last.weights == RANDOM_WEIGHTS:
         rows.append(("weights", "random: what was predicted means nothing"))
     if stats.last is not None and stats.last.computed.runtime is not None:

@@ -7,6 +7,8 @@ from contextlib import ExitStack, closing, contextmanager
 
 from pipeline.errors import UsageError
 from pipeline.models.base import Model
+from pipeline.scene.scene import Scene
+from pipeline.scene.zones import Zones
 from pipeline.stream import StreamState
 from pipeline.tokenizers.asked import check_taken, on_command_line
 from pipeline.tokenizers.registry import TOKENIZERS, Kind, kind_of, preferred
@@ -56,6 +58,7 @@ def stream_state(
     vocabulary: Vocabulary | None,
     live: bool,
     say: Callable[[str], None],
+    zones: Zones | None = None,
 ) -> Iterator[StreamState]:
     """The state a stream starts with; what feeds it ends with the context.
 
@@ -66,9 +69,10 @@ def stream_state(
         vocabulary: the words of `--vocab`.
         live: whether frames must not wait for words.
         say: told what a person should know.
+        zones: those of `--zones`.
 
     Raises:
-        UsageError: the model does not take the tokenizer, or the words do not fit the model.
+        UsageError: the model does not take the tokenizer, or the words or zones do not fit the model.
         ServiceError: Redis does not answer.
     """
     # Whoever gives words wants them used.
@@ -76,12 +80,13 @@ def stream_state(
     kind = kind_for(own.name if own.vocab is None else _asked_for(own).name, model)
     # Where none was named it is known only now.
     _check_taken(kind, own)
+    scene = Scene.of(model, options.changed, zones)
     with ExitStack() as stack:
         words: WordSource | None = None
         if kind.wants_words(own.options):
             words = _words(kind, name, options, model, vocabulary, live, say, stack)
         tokenizer = stack.enter_context(closing(kind.open(own.options, StreamNeeds(words))))
-        yield StreamState(name, kind, tokenizer, kind.check(own.options), own.watch)
+        yield StreamState(name, kind, tokenizer, kind.check(own.options), own.watch, scene)
 
 
 def _asked_for(options: TokenizerOptions) -> Kind:

@@ -5,7 +5,7 @@ from pipeline.boxes import Box
 from pipeline.frame import FrameTimes
 from pipeline.outputs import drawing
 from pipeline.outputs.drawing import Painter
-from pipeline.results import Energy, Label, Prediction, Region
+from pipeline.results import Energy, Label, Prediction, Region, ZoneState
 from pipeline.tokenizers.plan import INTACT
 from tests.pipeline.outputs.examples import a_result, letterboxed
 
@@ -116,3 +116,21 @@ def test_what_is_unknown_is_called_unknown() -> None:
 def test_a_provisional_figure_is_called_provisional() -> None:
     texts = drawing._figures(a_result(energy=Energy(0.5, None, "nvml", settled=False)))
     assert texts[1] == "0.5 J nvml, provisional"
+
+
+def test_what_changed_is_framed_in_a_colour_of_its_own_and_zones_stand_in_the_corner() -> None:
+    picture = np.full((480, 640, 3), 90, np.uint8)
+
+    def painted_with(**seen: object) -> np.ndarray:
+        result = a_result(prediction=Prediction("none"), **seen)
+        return Painter(640, 480).paint(picture, letterboxed(640, 480), None, result)
+
+    plain = painted_with()
+    changed = painted_with(changed=[Box(0.25, 0.25, 0.5, 0.5, "changed", 0.9)])
+    assert tuple(changed[240, 160]) == (64, 200, 255)
+    assert tuple(changed[240, 320]) == (90, 90, 90)
+    zones = painted_with(zones={"gate": ZoneState("open", 0.1)})
+    differs = np.argwhere((zones != plain).any(axis=2))
+    assert differs[:, 0].max() < 40
+    assert differs[:, 1].min() > 320
+    assert differs[:, 1].max() == 639

@@ -400,7 +400,7 @@ def test_streams_that_recall_share_a_batch_with_others_that_do_not(engine):
 
     found = iter(engine.submit_parts(parts).result().frames)
 
-    for frames, tokenizer, _ in parts:
+    for frames, tokenizer, *_ in parts:
         alone = RecallTokenizer(0.98) if isinstance(tokenizer, RecallTokenizer) else tokenizer
         for expected, output in zip(outputs(engine, alone, frames), found, strict=False):
             assert (output.decision, output.tokens_kept) == (expected.decision, expected.tokens_kept)

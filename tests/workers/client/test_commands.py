@@ -6,6 +6,10 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
+
+from pipeline.scene.polygon import Polygon
+from pipeline.scene.zones import Zone, Zones
 from tests.e2e.command import refused, succeeds
 from tests.workers.client.conftest import Frames, Service
 from workers.contract.stream_store import StreamStore
@@ -54,6 +58,20 @@ def test_rules_of_a_file_are_checked_here_and_given_to_the_service(service: Serv
     succeeds(*add)
     (rule,) = StreamStore(service.client).get("gate").rules
     assert (rule.name, rule.what, rule.above) == ("seen", "region", 0.5)
+
+
+def test_zones_of_a_file_go_with_the_stream(service: Service) -> None:
+    at = ("--url", service.url)
+    means = dict(zip(("open", "closed"), np.eye(2, dtype=np.float32), strict=True))
+    gate = Zone(Polygon.of([(0, 0), (1, 0), (1, 1)]), means, dict.fromkeys(means, 5), 0.1, 1.0)
+    zones, path = Zones("a-model", "448x448 native", {"gate": gate}), service.folder / "zones.json"
+    zones.save(path)
+    succeeds("streams", "add", "sample:bikes", "--name", "gate", "--changed", "--zones", path, *at)
+    spec = StreamStore(service.client).get("gate")
+    assert (spec.changed, spec.zones) == (True, zones.to_dict())
+    succeeds("streams", "add", "sample:bikes", "--name", "plain", *at)
+    spec = StreamStore(service.client).get("plain")
+    assert (spec.changed, spec.zones) == (False, None)
 
 
 def test_the_list_says_what_each_stream_is_doing_and_what_it_costs(service: Service) -> None:

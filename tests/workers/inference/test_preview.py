@@ -50,7 +50,7 @@ def gradient(width: int, height: int) -> np.ndarray:
 )
 def test_the_whole_picture_is_shown_in_its_own_aspect(spec: InputSpec, width: int, height: int) -> None:
     image, geometry, _ = Preprocessor(spec)(gradient(width, height))
-    picture, shown, prediction = visible_part(
+    picture, shown, prediction, _ = visible_part(
         image, geometry, Prediction("regions", regions=[Region(0.25, 0.5, 0.5, 0.25, 0.9)])
     )
     assert picture.shape[1] / picture.shape[0] == pytest.approx(width / height, rel=0.02)
@@ -64,7 +64,7 @@ def test_the_whole_picture_is_shown_in_its_own_aspect(spec: InputSpec, width: in
 def test_of_a_cropped_picture_the_part_is_shown_that_the_model_sees() -> None:
     image, geometry, _ = Preprocessor(InputSpec(224, 224, "center"))(gradient(640, 320))
     inside, across = Region(0.5, 0.5, 0.1, 0.1, 0.9), Region(0.0, 0.0, 0.5, 1.0, 0.8)
-    picture, shown, prediction = visible_part(
+    picture, shown, prediction, _ = visible_part(
         image, geometry, Prediction("regions", regions=[inside, across])
     )
     assert picture.shape == (224, 224, 3)
@@ -90,8 +90,8 @@ def test_boxes_keep_their_names_and_move_with_the_part_that_is_shown() -> None:
     image, geometry, _ = Preprocessor(InputSpec(224, 224, "center"))(gradient(640, 320))
     box = Box(0.5, 0.5, 0.1, 0.1, "person", 0.9, id="7")
 
-    _, _, prediction = visible_part(image, geometry, Prediction("boxes", boxes=[box]))
+    _, _, prediction, changed = visible_part(image, geometry, Prediction("boxes", boxes=[box]), [box])
 
-    (moved,) = prediction.boxes
-    assert (moved.x, moved.y, moved.w, moved.h) == pytest.approx((0.5, 0.5, 0.2, 0.1), abs=0.01)
-    assert (moved.name, moved.score, moved.id) == ("person", 0.9, "7")
+    for moved in (*prediction.boxes, *changed):
+        assert (moved.x, moved.y, moved.w, moved.h) == pytest.approx((0.5, 0.5, 0.2, 0.1), abs=0.01)
+        assert (moved.name, moved.score, moved.id) == ("person", 0.9, "7")

@@ -1,8 +1,11 @@
 import json
 
 import av
+import numpy as np
 import pytest
 
+from pipeline.scene.polygon import Polygon
+from pipeline.scene.zones import Zone, Zones
 from tests import make_clips
 from vocab.redis_lease import RedisLease
 from workers.contract.keys import StreamKeys
@@ -87,6 +90,16 @@ def test_a_stream_is_read_as_its_fit_and_size_say(run, inference, watch, clip):
     facts = inference.calls[0].facts[0]
     assert (facts.geometry.input_width, facts.geometry.input_height) == (64, 32)
     assert {(call.settings.fit, call.settings.size) for call in inference.calls} == {("native", "64")}
+
+
+def test_what_a_stream_asks_of_its_scene_goes_with_its_frames(run, inference, watch, clip):
+    means = dict(zip(("open", "closed"), np.eye(2, dtype=np.float32), strict=True))
+    gate = Zone(Polygon.of([(0, 0), (1, 0), (1, 1)]), means, dict.fromkeys(means, 5), 0.1, 1.0)
+    zones = Zones("any", "64x64 native", {"gate": gate}).to_dict()
+    run(spec_of(clip, changed=True, zones=zones))
+    watch("cam").until_state("ended")
+    assert inference.calls
+    assert all((call.settings.changed, call.settings.zones) == (True, zones) for call in inference.calls)
 
 
 def test_a_message_holds_pictures_of_one_size(run, inference, watch, tmp_path):

@@ -52,6 +52,12 @@ export function countBy(texts) {
   return [...counts].sort((a, b) => b[1] - a[1]);
 }
 
+/** What a result says in one line: the prediction, what changed, and the states of zones. */
+export function said({ prediction: own, changed, zones }) {
+  const states = Object.entries(zones ?? {}).map(([name, { state }]) => `${name}: ${state}`);
+  return [prediction(own), ...(changed ? [`${number(changed.length)} changed`] : []), ...states].join(" · ");
+}
+
 /** A prediction in one line. */
 export function prediction(one) {
   switch (one?.kind) {

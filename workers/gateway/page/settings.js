@@ -4,7 +4,7 @@ import { catalog } from "./tokenizers.js";
 
 const options = (kind) => catalog.options.filter(kind).map(({ name }) => name);
 const numbers = () => ["fps", "audit", "guard", "priority", "min_target", ...options(({ check, choices }) => !check && !choices)];
-const checks = () => ["loop", "realtime", ...options(({ check }) => check)];
+const checks = () => ["loop", "realtime", "changed", ...options(({ check }) => check)];
 const texts = () => ["tokenizer", "model", "policy", "fit", "size", "guard_by", ...options(({ choices }) => choices)];
 
 /** Fills the form with what a stream has. */

@@ -6,7 +6,7 @@ import { bill } from "./bill.js";
 import { askToChange } from "./dialogs.js";
 import { badge, el, figures, write } from "./dom.js";
 import { fidelity } from "./fidelity.js";
-import { bytes, joules, milliseconds, number, percent, prediction, UNKNOWN } from "./format.js";
+import { bytes, joules, milliseconds, number, percent, said, UNKNOWN } from "./format.js";
 import { lately, share } from "./lately.js";
 import { Preview } from "./preview.js";
 import { saving } from "./saving.js";
@@ -146,7 +146,7 @@ function tokens(result) {
 function row(result) {
   const { frame, pts_s: pts, energy, latency_ms: took } = result;
   const texts = [
-    pts === null || pts === undefined ? UNKNOWN : `${pts.toFixed(2)} s`, prediction(result.prediction), tokens(result),
+    pts === null || pts === undefined ? UNKNOWN : `${pts.toFixed(2)} s`, said(result), tokens(result),
     joules(energy?.joules), milliseconds(took?.total),
   ];
   return el("tr", {}, el("th", { scope: "row" }, `${frame}`), ...texts.map((text) => el("td", {}, text)));

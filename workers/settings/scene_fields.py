@@ -1,0 +1,43 @@
+"""Fields that say what is to be found in the picture of a fixed camera, beside what the model predicts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field, field_validator
+
+from pipeline.errors import UsageError
+
+
+class SceneFields(BaseModel):
+    """See `pipeline.scene.scene.Scene`.
+
+    Attributes:
+        changed: whether results have boxes of what changed.
+        zones: as `pipeline.scene.zones.Zones.to_dict` has them.
+    """
+
+    changed: bool = Field(
+        default=False,
+        description="Fixed cameras: add boxes of what is not as it usually is at its place (`changed` in "
+        "results).",
+    )
+    zones: dict[str, Any] | None = Field(
+        default=None,
+        description="Fixed cameras: zones whose states are told (`zones` in results), the JSON object that "
+        "`vwt zones learn` writes. Null for none.",
+    )
+
+    @field_validator("zones")
+    @classmethod
+    def _check_zones(cls, zones: dict[str, Any] | None) -> dict[str, Any] | None:
+        # Imports numpy and OpenCV, which settings are read without.
+        from pipeline.scene.zones import Zones
+
+        if zones is None:
+            return None
+        try:
+            # What is kept is what was read, so that nothing else can be in it.
+            return Zones.from_dict(zones).to_dict()
+        except UsageError as error:
+            raise ValueError(str(error)) from None
