@@ -46,7 +46,7 @@ from pipeline.sources import SourceOptions, open_source, parse_source
 from pipeline.tokenizers import FullTokenizer
 from tests.survival.service import Service, Tail
 
-_RATE = 25
+RATE = 25
 _CUTS = 24
 # Grey levels of a camera's noise.
 _NOISE = 2.0
@@ -71,11 +71,11 @@ def written(path: Path, shown: list[npt.NDArray[np.uint8]]) -> Path:
     """A clip of 25 pictures a second, all of the size of the first."""
     height, width = (side // 2 * 2 for side in shown[0].shape[:2])
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=_RATE, options={"crf": "20", "preset": "veryfast"})
+        stream = container.add_stream("libx264", rate=RATE, options={"crf": "20", "preset": "veryfast"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for number, picture in enumerate(shown):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(width, height)
-            frame.pts, frame.time_base = number, Fraction(1, _RATE)
+            frame.pts, frame.time_base = number, Fraction(1, RATE)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
@@ -90,7 +90,7 @@ def clips(folder: Path) -> dict[str, Path]:
     of = [pictures(clip) for clip in CLIPS]
     # Of every clip the next second each time, round and round.
     cuts = [
-        [some[(turn // len(of) * _RATE + n) % len(some)] for n in range(_RATE)]
+        [some[(turn // len(of) * RATE + n) % len(some)] for n in range(RATE)]
         for turn in range(_CUTS)
         for some in (of[turn % len(of)],)
     ]
@@ -115,13 +115,13 @@ def shown(engine: Engine, path: Path) -> list[Frame]:
 
 def rows_of(results: list[dict[str, Any]], times: npt.NDArray[np.float64]) -> list[int]:
     """Which frame of the file each result is of: its clock goes on from round to round."""
-    length_s = times[-1] + 1 / _RATE
+    length_s = times[-1] + 1 / RATE
     rows = []
     for result in results:
         apart = np.abs(times - result["pts_s"] % length_s)
         apart = np.minimum(apart, length_s - apart)
         rows.append(int(apart.argmin()))
-        assert apart[rows[-1]] < 0.25 / _RATE, f"no frame is shown at {result['pts_s']} s"
+        assert apart[rows[-1]] < 0.25 / RATE, f"no frame is shown at {result['pts_s']} s"
     return rows
 
 
