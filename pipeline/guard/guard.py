@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.guard.knob import Knob
+from pipeline.guard.knob import Scale
 from pipeline.guard.promise import Promise
 
 # A broken promise takes the knob back by this many positions, twice that for an error of twice the allowed
@@ -29,9 +29,10 @@ class Guard:
 
     Attributes:
         full: whether frames run in full, since the promise cannot be held otherwise.
+        looks, missed: answers that were heard of, and how many of them broke the promise.
     """
 
-    def __init__(self, knob: Knob, promise: Promise, start: float) -> None:
+    def __init__(self, knob: Scale, promise: Promise, start: float) -> None:
         self._knob = knob
         self._promise = promise
         self._position = knob.position(start)
@@ -39,15 +40,21 @@ class Guard:
         self._probes = _PROBES
         self._good = 0
         self._since = 0
+        self.looks = self.missed = 0
+
+    @property
+    def tightened(self) -> bool:
+        """Whether less is saved than there was to save at most."""
+        return self.full or self._position < self._knob.most
 
     @property
     def value(self) -> float:
         """Of the knob's option from now on; while frames run in full, that of the probes."""
         return self._knob.value(_PROBE if self.full else self._position)
 
-    def promises(self, promise: Promise) -> None:
-        """Keeps another promise from now on."""
-        self._promise = promise
+    def promises(self, promise: Promise, knob: Scale) -> None:
+        """Keeps another promise from now on, with the same knob or one like it."""
+        self._promise, self._knob = promise, knob
 
     @property
     def none(self) -> float:
@@ -63,6 +70,8 @@ class Guard:
                 nothing of the others.
         """
         missed = self._promise.missed(error)
+        self.looks += 1
+        self.missed += missed > self._promise.may_miss
         if not drawn and missed <= self._promise.may_miss:
             return
         if self.full:
