@@ -102,7 +102,8 @@ def replay(engine: Engine, clip: Clip, asked: argparse.Namespace, fps: float, lo
         "audited": stream.fidelity.audits,
         "decisions": dict(counts),
         "by": {
-            name: round(float(missed[[one == name for one in decisions]].mean()), 3) for name in sorted(counts)
+            name: round(float(missed[[one == name for one in decisions]].mean()), 3)
+            for name in sorted(counts)
         },
         "guard": None if stream.guard is None else stream.guard.to_dict(),
     }

@@ -110,13 +110,14 @@ class RecallTokenizer(StatefulTokenizer):
         self._state = State(memory, frame, place, patches, ran, (1 - self.target) / 3)
         return Decided("full", memory, _states(patches, INTACT), len(patches), 0)
 
-    def checked(self, patches: torch.Tensor, rows: torch.Tensor | None, ran: Ran) -> None:
+    def checked(self, patches: torch.Tensor, ran: Ran) -> None:
         """See `StatefulTokenizer.checked`."""
         state = self._state
         if state is None:
             return
-        given = state.summary
-        state.take(patches, state.moved(patches), rows, ran)
+        given, moved = state.summary, state.moved(patches)
+        # Where no pixel changed since it ran there is no gain to be learned.
+        state.take(patches, moved, None, ran, moved.nonzero()[:, 0])
         state.judge(apart(given, state.summary) > 1 - self.target)
 
     def take_over(self, other: StatefulTokenizer) -> None:
