@@ -2,11 +2,11 @@
 
     python -m benchmarks.held [STREAM ...] [--lost 0 0.3 0.6] [--fps 1 2.5 5] [--minutes 2] [--target 0.98]
 
-The clips are looped as a service loops them; frames are lost at random, before anything sees them. What is left
-goes through the watch of the product (recall, audits, guard; `--audit 0` for recall alone) and every answer is
-held against that of `full`. Per stream, rate and loss:
+The clips are looped as a service loops them, without one; frames are lost at random, before anything sees
+them. What is left goes through the watch of the product (recall, audits, guard; `--audit 0` for recall alone)
+and every answer is held against that of `full`. Per stream, rate and loss:
 
-- p5, missed: of all answers; `quarters` the same (p5, missed) of each quarter of the run;
+- p5, missed: of all answers; `first` the same of the first 16 and `quarters` of each quarter of the run;
 - longest: the most answers in a row that miss;
 - operations: mean share of those of `full`, and `checks` what all looks cost of what was spent;
 - said: what the stream's audits say of the share that misses, with bounds, and how many there were;
@@ -41,6 +41,9 @@ from pipeline.models import load_model
 from pipeline.tokenizers import FullTokenizer
 from pipeline.tokenizers.registry import kind_of
 from pipeline.tokenizers.stream import StreamNeeds
+
+# Answers by which a stream begins.
+_FIRST = 16
 
 
 class Clip:
@@ -93,6 +96,7 @@ def replay(engine: Engine, clip: Clip, asked: argparse.Namespace, fps: float, lo
         "lost": lost,
         "answers": len(cosine),
         **_held(cosine, asked.target),
+        "first": list(_held(cosine[:_FIRST], asked.target).values()),
         "quarters": [list(_held(part, asked.target).values()) for part in np.array_split(cosine, 4)],
         "longest": max((len(list(run)) for misses, run in groupby(missed) if misses), default=0),
         "operations": round(float(np.mean(shares)), 3),

@@ -26,16 +26,19 @@ class Guard:
         knob: to move.
         promise: to keep.
         start: value of the knob's option at first.
+        most_ease: how much faster than in the long run the knob may be let on; 1 where answers are either
+            right or far off, so that how far most of them are from missing says nothing of the others.
 
     Attributes:
         full: whether frames run in full, since the promise cannot be held otherwise.
         looks, missed: answers that were heard of, and how many of them broke the promise.
     """
 
-    def __init__(self, knob: Scale, promise: Promise, start: float) -> None:
+    def __init__(self, knob: Scale, promise: Promise, start: float, most_ease: float = _MOST_EASE) -> None:
         self._knob = knob
         self._promise = promise
         self._position = knob.position(start)
+        self._most_ease = most_ease
         self.full = self._position <= 0
         self._probes = _PROBES
         self._good = 0
@@ -89,7 +92,7 @@ class Guard:
         may, room = _AIM * self._promise.may_miss, self._promise.room(error)
         if missed > may:
             return -_STEP * min(1 - room, 2.0) * missed
-        return _STEP * (may - missed) / (1 - may) * min(max(room, 1.0), _MOST_EASE)
+        return _STEP * (may - missed) / (1 - may) * min(max(room, 1.0), self._most_ease)
 
     def _give_up(self) -> None:
         if self._since < _LASTED:

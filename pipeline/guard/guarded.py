@@ -66,7 +66,8 @@ class Guarded:
             watch.promise.check(kind)
         if watch.promise is not None and kind.holds is not None:
             self._knob = Strictness(kind.holds, watch.promise)
-            self._guard = Guard(self._knob, watch.promise, watch.promise.target)
+            # What runs in full does not err at all.
+            self._guard = Guard(self._knob, watch.promise, watch.promise.target, most_ease=1.0)
             self._looks = Looks(watch.audit, watch.seed)
             self._tune(self._guard.value)
         elif watch.promise is not None and kind.knob is not None:

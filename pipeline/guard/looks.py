@@ -1,16 +1,16 @@
 """Looks beside the audits: what these leave of their budget shows a guard more answers.
 
-They are evidence of their own. A look is drawn at random too, but how many there are depends on what was found
-before: a stream that misses is looked at more. A mean over them would lean to the times when it misses, so the
-bounds, and all that is proven, are of the audits alone, whose share never changes; looks only steer.
+They are evidence of their own. A look is drawn at random too, but how many there are depends on what was
+found before: a stream that misses is looked at more. A mean over them would lean to the times when it misses,
+so the bounds, and all that is proven, are of the audits alone, whose share never changes; looks only steer.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-# Share of the frames that are looked at where the budget allows it: as a rule, and of a stream that is young or
-# alarmed.
+# Share of the frames that are looked at where the budget allows it: as a rule, and of a stream that is young
+# or alarmed.
 _USUAL, _OFTEN = 0.1, 0.25
 # So many frames is a stream young, and may spend so many full runs in advance.
 _YOUNG, _ADVANCE = 100, 4.0

@@ -67,8 +67,8 @@ class GuardStatus:
 
     Attributes:
         target, by: what is promised, see `pipeline.guard.promise.Promise`.
-        state: "holding"; "tightened" where a tokenizer that holds a target by itself did not, and is held to a
-            stricter one; or "unable" where the promise cannot be held but in full.
+        state: "holding"; "tightened" where a tokenizer that holds a target by itself did not, and is held to
+            a stricter one; or "unable" where the promise cannot be held but in full.
         option, value: what it moves, and where that stands.
         looks, missed: answers that it acted on since the settings began, and those of them that broke the
             promise. There are more where it is broken, so this is no estimate, see `StreamFidelity.missed`.
