@@ -1,4 +1,4 @@
-"""Is a promise held where frames are lost? The streams of `benchmarks.live_guard` in replay, without a service.
+"""Is a promise held where frames are lost? The streams of `benchmarks.live_guard` in replay.
 
     python -m benchmarks.held [STREAM ...] [--lost 0 0.3 0.6] [--fps 1 2.5 5] [--minutes 2] [--target 0.98]
 

@@ -1,11 +1,12 @@
 """A promise held by a real service, and checked on every frame afterwards.
 
-    python -m benchmarks.live_guard [STREAM ...] [--minutes 30] [--target 0.98] [--tokenizer recall] [--fps 5]
+    python -m benchmarks.live_guard [STREAM ...] [--minutes 30] [--target 0.98] [--tokenizer recall]
 
-Three streams, or those that are named, at once through a real `vwt serve` (Ray, an embedded Redis, the bundled model in float32), each
-a file that is looped at its own pace, late frames dropped, as a camera gives them: a still camera (the first
-picture of carphone with a little noise), a moving clip (bikes), and a hostile stream (every second a cut to
-another of the sample clips). Each is promised `--target` (a cosine that 19 of 20 answers reach).
+Three streams, or those of them that are named, at once through a real `vwt serve` (Ray, an embedded Redis,
+the bundled model in float32), each a file that is looped at its own pace, late frames dropped, as a camera
+gives them: a still camera (the first picture of carphone with a little noise), a moving clip (bikes), and a
+hostile stream (every second a cut to another of the sample clips). Each is promised `--target` (a cosine that
+19 of 20 answers reach).
 
 Afterwards the frames that were answered are run in full in this process, and each result that was sent is
 held against that of its own frame. Per stream:

@@ -26,7 +26,7 @@ class Check(NamedTuple):
 
     Attributes:
         row: the frame, in its part.
-        other: what plans it then; None for a stateful tokenizer, which computes the rest of the frame.
+        other: what plans it then; None for a stateful tokenizer, of which the whole frame runs.
         drawn: whether it was drawn as an audit, of which bounds are made.
         called: whether something about the frame called for it; else it was drawn at random, too.
     """

@@ -95,4 +95,4 @@ class GuardStatus:
                 f"holding {self.target:g} ({self.by}), tightened to --{flag(self.option)} {self.value:.4g}: "
                 f"{self.missed} of {self.looks} answers looked at missed"
             )
-        return f"holding {self.target:g} ({self.by}) at --{flag(self.option)} {self.value:.3g}"
+        return f"holding {self.target:g} ({self.by}) at --{flag(self.option)} {self.value:.4g}"
