@@ -136,8 +136,9 @@ class Guarded:
             return Part(frames, FullTokenizer(), None if drawn is None else Check(drawn, tokenizer))
         else:
             other = FullTokenizer()
-        if guard is not None and not unable:
-            # All of them are seen, so that the next batch knows what is usual.
+        if guard is not None and not unable and self._holds is None:
+            # What holds a target by itself sees a cut by itself. All frames are seen, so that the next batch
+            # knows what is usual.
             rung = [row for row, frame in enumerate(frames) if self._alarm.rings(frame.image)]
             if drawn is None and rung:
                 return Part(frames, tokenizer, Check(rung[0], other, drawn=False, called=True))
@@ -173,7 +174,9 @@ class Guarded:
         else:
             audit = self._audits.add(found, output.flops)
             outputs = [*outputs[:index], replace(output, audit=audit), *outputs[index + 1 :]]
-        if self._guard is not None and self._promise is not None:
+        # The second answer is looked at to teach recall, and says nothing of those that follow.
+        heard = self._holds is None or not part.check.called
+        if heard and self._guard is not None and self._promise is not None:
             error = self._promise.error(found.cosine, found.agreement)
             self._guard.hear(error, not part.check.called)
             self._tune(self._guard.value)
