@@ -26,13 +26,15 @@ class Check(NamedTuple):
 
     Attributes:
         row: the frame, in its part.
-        other: what plans it then; None for a stateful tokenizer, which computes the rest of the frame.
-        drawn: whether it was drawn at random; else something about the frame called for it.
+        other: what plans it then; None for a stateful tokenizer, of which the whole frame runs.
+        drawn: whether it was drawn as an audit, of which bounds are made.
+        called: whether something about the frame called for it; else it was drawn at random, too.
     """
 
     row: int
     other: Tokenizer | None
     drawn: bool = True
+    called: bool = False
 
 
 class Part(NamedTuple):

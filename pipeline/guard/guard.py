@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.guard.knob import Knob
+from pipeline.guard.knob import Scale
 from pipeline.guard.promise import Promise
 
 # A broken promise takes the knob back by this many positions, twice that for an error of twice the allowed
@@ -26,28 +26,38 @@ class Guard:
         knob: to move.
         promise: to keep.
         start: value of the knob's option at first.
+        most_ease: how much faster than in the long run the knob may be let on; 1 where answers are either
+            right or far off, so that how far most of them are from missing says nothing of the others.
 
     Attributes:
         full: whether frames run in full, since the promise cannot be held otherwise.
+        looks, missed: answers that were heard of, and how many of them broke the promise.
     """
 
-    def __init__(self, knob: Knob, promise: Promise, start: float) -> None:
+    def __init__(self, knob: Scale, promise: Promise, start: float, most_ease: float = _MOST_EASE) -> None:
         self._knob = knob
         self._promise = promise
         self._position = knob.position(start)
+        self._most_ease = most_ease
         self.full = self._position <= 0
         self._probes = _PROBES
         self._good = 0
         self._since = 0
+        self.looks = self.missed = 0
+
+    @property
+    def tightened(self) -> bool:
+        """Whether less is saved than there was to save at most."""
+        return self.full or self._position < self._knob.most
 
     @property
     def value(self) -> float:
         """Of the knob's option from now on; while frames run in full, that of the probes."""
         return self._knob.value(_PROBE if self.full else self._position)
 
-    def promises(self, promise: Promise) -> None:
-        """Keeps another promise from now on."""
-        self._promise = promise
+    def promises(self, promise: Promise, knob: Scale) -> None:
+        """Keeps another promise from now on, with the same knob or one like it."""
+        self._promise, self._knob = promise, knob
 
     @property
     def none(self) -> float:
@@ -63,6 +73,8 @@ class Guard:
                 nothing of the others.
         """
         missed = self._promise.missed(error)
+        self.looks += 1
+        self.missed += missed > self._promise.may_miss
         if not drawn and missed <= self._promise.may_miss:
             return
         if self.full:
@@ -80,7 +92,7 @@ class Guard:
         may, room = _AIM * self._promise.may_miss, self._promise.room(error)
         if missed > may:
             return -_STEP * min(1 - room, 2.0) * missed
-        return _STEP * (may - missed) / (1 - may) * min(max(room, 1.0), _MOST_EASE)
+        return _STEP * (may - missed) / (1 - may) * min(max(room, 1.0), self._most_ease)
 
     def _give_up(self) -> None:
         if self._since < _LASTED:

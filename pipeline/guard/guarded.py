@@ -10,7 +10,8 @@ from pipeline.frame import Frame
 from pipeline.guard.alarm import Alarm
 from pipeline.guard.audits import Audits, Draw
 from pipeline.guard.guard import Guard
-from pipeline.guard.knob import Knob
+from pipeline.guard.knob import Knob, Scale, Strictness
+from pipeline.guard.looks import Looks
 from pipeline.guard.promise import Promise, Watch
 from pipeline.guard.stream_fidelity import GuardStatus
 from pipeline.reading import FrameOutput
@@ -67,13 +68,17 @@ class Guarded:
         self._least = watch.least
         self.given = self._kept = 0.0
         self.fidelity = self._audits.fidelity()
-        self._knob: Knob | None = None
+        self._knob: Scale | None = None
+        self._looks: Looks | None = None
         self._guard: Guard | None = None
         if watch.promise is not None:
             watch.promise.check(kind)
         if watch.promise is not None and kind.holds is not None:
-            self._options[kind.holds] = watch.promise.target
-            tokenizer.tune(self._options)
+            self._knob = Strictness(kind.holds, watch.promise)
+            # What runs in full does not err at all.
+            self._guard = Guard(self._knob, watch.promise, watch.promise.target, most_ease=1.0)
+            self._looks = Looks(watch.audit, watch.seed)
+            self._tune(self._guard.value)
         elif watch.promise is not None and kind.knob is not None:
             self._knob = Knob(kind)
             start = kind.value(self._knob.name, self._options.get(self._knob.name))
@@ -90,8 +95,12 @@ class Guarded:
         """What the guard does; None without one."""
         if self._guard is None or self._knob is None or self._promise is None:
             return None
-        state = "unable" if self._guard.full else "holding"
-        return GuardStatus(*self._promise, state, self._knob.name, self._options[self._knob.name])
+        # What else is guarded is moved up and down all the time.
+        tightened = self._holds is not None and self._guard.tightened
+        state = "unable" if self._guard.full else "tightened" if tightened else "holding"
+        option = self._knob.name
+        looks, missed = self._guard.looks, self._guard.missed
+        return GuardStatus(*self._promise, state, option, self._options[option], looks, missed)
 
     @property
     def own_target(self) -> float | None:
@@ -124,6 +133,7 @@ class Guarded:
         self._give_way()
         drawn, guard = self._draw.of(len(frames)), self._guard
         unable = guard is not None and guard.full
+        looked = self._look(len(frames))
         if guard is not None and unable and self._remembers:
             # In full it goes on remembering, so that what a probe recalls is as fresh as ever.
             self._tune(guard.value if drawn is not None else guard.none)
@@ -138,13 +148,16 @@ class Guarded:
             return Part(frames, FullTokenizer(), None if drawn is None else Check(drawn, tokenizer))
         else:
             other = FullTokenizer()
-        if guard is not None and not unable:
-            # All of them are seen, so that the next batch knows what is usual.
+        if guard is not None and not unable and self._holds is None:
+            # What holds a target by itself sees a cut by itself. All frames are seen, so that the next batch
+            # knows what is usual.
             rung = [row for row, frame in enumerate(frames) if self._alarm.rings(frame.image)]
             if drawn is None and rung:
-                return Part(frames, tokenizer, Check(rung[0], other, drawn=False))
+                return Part(frames, tokenizer, Check(rung[0], other, drawn=False, called=True))
         if drawn is None and self._remembers and self._to_look and second < len(frames):
-            return Part(frames, tokenizer, Check(second, other, drawn=False))
+            return Part(frames, tokenizer, Check(second, other, drawn=False, called=True))
+        if drawn is None and looked is not None and self._remembers:
+            return Part(frames, tokenizer, Check(looked, other, drawn=False))
         return Part(frames, tokenizer, None if drawn is None else Check(drawn, other))
 
     def hear(self, part: Part, outputs: Sequence[FrameOutput]) -> Sequence[FrameOutput]:
@@ -161,6 +174,8 @@ class Guarded:
             return outputs
         if found.flops:
             self._to_look = False
+        if self._looks is not None and output.share:
+            self._looks.took(found.flops * output.share / output.flops)
         if isinstance(part.tokenizer, FullTokenizer):
             self._audits.probed(found)
             own = output.flops / (output.flops + found.flops)
@@ -171,12 +186,21 @@ class Guarded:
         else:
             audit = self._audits.add(found, output.flops)
             outputs = [*outputs[:index], replace(output, audit=audit), *outputs[index + 1 :]]
-        if self._guard is not None and self._promise is not None:
+        # The second answer is looked at to teach recall, and says nothing of those that follow.
+        heard = self._holds is None or not part.check.called
+        if heard and self._guard is not None and self._promise is not None:
             error = self._promise.error(found.cosine, found.agreement)
-            self._guard.hear(error, part.check.drawn)
+            self._guard.hear(error, not part.check.called)
             self._tune(self._guard.value)
         self.fidelity = self._audits.fidelity()
         return outputs
+
+    def _look(self, count: int) -> int | None:
+        if self._looks is None or self._guard is None:
+            return None
+        looked = self._looks.of(count, self._guard.tightened)
+        # In full there is nothing to find; the draws are its probes.
+        return None if self._guard.full else looked
 
     def _lowered(self, own: Promise) -> Promise:
         return own if self._least is None else own.lowered(self._least, self.given)
@@ -187,12 +211,15 @@ class Guarded:
             return
         self._kept = given
         promise = self._lowered(self._own)
-        if self._holds is not None:
+        if self._guard is not None and self._knob is not None:
+            self._promise = promise
+            if self._holds is not None:
+                self._knob = Strictness(self._holds, promise)
+            self._guard.promises(promise, self._knob)
+            self._tune(self._guard.value)
+        elif self._holds is not None:
             self._options[self._holds] = promise.target
             self._tokenizer.tune(self._options)
-        elif self._guard is not None:
-            self._promise = promise
-            self._guard.promises(promise)
 
     def _tune(self, value: float) -> None:
         assert self._knob is not None

@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
+from typing import Protocol
 
+from pipeline.guard.promise import Promise
 from pipeline.tokenizers.registry import Kind
+
+# A target that recalls nothing but what has not changed at all.
+_STRICTEST = 1 - 1e-6
+
+
+class Scale(Protocol):
+    """Positions from 0, where nothing is saved, to `most`; 1 is the mildest value that is worth trying.
+
+    Attributes:
+        name: of the option.
+    """
+
+    name: str
+
+    @property
+    def most(self) -> float:
+        """The last position."""
+        ...
+
+    def value(self, position: float) -> float:
+        """The option's value at a position."""
+        ...
+
+    def position(self, value: float) -> float:
+        """Where a value lies; beyond the ends of the scale its nearest end."""
+        ...
 
 
 class Knob:
-    """Positions from 0, where nothing is saved, to `most`; 1 is the mildest value that is worth trying.
+    """A `Scale` of what a tokenizer is tried at.
 
     Whole positions are the values that the tokenizer is tried at (`Option.tries`), mildest first; between
     them the option is interpolated.
@@ -48,3 +77,32 @@ class Knob:
             if part <= 1:
                 return below + max(part, 0.0)
         return self.most
+
+
+class Strictness:
+    """A `Scale` of the target that a tokenizer holds by itself: from what is promised to ever stricter ones.
+
+    A position below the last halves the error that is allowed.
+
+    Args:
+        name: of the option.
+        promise: to keep.
+    """
+
+    most = 3.0
+
+    def __init__(self, name: str, promise: Promise) -> None:
+        self.name = name
+        self._allowed = 1 - promise.target
+
+    def value(self, position: float) -> float:
+        """See `Scale.value`."""
+        if position <= 0:
+            return _STRICTEST
+        return min(1 - self._allowed * 2 ** (min(position, self.most) - self.most), _STRICTEST)
+
+    def position(self, value: float) -> float:
+        """See `Scale.position`."""
+        if value >= _STRICTEST:
+            return 0.0
+        return min(max(self.most + math.log2((1 - value) / self._allowed), 0.0), self.most)

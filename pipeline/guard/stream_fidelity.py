@@ -67,8 +67,11 @@ class GuardStatus:
 
     Attributes:
         target, by: what is promised, see `pipeline.guard.promise.Promise`.
-        state: "holding", or "unable" where the promise cannot be held otherwise.
+        state: "holding"; "tightened" where a tokenizer that holds a target by itself did not, and is held to
+            a stricter one; or "unable" where the promise cannot be held but in full.
         option, value: what it moves, and where that stands.
+        looks, missed: answers that it acted on since the settings began, and those of them that broke the
+            promise. There are more where it is broken, so this is no estimate, see `StreamFidelity.missed`.
     """
 
     target: float
@@ -76,6 +79,8 @@ class GuardStatus:
     state: str
     option: str
     value: float
+    looks: int = 0
+    missed: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -85,4 +90,9 @@ class GuardStatus:
         """In a line for people."""
         if self.state == "unable":
             return f"cannot hold {self.target:g}, running in full"
-        return f"holding {self.target:g} ({self.by}) at --{flag(self.option)} {self.value:.3g}"
+        if self.state == "tightened":
+            return (
+                f"holding {self.target:g} ({self.by}), tightened to --{flag(self.option)} {self.value:.4g}: "
+                f"{self.missed} of {self.looks} answers looked at missed"
+            )
+        return f"holding {self.target:g} ({self.by}) at --{flag(self.option)} {self.value:.4g}"

@@ -41,8 +41,10 @@ class Answered:
         number: of the fresh answers of its stream, from 1; 0 for a held frame.
         decoded: share of its patches that a dense head looked at.
         summary: (C,) pooled features, of a frame that is checked; else None.
-        check: what the frame's answer would be with all positions run; None where there was no check, or
-            nothing left to run.
+        check: what the frame's answer would be with all positions run at once; None where there was no check,
+            or they did run so.
+        whole: whether the last run was of all positions, each a token of its own. Positions that ran one part
+            after the other are not: the first part recalled what the others were before.
     """
 
     place: Place
@@ -52,6 +54,7 @@ class Answered:
     decoded: float = 1.0
     summary: torch.Tensor | None = None
     check: Answered | None = None
+    whole: bool = False
     _rows: list[torch.Tensor | None] = field(default_factory=list)
     _decided: Decided | None = None
 
@@ -70,6 +73,7 @@ class Answered:
         """Notes what became of a wish."""
         self.runs.append(ran)
         self._rows.append(run.rows)
+        self.whole = run.step is None and (run.rows is None or len(run.rows) == self.place.patches)
 
     def end(self, decided: Decided) -> None:
         """Takes the last word of the tokenizer; copies tokens, since the next frame writes to the memory."""

@@ -17,7 +17,7 @@ from pipeline.models.encoder import Features, PackedEncoder
 from pipeline.models.positions import Place, Placed, still
 from pipeline.models.shapes import rounded
 from pipeline.models.stepping import Trail
-from pipeline.tokenizers.plan import INTACT, MERGED, RECALLED, TokenPlan
+from pipeline.tokenizers.plan import TokenPlan
 from pipeline.tokenizers.stateful import Decided, Ran, Run, StatefulTokenizer
 from pipeline.tokenizers.steps import Attended, BlockStep
 from vocab.patches import patchify
@@ -89,17 +89,13 @@ class Recaller:
             answer, run = answers[index], checks[index]
             answer.check = Answered(answer.place)
             answer.check.end_check(answer.decided, run, ran)
-            frames[index].tokenizer.checked(patches[index], run.rows, ran)
+            frames[index].tokenizer.checked(patches[index], ran)
 
     def _check(self, answer: Answered) -> Run | None:
-        """What is still to be run of a frame; None where nothing is."""
-        decided = answer.decided
-        answer.summary = self._summary(Run(decided.memory), answer.place)
-        if bool((decided.states == INTACT).all()):
-            return None
-        if bool((decided.states == MERGED).any()):
-            return Run(decided.memory)
-        return Run(decided.memory, (decided.states == RECALLED).nonzero()[:, 0])
+        """A run of the whole frame; None where its answer is of one."""
+        memory = answer.decided.memory
+        answer.summary = self._summary(Run(memory), answer.place)
+        return None if answer.whole else Run(memory)
 
     def _hear(
         self,

@@ -68,11 +68,11 @@ class RecallingInterTokenizer(StatefulTokenizer):
         state = self._state
         return 0 if state is None else state.bytes
 
-    def checked(self, patches: torch.Tensor, rows: torch.Tensor | None, ran: Ran) -> None:  # noqa: ARG002
+    def checked(self, patches: torch.Tensor, ran: Ran) -> None:  # noqa: ARG002
         """See `StatefulTokenizer.checked`."""
         if self._state is not None:
             words = self.vocabulary.match(patches).word
-            self._state.take(self._state.newest, patches, words, rows)
+            self._state.take(self._state.newest, patches, words, None)
             self._state.age = 0
 
     def take_over(self, other: StatefulTokenizer) -> None:

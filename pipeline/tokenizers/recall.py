@@ -39,8 +39,9 @@ from vocab.words import Vocabulary
 if TYPE_CHECKING:
     from pipeline.models.positions import Place
 
-# Merging pays from this share of positions on, if answers move by this much (`State.moving`) and errors of
-# this size (`State.eps`) are allowed.
+# Merging pays from this share of positions on, if answers move by this much (`State.moving`) and the target
+# allows errors of this size. What audits allow beyond the target does not count here: merging errs by what is
+# merged away, whatever they found of recalled answers.
 _MERGE_SHARE, _MERGE_MOVING, _MERGE_EPS = 0.3, 0.08, 0.007
 # What a merged run costs of a full one, and the share of patches that it merges away in all its blocks.
 _MERGED_COST, _MERGED_AWAY = 0.64, 0.75
@@ -109,13 +110,14 @@ class RecallTokenizer(StatefulTokenizer):
         self._state = State(memory, frame, place, patches, ran, (1 - self.target) / 3)
         return Decided("full", memory, _states(patches, INTACT), len(patches), 0)
 
-    def checked(self, patches: torch.Tensor, rows: torch.Tensor | None, ran: Ran) -> None:
+    def checked(self, patches: torch.Tensor, ran: Ran) -> None:
         """See `StatefulTokenizer.checked`."""
         state = self._state
         if state is None:
             return
-        given = state.summary
-        state.take(patches, state.moved(patches), rows, ran)
+        given, moved = state.summary, state.moved(patches)
+        # Where no pixel changed since it ran there is no gain to be learned.
+        state.take(patches, moved, None, ran, moved.nonzero()[:, 0])
         state.judge(apart(given, state.summary) > 1 - self.target)
 
     def take_over(self, other: StatefulTokenizer) -> None:
@@ -148,7 +150,7 @@ class RecallTokenizer(StatefulTokenizer):
             decision = "hold"
         elif state.merging and picked >= _MERGE_SHARE * count:
             decision, states = "merged", (yield from self._run_merged(state, patches, moved, state.away))
-        elif picked >= _MERGE_SHARE * count and state.moving > _MERGE_MOVING and state.eps >= _MERGE_EPS:
+        elif picked >= _MERGE_SHARE * count and state.moving > _MERGE_MOVING and self._may_merge(state):
             decision, states = "merged", (yield from self._run_merged(state, patches, moved, _MERGED_AWAY))
         elif picked > FULL_SHARE * count:
             decision = "full"
@@ -181,6 +183,9 @@ class RecallTokenizer(StatefulTokenizer):
             decision, states, kept = "full", all_patches, count
         state.answered(frame, apart(state.summary, before))
         return Decided(decision, state.memory, states, kept, flops)
+
+    def _may_merge(self, state: State) -> bool:
+        return min(state.eps, (1 - self.target) / 3) >= _MERGE_EPS
 
     def _run_merged(
         self,

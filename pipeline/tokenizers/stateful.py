@@ -254,12 +254,11 @@ class StatefulTokenizer(ABC):
         """What it keeps."""
 
     @abstractmethod
-    def checked(self, patches: torch.Tensor, rows: torch.Tensor | None, ran: Ran) -> None:
-        """Takes in that the rest of the last frame was computed, too, once it had been answered.
+    def checked(self, patches: torch.Tensor, ran: Ran) -> None:
+        """Takes in that all of the last frame was computed, too, once it had been answered.
 
         Args:
             patches: (N, 3*P*P) of that frame.
-            rows: (n,) int64 patches that ran in ascending order; None for all.
             ran: what became of them.
         """
 

@@ -89,11 +89,16 @@ def test_where_nothing_was_audited_the_reason_is_told(
         ),
         ({"tokenizer": "merge", "guard": 0.98}, None, "0.98 (cosine), not at work yet"),
         ({"tokenizer": "merge"}, None, "none: r stays as it is"),
-        ({"tokenizer": "recall", "guard": 0.95}, None, "recall holds its target of 0.95 (cosine) by itself"),
+        ({"tokenizer": "recall", "guard": 0.95}, None, "0.95 (cosine), not at work yet"),
+        (
+            {"tokenizer": "recall", "guard": 0.95},
+            GuardStatus(0.95, "cosine", "tightened", "target", 0.9646, 40, 3).to_dict(),
+            "holding 0.95 (cosine), tightened to --target 0.9646: 3 of 40 answers looked at missed",
+        ),
         ({"tokenizer": "recall"}, None, "recall holds its target of 0.98 (cosine) by itself"),
         ({"tokenizer": "full"}, None, "none"),
     ],
-    ids=["holding", "unable", "not-yet", "no-guard", "recall-guarded", "recall", "full"],
+    ids=["holding", "unable", "not-yet", "no-guard", "recall-not-yet", "recall-tightened", "recall", "full"],
 )
 def test_what_the_guard_does_is_told_in_words(
     url: str, act: Act, open_page: Open, settings: dict[str, object], guard: object, words: str

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.errors import UsageError
 from pipeline.guard.guard import Guard
-from pipeline.guard.knob import Knob
+from pipeline.guard.knob import Knob, Strictness
 from pipeline.guard.promise import Promise
 from pipeline.tokenizers.registry import TOKENIZERS, kind_of
 
@@ -140,3 +140,33 @@ def test_an_agreement_is_held_in_the_mean(agree: Callable[[float], float]) -> No
         errors.append(0.0 if guard.full else error)
         guard.hear(error)
     assert np.mean(errors[400:]) <= 0.035
+
+
+@pytest.mark.parametrize("target", [0.5, 0.95, 0.98, 0.999])
+def test_a_held_target_goes_from_what_is_promised_to_what_saves_nothing(target: float) -> None:
+    scale, option = Strictness("target", Promise(target)), kind_of("recall").options["target"]
+    values = [scale.value(position) for position in np.linspace(0, scale.most, 31)]
+    assert values == sorted(values, reverse=True)
+    assert all(option.holds(value) for value in values)
+    assert values[-1] == target
+    # A position less halves what is allowed.
+    assert 1 - scale.value(scale.most - 1) == pytest.approx((1 - target) / 2)
+    for position in (0.0, 0.5, 1.0, 2.7, scale.most):
+        assert scale.position(scale.value(position)) == pytest.approx(position)
+    # A target that is less than promised lies at the end.
+    assert scale.position(target / 2) == scale.most
+
+
+def test_answers_that_are_right_or_far_off_hold_a_target_too() -> None:
+    promise, chance = Promise(0.98), np.random.default_rng(3)
+    scale = Strictness("target", promise)
+    guard, missed = Guard(scale, promise, promise.target, most_ease=1.0), []
+    for _ in range(4000):
+        # Half of the answers ran in full; three in ten of the others miss, fewer where it is stricter.
+        misses = 0.3 * 2 ** (scale.position(guard.value) - scale.most)
+        off = chance.random() < 0.5 and chance.random() < misses
+        missed.append(off and not guard.full)
+        guard.hear(0.05 if off else 0.0)
+    assert np.mean(missed[500:]) <= 0.05
+    assert (guard.looks, guard.tightened) == (4000, True)
+    assert guard.missed >= sum(missed)

@@ -43,7 +43,7 @@ class Scripted(StatefulTokenizer):
             yield Run(self.memory, None if step else wish, step)
         return Decided("recall", self.memory, torch.zeros(len(patches), dtype=torch.uint8), 0, 0)
 
-    def checked(self, patches, rows, ran):  # noqa: ARG002
+    def checked(self, patches, ran):  # noqa: ARG002
         raise AssertionError("nobody checks it")
 
     @property

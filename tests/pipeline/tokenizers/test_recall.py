@@ -252,6 +252,18 @@ def test_frames_merge_where_much_changes_answers_move_and_the_target_allows_it(t
     assert runs == [(100, True) if expected == "merged" else (40, False)]
 
 
+def test_answers_that_audits_found_good_do_not_let_a_frame_merge_where_the_target_leaves_no_room():
+    tokenizer = RecallTokenizer(0.98)
+    talk(tokenizer, 0, [0] * 100, (1, 0))
+    talk(tokenizer, 1, [2] * 100, (0, 1))
+    for _ in range(20):
+        tokenizer._state.judge(False)
+
+    _, decision = talk(tokenizer, 2, [9] * 40 + [2] * 60, (0, 1))
+
+    assert decision == "recall"
+
+
 def test_positions_computed_in_another_context_run_again_though_their_pixels_stay():
     tokenizer = RecallTokenizer(0.98)
     talk(tokenizer, 0, [0] * 100, (1, 0))

@@ -39,7 +39,7 @@ function interval(one, text, of = "") {
 function guard({ settings, shown }) {
   if (shown.guard) return shown.guard;
   const kind = kindOf(settings.tokenizer);
-  if (kind?.holds) return `${kind.name} holds its target of ${number(settings.guard ?? settings[kind.holds])} (cosine) by itself`;
+  if (kind?.holds && !settings.guard) return `${kind.name} holds its target of ${number(settings[kind.holds])} (cosine) by itself`;
   if (!kind?.knob) return "none";
   return settings.guard ? `${number(settings.guard)} (${settings.guard_by}), not at work yet` : `none: ${kind.knob} stays as it is`;
 }
