@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from pipeline.boxes import Box
@@ -53,6 +53,11 @@ class Prediction:
     regions: Sequence[Region] = ()
     embedding: Sequence[float] | None = None
     boxes: Sequence[Box] = ()
+
+    @property
+    def without_embedding(self) -> Prediction:
+        """The same without what was computed beside it; a vector that is the prediction stays."""
+        return self if self.kind == "embedding" else replace(self, embedding=None)
 
     def to_dict(self) -> dict[str, Any]:
         """The `prediction` object of a result."""

@@ -30,7 +30,8 @@ from workers.run.delivery import Delivery
 from workers.run.options import RunOptions
 from workers.run.outputs import check_outputs
 from workers.run.progress import Progress
-from workers.run.summary import print_summary, write_json_summary
+from workers.run.remembered import Remembered, check_index
+from workers.run.summary import print_rows, print_summary, write_json_summary
 from workers.run.tokenizer import check_tokenizer, load_vocabulary, stream_state
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class StreamRun:
                     options.model,
                     options.weights,
                     device,
-                    embedding=options.embedding,
+                    embedding=options.embedding or options.index is not None,
                     fit=options.fit,
                     size=options.size,
                     embedding_only=options.embedding_only,
@@ -96,6 +97,7 @@ class StreamRun:
                     names=options.names,
                     labels=options.labels,
                 )
+            check_index(options, model)
             self._calibrate(model)
             name = options.name or info.name
             state = stack.enter_context(
@@ -105,6 +107,9 @@ class StreamRun:
             stack.callback(meter.close)
             ledger = stack.enter_context(Ledger(meter))
             metrics = self._metrics(name, stack)
+            remembered = None
+            if options.index is not None:
+                remembered = stack.enter_context(Remembered(options, name, info.live))
             on_ready()
             delivery = Delivery(ledger, options.out, options.annotate, options.fps or info.rate, metrics)
             reader = self._reader(model)
@@ -114,7 +119,8 @@ class StreamRun:
             )
             with self._notices.above(progress):
                 try:
-                    self._loop(reader, Engine(model), state, delivery, ledger, progress)
+                    collect = partial(self._collect, state, delivery, ledger, remembered)
+                    self._loop(reader, Engine(model), state, delivery, collect, progress)
                 except VwtError as error:
                     failure = error
                 finally:
@@ -124,7 +130,7 @@ class StreamRun:
                         delivery.close()
                     except VwtError as error:
                         failure = failure or error
-            self._summarise(delivery, meter.describe(), ledger, model, state.guarded)
+            self._summarise(delivery, meter.describe(), ledger, model, state.guarded, remembered)
             if failure is not None:
                 raise failure
 
@@ -170,11 +176,11 @@ class StreamRun:
         engine: Engine,
         state: StreamState,
         delivery: Delivery,
-        ledger: Ledger,
+        collect: Callable[[_Submitted], None],
         progress: Progress,
     ) -> None:
         batch = self._options.batch
-        with InFlight[_Submitted](partial(self._collect, state, delivery, ledger)) as in_flight:
+        with InFlight[_Submitted](collect) as in_flight:
             while not self._stop.is_set():
                 frames = reader.batch(state.batch_limit(batch), wait_s=0.0, timeout=_LOOK_UP_S)
                 if frames is None:
@@ -200,12 +206,21 @@ class StreamRun:
             self._notices.say(f"{len(state.vocabulary)} words are there; frames are tokenized from here on")
         return part
 
-    def _collect(self, state: StreamState, delivery: Delivery, ledger: Ledger, submitted: _Submitted) -> None:
+    def _collect(
+        self,
+        state: StreamState,
+        delivery: Delivery,
+        ledger: Ledger,
+        remembered: Remembered | None,
+        submitted: _Submitted,
+    ) -> None:
         pending, guard = submitted.pending, state.guarded.guard
         results, batch = state.take_in(pending, submitted.taken_at, ledger)
         now = state.guarded.guard
         if guard is not None and now is not None and now.state != guard.state:
             self._notices.say(f"guard: {now.text()}")
+        if remembered is not None:
+            results = remembered.take(results)
         delivery.add(results, pending.frames, [output.states for output in batch.frames])
 
     def _doing(self, state: StreamState) -> str:
@@ -216,7 +231,13 @@ class StreamRun:
         return "running" if state.vocabulary is None else f"words v{state.vocabulary.version}"
 
     def _summarise(
-        self, delivery: Delivery, energy: str, ledger: Ledger, model: Model, guarded: Guarded
+        self,
+        delivery: Delivery,
+        energy: str,
+        ledger: Ledger,
+        model: Model,
+        guarded: Guarded,
+        remembered: Remembered | None,
     ) -> None:
         options, info, stats = self._options, self._source.info, delivery.stats
         paths = (options.out, options.annotate, options.json_summary)
@@ -231,7 +252,10 @@ class StreamRun:
                 "ledger": asdict(ledger.totals()),
                 "fidelity": guarded.fidelity.to_dict(),
                 "guard": None if guarded.guard is None else guarded.guard.to_dict(),
+                "history": None if remembered is None else remembered.to_dict(),
             }
             write_json_summary(stats, options.json_summary, extra)
         if not options.quiet:
             print_summary(stats, self._notices.console, energy, written, guarded, self._source.decoding)
+            if remembered is not None:
+                print_rows(self._notices.console, [("history", remembered.text())])

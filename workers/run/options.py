@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pipeline.defaults import (
     DEFAULT_AUDIT,
     DEFAULT_BATCH,
+    DEFAULT_HISTORY_BYTES,
     DEFAULT_MIN_SCORE,
     DEFAULT_MODEL,
     DEFAULT_PRECISION,
@@ -112,6 +113,8 @@ class RunOptions:
     out: str | None = None
     annotate: str | None = None
     json_summary: str | None = None
+    index: str | None = None
+    index_bytes: int = DEFAULT_HISTORY_BYTES
     metrics_port: int | None = None
     metrics_host: str = "127.0.0.1"
     quiet: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,12 @@ def print_summary(
     """
     watched = () if guarded is None else _watched(stats, guarded)
     rows = [*_rows(stats, energy_description), *watched, *_decoded(decoding)]
-    for name, text in [*rows, *(("wrote", path) for path in outputs)]:
+    print_rows(console, [*rows, *(("wrote", path) for path in outputs)])
+
+
+def print_rows(console: Console, rows: Iterable[tuple[str, str]]) -> None:
+    """Prints a name and what there is to say of it per line."""
+    for name, text in rows:
         # Never wrapped: a path is there to be copied, and a line of a log to be searched.
         console.print(Text.assemble((name.ljust(_NAME_WIDTH), "bold"), text), soft_wrap=True)
 
