@@ -3,9 +3,8 @@
     OMP_NUM_THREADS=1 python -m benchmarks.find [CLIP ...]
 
 Each clip is remembered as `vwt run --index` does it, at five frames a second. Looked for are frames that were
-not sampled, as they are, mirrored, darkened, and half of each side of them (what --box does). A frame that
-is found counts where it is of the same scene: of the same clip and between the same cuts, which are told by pixels
-alone. P@10 is the share that counts of the first ten, or of as many as there are of the scene. The control
+not sampled, as they are, mirrored, darkened, and boxes in them at random places (--box). A frame that is found
+counts where it is of the same scene: of the same clip and between the same cuts, as pixels alone tell. P@10 is the share that counts of the first ten, or of as many as there are of the scene. The control
 compares thumbnails (32 x 32, grey, centred) of the same frames in the same way.
 """
 
@@ -24,11 +23,12 @@ import numpy as np
 import torch
 
 from benchmarks.common import write_results
-from pipeline.embedding import Part, embed
 from pipeline.frame import Pixels
-from pipeline.history import Moment, Novelty, find, pack, unpack
+from pipeline.history import Moment, Novelty, Wanted, Widths, find, pack, unpack
 from pipeline.history.nearest import by_numpy, by_usearch
+from pipeline.looking import Part, look
 from pipeline.models import Model, load_model
+from pipeline.results import Prediction
 from pipeline.streaming import run
 
 _CLIPS = ("sample:bikes", "sample:bunny", "sample:carphone")
@@ -39,11 +39,13 @@ _CUT = 0.12
 _WIDE = 480
 _SIZES = (1_000, 5_000, 20_000, 80_000)
 
-_CHANGES: dict[str, Callable[[Pixels, np.random.Generator], Pixels]] = {
-    "as it is": lambda picture, _: picture,
-    "mirrored": lambda picture, _: np.ascontiguousarray(picture[:, ::-1]),
-    "half as bright": lambda picture, _: (picture // 2).astype(np.uint8),
-    "half of each side": lambda picture, draw: Part(*draw.uniform(0, 0.5, 2), 0.5, 0.5).of(picture),
+# What becomes of a picture, and the side of a box in it; None for all of it.
+_CHANGES: dict[str, tuple[Callable[[Pixels], Pixels], float | None]] = {
+    "as it is": (lambda picture: picture, None),
+    "mirrored": (lambda picture: np.ascontiguousarray(picture[:, ::-1]), None),
+    "half as bright": (lambda picture: (picture // 2).astype(np.uint8), None),
+    "a box of half its sides": (lambda picture: picture, 0.5),
+    "a box of a quarter of its sides": (lambda picture: picture, 0.25),
 }
 
 
@@ -67,8 +69,8 @@ def main() -> None:
 
 
 def _precision(clips: Sequence[str]) -> dict[str, Any]:
-    model = load_model(embedding=True)
-    kept: list[tuple[_Shown, np.ndarray]] = []
+    model = load_model(embedding=True, cells=True)
+    kept: list[tuple[_Shown, Prediction]] = []
     queries: list[_Shown] = []
     sizes = {}
     for clip in clips:
@@ -76,25 +78,26 @@ def _precision(clips: Sequence[str]) -> dict[str, Any]:
         kept += remembered
         queries += [others[at] for at in np.linspace(0, len(others) - 1, _QUERIES).astype(int)]
         sizes[clip] = {"kept": len(remembered), "sampled": sampled, "scenes": others[-1].scene + 1}
-    own = _history([vector for _, vector in kept])
-    control = _history([_thumbnail(shown.picture) for shown, _ in kept])
+    own = _history([seen for _, seen in kept])
+    control = _history([Prediction("embedding", embedding=_thumbnail(shown.picture)) for shown, _ in kept])
     figures = {}
-    for change, apply in _CHANGES.items():
+    for change, (apply, side) in _CHANGES.items():
         draw = np.random.default_rng(0)
         ours, theirs = [], []
         for query in queries:
             same = np.array([(s.clip, s.scene) == (query.clip, query.scene) for s, _ in kept])
             if not same.any():
                 continue
-            picture = apply(query.picture, draw)
-            ours.append(_of_ten(own, embed(model, picture), same))
-            theirs.append(_of_ten(control, _thumbnail(picture), same))
+            picture = apply(query.picture)
+            part = None if side is None else Part(*draw.uniform(0, 1 - side, 2), side, side)
+            ours.append(_of_ten(own, look(model, picture, part), same))
+            theirs.append(_of_ten(control, Wanted(np.array(_thumbnail(_cut(picture, part)))), same))
         figures[change] = {"p_at_10": _mean(ours), "thumbnails": _mean(theirs), "queries": len(ours)}
     return {"histories": sizes, "found": figures}
 
 
-def _remember(clip: str, model: Model) -> tuple[list[tuple[_Shown, np.ndarray]], int, list[_Shown]]:
-    """What is kept of a clip with its embeddings, how many frames were looked at, and the other frames."""
+def _remember(clip: str, model: Model) -> tuple[list[tuple[_Shown, Prediction]], int, list[_Shown]]:
+    """What is kept of a clip and was seen there, how many frames were looked at, and the other frames."""
     scenes = list(_scenes(clip))
     novelty, kept, sampled = Novelty(), [], set()
     for result in run(clip, model=model, fps=_FPS):
@@ -102,7 +105,7 @@ def _remember(clip: str, model: Model) -> tuple[list[tuple[_Shown, np.ndarray]],
         sampled.add(round(result.pts_s, 3))
         if novelty.keeps(result):
             at = min(scenes, key=lambda shown: abs(shown.pts_s - result.pts_s))  # type: ignore[operator]
-            kept.append((at, np.asarray(result.prediction.embedding)))
+            kept.append((at, result.prediction))
     return kept, len(sampled), [shown for shown in scenes if round(shown.pts_s, 3) not in sampled]
 
 
@@ -124,18 +127,26 @@ def _small(picture: Pixels) -> np.ndarray:
     return cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (32, 32), interpolation=cv2.INTER_AREA) / 255
 
 
-def _thumbnail(picture: Pixels) -> np.ndarray:
+def _thumbnail(picture: Pixels) -> list[float]:
     small = _small(picture)
-    return (small - small.mean()).ravel() + 1e-6
+    return ((small - small.mean()).ravel() + 1e-6).tolist()
 
 
-def _history(vectors: Sequence[np.ndarray]) -> Any:
-    records = [pack(number, Moment(number, None, None), one) for number, one in enumerate(vectors, 1)]
-    return unpack(b"".join(records), len(vectors[0]))
+def _cut(picture: Pixels, part: Part | None) -> Pixels:
+    if part is None:
+        return picture
+    height, width = picture.shape[:2]
+    top, left = int(part.y * height), int(part.x * width)
+    return picture[top : top + int(part.h * height), left : left + int(part.w * width)]
 
 
-def _of_ten(history: Any, query: np.ndarray, same: np.ndarray) -> float:
-    found = find(history, query, top=min(10, int(same.sum())), apart_s=0)
+def _history(seen: Sequence[Prediction]) -> Any:
+    records = [pack(number, Moment(number, None, None), one) for number, one in enumerate(seen, 1)]
+    return unpack(b"".join(records), Widths.of(seen[0]))
+
+
+def _of_ten(history: Any, wanted: Wanted, same: np.ndarray) -> float:
+    found = find(history, wanted, top=min(10, int(same.sum())), apart_s=0)
     return float(np.mean([same[one.moment.frame - 1] for one in found]))
 
 

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
+
 from pipeline.boxes import Box
 from pipeline.frame import FrameTimes, Pixels
 from pipeline.guard.stream_fidelity import StreamFidelity
@@ -15,6 +18,10 @@ from pipeline.runtimes import NOT_COMPUTED, Computed
 # Where a model's weights are from. What random ones say means nothing.
 Weights: TypeAlias = Literal["bundled", "published", "file", "random"]
 RANDOM_WEIGHTS: Weights = "random"
+
+
+# Rows and columns of the cells that features are pooled over.
+CELLS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,8 @@ class Prediction:
         labels: best first, for kind "labels".
         regions: best first, for kind "regions".
         boxes: best first, for kind "boxes".
+        cells: (4, 4, C) mean features of the patches in each sixteenth of the input, where they were asked
+            for; in no JSON.
         embedding: the pooled feature vector, for kind "embedding" or when asked for with another kind.
     """
 
@@ -53,11 +62,16 @@ class Prediction:
     regions: Sequence[Region] = ()
     embedding: Sequence[float] | None = None
     boxes: Sequence[Box] = ()
+    cells: npt.NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
-    @property
-    def without_embedding(self) -> Prediction:
-        """The same without what was computed beside it; a vector that is the prediction stays."""
-        return self if self.kind == "embedding" else replace(self, embedding=None)
+    def trimmed(self, embedding: bool) -> Prediction:
+        """The same without what was computed for a history only; a vector that is the prediction stays.
+
+        Args:
+            embedding: whether the pooled features were asked for.
+        """
+        kept = self.embedding if embedding or self.kind == "embedding" else None
+        return replace(self, embedding=kept, cells=None)
 
     def to_dict(self) -> dict[str, Any]:
         """The `prediction` object of a result."""

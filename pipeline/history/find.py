@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,19 @@ DEFAULT_APART_S = 2.0
 _LOOK_AT, _MORE = 32, 8
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Wanted:
+    """What is looked for.
+
+    Attributes:
+        vector: (C,) of any length but 0.
+        part: whether it is of a part of a picture, and compared with parts.
+    """
+
+    vector: npt.NDArray[np.floating[Any]]
+    part: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A moment, and the cosine of its embedding to what was looked for."""
@@ -27,17 +41,17 @@ class Found:
 
 def find(
     records: Records,
-    query: npt.NDArray[np.floating],
+    wanted: Wanted,
     top: int = DEFAULT_TOP,
     since_s: float | None = None,
     until_s: float | None = None,
     apart_s: float = DEFAULT_APART_S,
 ) -> list[Found]:
-    """The moments most alike a query, best first.
+    """The moments most alike what is looked for, best first; of a moment's parts the best counts.
 
     Args:
         records: the history of one stream.
-        query: (C,) the embedding looked for.
+        wanted: as wide as theirs.
         top: how many moments.
         since_s, until_s: from when to before when, by `Moment.time_s`; what has no time then is left out.
         apart_s: of frames nearer to each other than this the best stands for all; 0 for every frame.
@@ -49,22 +63,26 @@ def find(
     if until_s is not None:
         within &= times < until_s
     rows = np.flatnonzero(within)
-    vectors, looked_at = records["vector"][rows], top * _LOOK_AT
+    kept_vectors = records["parts" if wanted.part else "vector"][rows]
+    vectors = kept_vectors.reshape(-1, kept_vectors.shape[-1])
+    each = len(vectors) // max(len(rows), 1)
+    looked_at = top * _LOOK_AT
     while True:
-        best, cosines = nearest(vectors, unit(query), looked_at)
-        kept = _apart(times[rows[best]], top, apart_s)
-        if len(kept) == top or looked_at >= len(rows):
+        best, cosines = nearest(vectors, unit(wanted.vector), looked_at)
+        of = rows[best // max(each, 1)]
+        kept = _apart(of, times[of], top, apart_s)
+        if len(kept) == top or looked_at >= len(vectors):
             break
         looked_at *= _MORE
-    when = moments(records[rows[best[kept]]])
+    when = moments(records[of[kept]])
     return [Found(moment, float(cosines[at])) for moment, at in zip(when, kept, strict=True)]
 
 
-def _apart(times: npt.NDArray[np.float64], top: int, apart_s: float) -> list[int]:
-    """The first `top` that lie apart from all before them; what has no time lies apart from everything."""
+def _apart(of: npt.NDArray[np.int64], times: npt.NDArray[np.float64], top: int, apart_s: float) -> list[int]:
+    """The first `top` that lie apart from all before them; what has no time lies apart from all others."""
     kept: list[int] = []
-    for at, time_s in enumerate(times):
-        if not any(abs(time_s - times[other]) < apart_s for other in kept):
+    for at, (one, time_s) in enumerate(zip(of, times, strict=True)):
+        if not any(one == of[other] or abs(time_s - times[other]) < apart_s for other in kept):
             kept.append(at)
             if len(kept) == top:
                 break

@@ -8,19 +8,17 @@ import os
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 from urllib.parse import quote
-
-import numpy as np
-import numpy.typing as npt
 
 from pipeline.defaults import DEFAULT_HISTORY_BYTES
 from pipeline.errors import UsageError, VwtError
-from pipeline.history.moments import Moment, Records, pack, record_type, unpack
+from pipeline.history.moments import Moment, Records, Widths, pack, record_type, renumbered, unpack
+from pipeline.results import Prediction
 
 SUFFIX = ".history"
 _FORMAT = "vwt-history/1"
 _HEAD_BYTES = 4096
+_WIDEST = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ class HistoryFile:
     Args:
         folder: made if it is not there; the file is the stream's name.
         origin: whose, and how it is made.
-        width: numbers of an embedding.
+        widths: of its records.
         most_bytes: of the file.
         anew: whether to begin without what is there, as for a file that is read from its beginning.
 
@@ -63,28 +61,28 @@ class HistoryFile:
         self,
         folder: Path,
         origin: Origin,
-        width: int,
+        widths: Widths,
         most_bytes: int = DEFAULT_HISTORY_BYTES,
         anew: bool = False,
     ) -> None:
         # A name may hold what no file name may.
         self.path = folder / f"{quote(origin.stream, safe=' ')}{SUFFIX}"
-        self._capacity = max(1, (most_bytes - _HEAD_BYTES) // record_type(width).itemsize)
+        self._capacity = max(1, (most_bytes - _HEAD_BYTES) // record_type(widths).itemsize)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            before = [] if anew or not self.path.exists() else self._before(origin, width)
-            self._fd = self._open(origin, width, before)
+            before = [] if anew or not self.path.exists() else self._before(origin, widths)
+            self._fd = self._open(origin, widths, before)
         except OSError as error:
             raise UsageError(f"cannot write the history {self.path}: {error.strerror or error}") from error
         self._next = len(before) + 1
 
-    def add(self, moment: Moment, vector: npt.NDArray[np.floating[Any]]) -> None:
-        """Appends a moment; the oldest goes when the file is full.
+    def add(self, moment: Moment, prediction: Prediction) -> None:
+        """Appends a moment and what was seen; the oldest goes when the file is full.
 
         Raises:
             VwtError: the disk takes no more.
         """
-        record = pack(self._next, moment, vector)
+        record = pack(self._next, moment, prediction)
         slot = (self._next - 1) % self._capacity
         try:
             os.pwrite(self._fd, record, _HEAD_BYTES + slot * len(record))
@@ -104,20 +102,20 @@ class HistoryFile:
     ) -> None:
         self.close()
 
-    def _before(self, origin: Origin, width: int) -> list[bytes]:
+    def _before(self, origin: Origin, widths: Widths) -> list[bytes]:
         """What is there, numbered anew from 1; as much of the newest as has room."""
         there, records = read_history(self.path)
-        if there.alike != origin.alike or records["vector"].shape[1] != width:
+        if there.alike != origin.alike or records.dtype != record_type(widths):
             raise UsageError(
                 f"{self.path} is a history made with {there.model}, which cannot be compared with "
                 f"{origin.model} as it is loaded now: name another folder, or delete that file"
             )
         newest = records[-self._capacity :].copy()
-        return [_renumbered(record, number) for number, record in enumerate(newest, 1)]
+        return [renumbered(newest[at], at + 1) for at in range(len(newest))]
 
-    def _open(self, origin: Origin, width: int, before: list[bytes]) -> int:
+    def _open(self, origin: Origin, widths: Widths, before: list[bytes]) -> int:
         """Writes the file anew beside the old one, which it then replaces: there always is a whole one."""
-        head = json.dumps({"format": _FORMAT, "width": width, **asdict(origin)}).encode()
+        head = json.dumps({"format": _FORMAT, "widths": asdict(widths), **asdict(origin)}).encode()
         if len(head) > _HEAD_BYTES:
             raise UsageError("the names of stream, model and weights are too long for a history")
         if self.path.exists():
@@ -158,15 +156,15 @@ def read_history(path: Path) -> tuple[Origin, Records]:
         told = json.loads(data[:_HEAD_BYTES])
         if told.pop("format") != _FORMAT:
             raise ValueError("of another version")
-        width = told.pop("width")
-        if not isinstance(width, int) or not 0 < width < 2**20:
-            raise ValueError("no width")
+        widths = Widths(**told.pop("widths"))
+        if not (0 < widths.frame < _WIDEST and 0 <= widths.part < _WIDEST):
+            raise ValueError("no widths")
         origin = Origin(**{field.name: told[field.name] for field in fields(Origin)})
     except OSError as error:
         raise UsageError(f"cannot read the history {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(f"{path} is no history that `vwt run --index` wrote") from error
-    return origin, unpack(data[_HEAD_BYTES:], width)
+    return origin, unpack(data[_HEAD_BYTES:], widths)
 
 
 def histories(folder: Path) -> list[Path]:
@@ -179,8 +177,3 @@ def histories(folder: Path) -> list[Path]:
     if not found:
         raise UsageError(f"no history in {folder}: fill it with `vwt run SOURCE --index {folder}`")
     return found
-
-
-def _renumbered(record: Any, number: int) -> bytes:
-    values = (None if np.isnan(record[name]) else float(record[name]) for name in ("pts_s", "captured_at"))
-    return pack(number, Moment(int(record["frame"]), *values), record["vector"])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from pipeline.results import CELLS, Prediction
 
 # Records of one width C, as `record_type` lays them out.
 Records = npt.NDArray[np.void]
@@ -36,32 +37,61 @@ class Moment:
         return self.pts_s if self.captured_at is None else self.captured_at
 
 
-def record_type(width: int) -> np.dtype[np.void]:
-    """A record for embeddings of `width` numbers; unknown times are NaN, `number` counts records from 1."""
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """How many numbers the embedding of a frame has, and the features of a part; 0 where there are none."""
+
+    frame: int
+    part: int
+
+    @classmethod
+    def of(cls, prediction: Prediction) -> Widths:
+        """Of a prediction that has an embedding."""
+        assert prediction.embedding is not None
+        cells = prediction.cells
+        return cls(len(prediction.embedding), 0 if cells is None else cells.shape[-1])
+
+
+def record_type(widths: Widths) -> np.dtype[np.void]:
+    """A record; unknown times are NaN, `number` counts records from 1, vectors are of unit length.
+
+    `vector` is of the frame, `parts` are of its nine windows of half its height and width, a quarter apart.
+    """
     fields: list[Any] = [("number", "<u8"), ("frame", "<i8"), ("pts_s", "<f8"), ("captured_at", "<f8")]
-    return np.dtype([*fields, ("vector", "<f2", (width,)), (_CHECK, "<u4")])
+    vectors = [("vector", "<f2", (widths.frame,)), ("parts", "<f2", ((CELLS - 1) ** 2, widths.part))]
+    return np.dtype([*fields, *vectors, (_CHECK, "<u4")])
 
 
-def pack(number: int, moment: Moment, vector: Sequence[float] | npt.NDArray[np.floating[Any]]) -> bytes:
-    """A record: the moment, its embedding at unit length in half precision, and a checksum.
+def pack(number: int, moment: Moment, prediction: Prediction) -> bytes:
+    """A record: the moment, what was seen, in half precision, and a checksum.
 
     Args:
         number: of the record, from 1.
         moment: when it was.
-        vector: (C,) the embedding, of any length but 0.
+        prediction: of the frame; has an embedding.
     """
-    record = np.zeros(1, record_type(len(vector)))
+    record = np.zeros(1, record_type(Widths.of(prediction)))
     record["number"], record["frame"] = number, moment.frame
     record["pts_s"] = math.nan if moment.pts_s is None else moment.pts_s
     record["captured_at"] = math.nan if moment.captured_at is None else moment.captured_at
-    record["vector"] = unit(np.asarray(vector))
+    record["vector"] = unit(np.asarray(prediction.embedding))
+    if prediction.cells is not None:
+        record["parts"] = unit(windows(prediction.cells))
     record[_CHECK] = _sum(record.tobytes())
     return record.tobytes()
 
 
-def unpack(data: bytes, width: int) -> Records:
+def renumbered(record: np.void, number: int) -> bytes:
+    """The same record under another number."""
+    changed = record.copy()
+    changed["number"] = number
+    changed[_CHECK] = _sum(changed.tobytes())
+    return bytes(changed.tobytes())
+
+
+def unpack(data: bytes, widths: Widths) -> Records:
     """Records as `pack` made them, by number; those that are torn or were never written are left out."""
-    kind = record_type(width)
+    kind = record_type(widths)
     records = np.frombuffer(data, kind, count=len(data) // kind.itemsize)
     written = np.flatnonzero(records["number"])
     whole = [at for at in written.tolist() if records[_CHECK][at] == _sum(records[at : at + 1].tobytes())]
@@ -82,11 +112,17 @@ def times_s(records: Records) -> npt.NDArray[np.float64]:
     return np.where(np.isnan(records["captured_at"]), records["pts_s"], records["captured_at"])
 
 
-def unit(vector: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """(C,) at unit length; one of no length stays."""
-    single = vector.astype(np.float32)
-    length = float(np.linalg.norm(single))
-    return single / length if length > 0 else single
+def windows(cells: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
+    """(rows, columns, C) -> ((rows-1)*(columns-1), C): means of each four cells that meet."""
+    pairs = cells[:-1] + cells[1:]
+    return ((pairs[:, :-1] + pairs[:, 1:]) / 4).reshape(-1, cells.shape[-1])
+
+
+def unit(vectors: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """(..., C) at unit length; one of no length stays."""
+    single = vectors.astype(np.float32)
+    lengths = np.linalg.norm(single, axis=-1, keepdims=True)
+    return np.asarray(single / np.where(lengths > 0, lengths, 1), np.float32)
 
 
 def _sum(record: bytes) -> int:

@@ -1,8 +1,8 @@
 """The most alike of many vectors, exactly.
 
 There is no approximate index: a history has a bound, and one of 80,000 embeddings of 384 numbers is searched
-in 40 ms with numpy and in 7 ms with usearch (one thread). A graph over it would take 25 s to build, as long as
-4,000 searches. benchmarks/find.py measures it.
+in 40 ms with numpy and in 7 ms with usearch (one thread). A graph over it would take 25 s to build, as long
+as 4,000 searches. benchmarks/find.py measures it.
 """
 
 from __future__ import annotations

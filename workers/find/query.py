@@ -7,18 +7,18 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.embedding import Part, embed
 from pipeline.errors import SourceError, UsageError
 from pipeline.frame import Pixels
-from pipeline.history import Origin
+from pipeline.history import Origin, Wanted
+from pipeline.looking import Part, look
 from pipeline.models import load_model, resolve_device
 from pipeline.models.label_vectors import LabelVectors, full_name
 from pipeline.sources.images import decode_image
 from workers.find.asked import Asked
 
 
-def query(asked: Asked, origin: Origin, say: Callable[[str], None]) -> npt.NDArray[np.float32]:
-    """(C,) what is looked for, among the embeddings of one model.
+def query(asked: Asked, origin: Origin, say: Callable[[str], None]) -> Wanted:
+    """What is looked for, among what one model saw.
 
     Args:
         asked: what for.
@@ -31,7 +31,7 @@ def query(asked: Asked, origin: Origin, say: Callable[[str], None]) -> npt.NDArr
         ModelError: the model cannot be had.
     """
     if asked.text is not None:
-        return _of_text(asked.text, asked, origin)
+        return Wanted(_of_text(asked.text, asked, origin))
     model = load_model(
         origin.model,
         asked.weights or origin.weights,
@@ -42,9 +42,9 @@ def query(asked: Asked, origin: Origin, say: Callable[[str], None]) -> npt.NDArr
         fit=origin.fit,
         size=origin.size,
         on_notice=say,
+        cells=True,
     )
-    picture = _picture(asked)
-    return embed(model, picture if asked.box is None else Part.parse(asked.box).of(picture))
+    return look(model, _picture(asked), None if asked.box is None else Part.parse(asked.box))
 
 
 def _picture(asked: Asked) -> Pixels:

@@ -8,11 +8,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from pipeline.errors import UsageError
-from pipeline.history import Found, Origin, find, read_history
+from pipeline.history import Found, Origin, Wanted, find, read_history
 from pipeline.history.history_file import histories
 
 
@@ -39,7 +36,7 @@ class Hit:
 def search(
     folder: Path,
     streams: Sequence[str],
-    query: Callable[[Origin], npt.NDArray[np.float32]],
+    query: Callable[[Origin], Wanted],
     top: int,
     since_s: float | None,
     until_s: float | None,
@@ -61,17 +58,18 @@ def search(
     known = [origin.stream for origin, _ in read]
     if missing := [stream for stream in streams if stream not in known]:
         raise UsageError(f"{folder} has no history of {', '.join(missing)}; it has {', '.join(known)}")
-    queries: dict[Origin, npt.NDArray[np.float32]] = {}
+    queries: dict[Origin, Wanted] = {}
     hits: list[Hit] = []
     for origin, records in read:
         if streams and origin.stream not in streams:
             continue
         if origin.alike not in queries:
             queries[origin.alike] = query(origin)
-        wanted, width = queries[origin.alike], records["vector"].shape[1]
-        if len(wanted) != width:
+        wanted = queries[origin.alike]
+        width = records["parts" if wanted.part else "vector"].shape[-1]
+        if len(wanted.vector) != width:
             raise UsageError(
-                f"what is looked for is {len(wanted)} numbers wide and the history of {origin.stream} "
+                f"what is looked for is {len(wanted.vector)} numbers wide and the history of {origin.stream} "
                 f"{width}: texts are compared with what a model beside text was run for, without --names"
             )
         hits += [Hit(origin.stream, found) for found in find(records, wanted, top, since_s, until_s, apart_s)]

@@ -96,6 +96,7 @@ class StreamRun:
                     fitted_to=options.calibrate or options.source,
                     names=options.names,
                     labels=options.labels,
+                    cells=options.index is not None,
                 )
             check_index(options, model)
             self._calibrate(model)

@@ -8,10 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
 from pipeline.errors import UsageError
-from pipeline.history import HistoryFile, Moment, Novelty, Origin
+from pipeline.history import HistoryFile, Moment, Novelty, Origin, Widths
 from pipeline.models import Model
 from pipeline.models.label_vectors import full_name
 from pipeline.results import FrameResult
@@ -61,7 +59,7 @@ class Remembered:
         """Keeps what is new.
 
         Returns:
-            The results as they were asked for: without embeddings that were computed for the history only.
+            The results as they were asked for: without what was computed for the history only.
 
         Raises:
             VwtError: the history cannot be written.
@@ -69,13 +67,10 @@ class Remembered:
         for result in results:
             self._frames += 1
             if self._novelty.keeps(result):
-                vector = np.asarray(result.prediction.embedding)
                 moment = Moment(result.frame, result.pts_s, result.times.captured_at)
-                self._opened(len(vector)).add(moment, vector)
+                self._opened(Widths.of(result.prediction)).add(moment, result.prediction)
                 self._kept += 1
-        if self._embedding:
-            return list(results)
-        return [replace(result, prediction=result.prediction.without_embedding) for result in results]
+        return [replace(result, prediction=result.prediction.trimmed(self._embedding)) for result in results]
 
     def text(self) -> str:
         """For people."""
@@ -100,10 +95,10 @@ class Remembered:
         if self._file is not None:
             self._file.close()
 
-    def _opened(self, width: int) -> HistoryFile:
-        """The width of embeddings is known with the first."""
+    def _opened(self, widths: Widths) -> HistoryFile:
+        """How wide embeddings are is known with the first."""
         if self._file is None:
-            self._file = HistoryFile(self._folder, self._origin, width, self._bytes, anew=not self._live)
+            self._file = HistoryFile(self._folder, self._origin, widths, self._bytes, anew=not self._live)
         return self._file
 
 

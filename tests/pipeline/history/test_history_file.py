@@ -6,19 +6,25 @@ import numpy as np
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.history import HistoryFile, Moment, Origin, moments, read_history
+from pipeline.history import HistoryFile, Moment, Origin, Widths, moments, read_history
 from pipeline.history.history_file import histories
+from pipeline.results import Prediction
 
 ORIGIN = Origin("gate", "a-model", weights="/weights.safetensors", size="448")
 # Of four numbers; and a file with room for ten behind its head.
+FOUR = Widths(4, 0)
 RECORD = 8 + 8 + 8 + 8 + 2 * 4 + 4
 TEN = 4096 + 10 * RECORD
 
 
+def showing(*vector: float) -> Prediction:
+    return Prediction("embedding", embedding=vector)
+
+
 def write(folder: Path, frames: range, origin: Origin = ORIGIN, most: int = TEN, anew: bool = False) -> None:
-    with HistoryFile(folder, origin, 4, most, anew) as file:
+    with HistoryFile(folder, origin, FOUR, most, anew) as file:
         for frame in frames:
-            file.add(Moment(frame, frame / 2, None), np.array([1.0, frame, 0, 0]))
+            file.add(Moment(frame, frame / 2, None), showing(1.0, frame, 0, 0))
 
 
 def kept(folder: Path, stream: str = "gate") -> list[int]:
@@ -26,9 +32,9 @@ def kept(folder: Path, stream: str = "gate") -> list[int]:
 
 
 def test_what_was_written_is_there_again_with_whose_it_is(tmp_path: Path) -> None:
-    with HistoryFile(tmp_path / "made", ORIGIN, 4) as file:
-        file.add(Moment(7, 3.5, None), np.array([3.0, 4.0, 0, 0]))
-        file.add(Moment(9, None, 1764194638.25), np.array([0, 0, 0, 2.0]))
+    with HistoryFile(tmp_path / "made", ORIGIN, FOUR) as file:
+        file.add(Moment(7, 3.5, None), showing(3.0, 4.0, 0, 0))
+        file.add(Moment(9, None, 1764194638.25), showing(0, 0, 0, 2.0))
     origin, records = read_history(tmp_path / "made" / "gate.history")
     assert origin == ORIGIN
     assert moments(records) == [Moment(7, 3.5, None), Moment(9, None, 1764194638.25)]
@@ -80,18 +86,24 @@ def test_embeddings_of_another_model_are_not_mixed_in(tmp_path: Path) -> None:
     assert kept(tmp_path) == list(range(5))
 
 
+def test_a_model_that_now_sees_parts_is_not_mixed_with_what_it_saw_without(tmp_path: Path) -> None:
+    write(tmp_path, range(5))
+    with pytest.raises(UsageError, match="cannot be compared"):
+        HistoryFile(tmp_path, ORIGIN, Widths(4, 8))
+
+
 def test_a_history_has_one_writer(tmp_path: Path) -> None:
     with (
-        HistoryFile(tmp_path, ORIGIN, 4),
+        HistoryFile(tmp_path, ORIGIN, FOUR),
         pytest.raises(UsageError, match="being written by another run"),
     ):
-        HistoryFile(tmp_path, ORIGIN, 4)
+        HistoryFile(tmp_path, ORIGIN, FOUR)
     write(tmp_path, range(1))
 
 
 def test_it_can_be_read_while_it_is_written(tmp_path: Path) -> None:
-    with HistoryFile(tmp_path, ORIGIN, 4) as file:
-        file.add(Moment(3, None, None), np.ones(4))
+    with HistoryFile(tmp_path, ORIGIN, FOUR) as file:
+        file.add(Moment(3, None, None), showing(1, 1, 1, 1))
         assert kept(tmp_path) == [3]
 
 
@@ -120,4 +132,4 @@ def test_a_folder_without_histories_says_how_to_fill_it(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot write the history"):
-        HistoryFile(tmp_path / "file", ORIGIN, 4)
+        HistoryFile(tmp_path / "file", ORIGIN, FOUR)
