@@ -3,9 +3,10 @@
     OMP_NUM_THREADS=1 python -m benchmarks.find [CLIP ...]
 
 Each clip is remembered as `vwt run --index` does it, at five frames a second. Looked for are frames that were
-not sampled, as they are, mirrored, darkened, and boxes in them at random places (--box). A frame that is found
-counts where it is of the same scene: of the same clip and between the same cuts, as pixels alone tell. P@10 is the share that counts of the first ten, or of as many as there are of the scene. The control
-compares thumbnails (32 x 32, grey, centred) of the same frames in the same way.
+not sampled, as they are, mirrored, darkened, and boxes in them at random places (--box). A frame that is
+found counts where it is of the same scene: of the same clip and between the same cuts, as pixels alone tell.
+P@10 is the share that counts of the first ten, or of as many as there are of the scene. The control compares
+thumbnails (32 x 32, grey, centred) of the same frames in the same way.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def _remember(clip: str, model: Model) -> tuple[list[tuple[_Shown, Prediction]],
     for result in run(clip, model=model, fps=_FPS):
         assert result.pts_s is not None
         sampled.add(round(result.pts_s, 3))
-        if novelty.keeps(result):
+        if novelty.keeps(result.prediction, result.decision):
             at = min(scenes, key=lambda shown: abs(shown.pts_s - result.pts_s))  # type: ignore[operator]
             kept.append((at, result.prediction))
     return kept, len(sampled), [shown for shown in scenes if round(shown.pts_s, 3) not in sampled]

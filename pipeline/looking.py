@@ -66,7 +66,7 @@ def _shares(start: float, length: float, side: int) -> npt.NDArray[np.float32]:
         last = first + _SLIVER
     starts = np.arange(CELLS)
     covered = np.clip(np.minimum(starts + 1, last) - np.maximum(starts, first), 0, None)
-    return (covered / covered.sum()).astype(np.float32)
+    return np.asarray(covered / covered.sum(), np.float32)
 
 
 def wanted(prediction: Prediction, geometry: Geometry, part: Part | None) -> Wanted:
@@ -78,9 +78,10 @@ def wanted(prediction: Prediction, geometry: Geometry, part: Part | None) -> Wan
         part: the part of it that counts; None for all of it.
 
     Raises:
-        UsageError: a part of it is asked for, of a model that sees pictures as a whole.
+        UsageError: the model gives no embedding, or sees pictures as a whole where a part is asked for.
     """
-    assert prediction.embedding is not None
+    if prediction.embedding is None:
+        raise UsageError("this model has no embedding that pictures could be compared by; name another")
     if part is None:
         return Wanted(np.asarray(prediction.embedding, np.float32))
     if prediction.cells is None:

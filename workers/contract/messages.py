@@ -28,6 +28,7 @@ class TokenSettings:
         audit: share of the frames that are answered in full, too.
         guard, guard_by: the promise that is held, see `pipeline.guard.promise.Promise`; None for none.
         priority, min_target: what the stream gets where there is not enough for all, see `SharingFields`.
+        history: bytes that its history may take; None to keep none.
     """
 
     model: str
@@ -41,6 +42,7 @@ class TokenSettings:
     guard_by: By = "cosine"
     priority: float = 1.0
     min_target: float | None = None
+    history: int | None = None
 
     def watch(self, seed: int) -> Watch:
         """How the stream is watched."""

@@ -130,4 +130,4 @@ def _eval(client: Any, script: str, spec: StreamSpec, *arguments: Any) -> Any:
 def _keys(spec: StreamSpec) -> tuple[str, ...]:
     keys = StreamKeys(spec.id)
     written = (keys.state, keys.results, keys.energy, keys.events, keys.preview, keys.sinks, keys.bill)
-    return (keys.lease, keys.last, *written)
+    return (keys.lease, keys.last, *written, keys.history, keys.pictures)

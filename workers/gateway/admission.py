@@ -59,7 +59,8 @@ def budget(specs: Iterable[StreamSpec], settings: ServiceSettings) -> int:
     streams = list(specs)
     scopes = {spec.word_scope for spec in streams if _wants_words(spec)}
     each = settings.kept_results * _RESULT_BYTES + _ELSE_BYTES
-    return len(streams) * each + len(scopes) * (WindowOptions().max_bytes + _WORDS_BYTES)
+    histories = sum(spec.history or 0 for spec in streams)
+    return len(streams) * each + histories + len(scopes) * (WindowOptions().max_bytes + _WORDS_BYTES)
 
 
 def _wants_words(spec: StreamSpec) -> bool:

@@ -340,4 +340,5 @@ def _settings_for(spec: StreamSpec, model: ModelFacts) -> TokenSettings:
         guard_by=spec.guard_by,
         priority=spec.priority,
         min_target=spec.min_target,
+        history=spec.history,
     )

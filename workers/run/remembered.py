@@ -66,7 +66,7 @@ class Remembered:
         """
         for result in results:
             self._frames += 1
-            if self._novelty.keeps(result):
+            if self._novelty.keeps(result.prediction, result.decision):
                 moment = Moment(result.frame, result.pts_s, result.times.captured_at)
                 self._opened(Widths.of(result.prediction)).add(moment, result.prediction)
                 self._kept += 1
