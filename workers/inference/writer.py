@@ -190,12 +190,9 @@ class ResultWriter:
             if remembering is None or remembering.fence != batch.fence:
                 remembering = Remembering(self._connect(), batch.stream, batch.fence)
                 self._remembering[batch.stream] = remembering
-            ran = (
-                (frame, output)
-                for one in request.ran
-                for frame, output in zip(one.frames, one.outputs, strict=True)
-            )
-            seen = [Seen(*pair, result) for pair, result in zip(ran, results, strict=True)]
+            frames = [frame for ran in request.ran for frame in ran.frames]
+            outputs = [output for ran in request.ran for output in ran.outputs]
+            seen = [Seen(*facts) for facts in zip(frames, outputs, results, strict=True)]
             remembering.take(seen, batch.settings.model, most_bytes)
         except FencedError:
             self._remembering.pop(batch.stream, None)

@@ -632,7 +632,7 @@ def test_a_stream_that_keeps_a_history_is_searched_by_a_picture_or_a_part_of_one
         assert found[0].score > 0.98
     (jpeg,) = log.pictures([0])
     assert jpeg is not None
-    assert cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).shape == (131, 160, 3)
+    assert max(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).shape) == 160
     assert "embedding" not in results(redis, "a")[0]["prediction"]
     replica.close()
 
