@@ -55,6 +55,16 @@ def test_a_picture_finds_moments_as_a_grid(url: str, act: Act, open_page: Open, 
     assert found.nth(0).locator("canvas").evaluate("one => [one.width, one.height]") == [160, 90]
 
 
+def test_what_the_stream_shows_now_is_looked_for(url: str, act: Act, open_page: Open, api: Api) -> None:
+    actor = act("yard", {"history": 2**20})
+    actor.give(5)
+    remember(actor, 3)
+    page = open_page(f"{url}#/streams/yard").page
+    page.get_by_role("button", name="Like what is shown now").click()
+    expect(page.get_by_text("The 3 most alike of 3 moments kept.")).to_be_visible()
+    assert api.edge.asked[-1][0] > 100
+
+
 def test_there_is_nothing_to_search_without_a_history(url: str, act: Act, open_page: Open, api: Api) -> None:
     actor = act("yard")
     actor.give(5)

@@ -17,6 +17,14 @@ from pipeline.stats import RunStats
 from pipeline.stats.savings import saving_text
 
 _NAME_WIDTH = 13
+# How frames were answered, as somebody new may read it; the words in brackets are those of results.
+_DECIDED = {
+    "hold": "as the frame before (hold)",
+    "recall": "where they changed (recall)",
+    "merged": "with alike patches merged",
+    "escalated": "in full after all (escalated)",
+    "full": "in full",
+}
 
 
 def print_summary(
@@ -74,16 +82,17 @@ def _rows(stats: RunStats, energy_description: str | None) -> list[tuple[str, st
     if not stats.frames:
         return [("frames", "0"), *_drops(stats)]
     rows = [("frames", f"{stats.frames} in {stats.wall_s:.1f} s{_rate(stats)}")]
+    # What the clip shows comes before how it was found out, and what that took.
+    predicted = stats.predictions.text()
+    if predicted is not None:
+        rows.append(("seen", predicted))
+    if stats.last is not None and stats.last.weights == RANDOM_WEIGHTS:
+        rows.append(("weights", "random: what was predicted means nothing"))
     if stats.kept_share is not None:
         rows += _phases(stats)
     if stats.decisions:
-        counted = ", ".join(f"{count} {name}" for name, count in stats.decisions.most_common())
-        rows.append(("decided", counted))
-    predicted = stats.predictions.text()
-    if predicted is not None:
-        rows.append(("predicted", predicted))
-    if stats.last is not None and stats.last.weights == RANDOM_WEIGHTS:
-        rows.append(("weights", "random: what was predicted means nothing"))
+        counted = (f"{count} {_DECIDED.get(name, name)}" for name, count in stats.decisions.most_common())
+        rows.append(("answered", ", ".join(counted)))
     if stats.last is not None and stats.last.computed.runtime is not None:
         rows.append(("computed in", "{1}, {0}".format(*stats.last.computed)))
     rows.append(("energy", _energy(stats, energy_description)))
