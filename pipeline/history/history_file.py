@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from dataclasses import asdict, dataclass, fields, replace
@@ -134,6 +133,9 @@ class HistoryFile:
         return fd
 
     def _lock(self, fd: int) -> None:
+        # Not everywhere; searching needs none.
+        import fcntl
+
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -157,7 +159,8 @@ def read_history(path: Path) -> tuple[Origin, Records]:
         if told.pop("format") != _FORMAT:
             raise ValueError("of another version")
         widths = Widths(**told.pop("widths"))
-        if not (0 < widths.frame < _WIDEST and 0 <= widths.part < _WIDEST):
+        whole = isinstance(widths.frame, int) and isinstance(widths.part, int)
+        if not (whole and 0 < widths.frame < _WIDEST and 0 <= widths.part < _WIDEST):
             raise ValueError("no widths")
         origin = Origin(**{field.name: told[field.name] for field in fields(Origin)})
     except OSError as error:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from pipeline.results import CELLS, Prediction
 
-# Records of one width C, as `record_type` lays them out.
+# Records of one kind, as `record_type` lays them out.
 Records = npt.NDArray[np.void]
 _CHECK = "check"
 

@@ -27,6 +27,12 @@ def write(folder: Path, frames: range, origin: Origin = ORIGIN, most: int = TEN,
             file.add(Moment(frame, frame / 2, None), showing(1.0, frame, 0, 0))
 
 
+HEAD = (
+    b'{"format": "vwt-history/1", "widths": {"frame": %s, "part": 0}, "stream": "a", "model": "b", '
+    b'"weights": null, "names": null, "fit": null, "size": null}'
+)
+
+
 def kept(folder: Path, stream: str = "gate") -> list[int]:
     return [moment.frame for moment in moments(read_history(folder / f"{stream}.history")[1])]
 
@@ -115,7 +121,11 @@ def test_any_name_of_a_stream_is_a_file_in_the_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{}", b"[1]".ljust(4096), b"null", b"\xff" * 5000, b'{"format": "vwt-history/1"}']
+    "data",
+    [
+        *(b"", b"{}", b"[1]".ljust(4096), b"null", b"\xff" * 5000, b'{"format": "vwt-history/1"}'),
+        *(HEAD % width for width in (b"1.5", b"-1", b'"a"', b"null")),
+    ],,
 )
 def test_what_is_no_history_is_said_to_be_none(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "gate.history"
