@@ -125,7 +125,7 @@ def test_any_name_of_a_stream_is_a_file_in_the_folder(tmp_path: Path) -> None:
     [
         *(b"", b"{}", b"[1]".ljust(4096), b"null", b"\xff" * 5000, b'{"format": "vwt-history/1"}'),
         *(HEAD % width for width in (b"1.5", b"-1", b'"a"', b"null")),
-    ],,
+    ],
 )
 def test_what_is_no_history_is_said_to_be_none(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "gate.history"
