@@ -22,3 +22,6 @@ DEFAULT_AUDIT = 0.02
 HUB_PREFIX = "hf-hub:"
 # What a detector's box needs to be told; usual for models that name each thing once (DETR).
 DEFAULT_MIN_SCORE = 0.5
+# Of what is kept to find moments of a stream again; 8,700 of them with the bundled model.
+DEFAULT_HISTORY_BYTES = 2**26
+LEAST_HISTORY_BYTES = 2**16

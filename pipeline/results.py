@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from pipeline.boxes import Box
 from pipeline.frame import FrameTimes, Pixels
@@ -17,6 +20,10 @@ Weights: TypeAlias = Literal["bundled", "published", "file", "random"]
 RANDOM_WEIGHTS: Weights = "random"
 # The state of a zone that looks like none of those it was learned in.
 UNKNOWN = "unknown"
+
+
+# Rows and columns of the cells that features are pooled over.
+CELLS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,8 @@ class Prediction:
         labels: best first, for kind "labels".
         regions: best first, for kind "regions".
         boxes: best first, for kind "boxes".
+        cells: (4, 4, C) mean features of the patches in each sixteenth of the input, where they were asked
+            for; in no JSON.
         embedding: the pooled feature vector, for kind "embedding" or when asked for with another kind.
     """
 
@@ -72,6 +81,16 @@ class Prediction:
     regions: Sequence[Region] = ()
     embedding: Sequence[float] | None = None
     boxes: Sequence[Box] = ()
+    cells: npt.NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+
+    def trimmed(self, embedding: bool) -> Prediction:
+        """The same without what was computed for a history only; a vector that is the prediction stays.
+
+        Args:
+            embedding: whether the pooled features were asked for.
+        """
+        kept = self.embedding if embedding or self.kind == "embedding" else None
+        return replace(self, embedding=kept, cells=None)
 
     def to_dict(self) -> dict[str, Any]:
         """The `prediction` object of a result."""

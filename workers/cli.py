@@ -17,6 +17,7 @@ from pipeline.errors import VwtError
 from pipeline.redact import redact
 from workers.commands.bench import bench
 from workers.commands.doctor import doctor
+from workers.commands.find import find
 from workers.commands.key import key
 from workers.commands.labels import labels
 from workers.commands.models import models
@@ -58,7 +59,7 @@ def cli(debug: bool) -> None:  # taken off the line by `main`
     """
 
 
-for _command in (run, serve, streams, token, key, models, labels, zones, vocab, bench, doctor):
+for _command in (run, serve, streams, find, token, key, models, labels, zones, vocab, bench, doctor):
     cli.add_command(_command)
 
 

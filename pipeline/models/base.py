@@ -34,6 +34,7 @@ class Model(ABC):
         device, dtype: where it runs, and of which type its input is.
         computed: runtime and precision.
         needs_pixels: False for a model that never looks at its input.
+        cells: whether predictions hold `Prediction.cells`; for models with patches.
         weights: where they are from; None where there are none.
     """
 
@@ -46,6 +47,7 @@ class Model(ABC):
     device: torch.device
     dtype: torch.dtype
     needs_pixels: bool = True
+    cells: bool = False
     weights: Weights | None = None
 
     def use(self, fit: str | None, size: Size | None) -> None:

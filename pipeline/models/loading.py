@@ -65,6 +65,7 @@ def load_model(
     names: str | Path | None = None,
     labels: str | Path | None = None,
     min_score: float = DEFAULT_MIN_SCORE,
+    cells: bool = False,
 ) -> Model:
     """Loads a model, ready to run.
 
@@ -86,6 +87,7 @@ def load_model(
         labels: a file of vectors, see `LabelVectors`: labels are predicted by comparing the pooled features
             with them, and nothing else is.
         min_score: that a box of a detector has at least, 0..1.
+        cells: add the features of parts of the picture, for a history; see `Prediction.cells`.
 
     Raises:
         ModelError: unknown name, a model that predicts nothing, or weights that cannot be had.
@@ -97,6 +99,7 @@ def load_model(
     asked = _Asked(embedding, embedding_only, names, labels, min_score)
     model = _load(name, weights, device, _type_on(device, precision), asked)
     model.weights = _origin(name, weights)
+    model.cells = cells
     if model.weights == RANDOM_WEIGHTS:
         on_notice(f"{name} has random weights: its predictions mean nothing")
     model.use(fit, size)

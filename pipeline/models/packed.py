@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
-from torch.nn.functional import normalize
+from torch.nn.functional import adaptive_avg_pool2d, normalize
 
 from pipeline.fit import FITS, Inputs
 from pipeline.frame import Geometry
@@ -24,7 +25,7 @@ from pipeline.models.runtimes.base import OnNotice
 from pipeline.models.runtimes.calibration import Calibration
 from pipeline.models.runtimes.choose import choose, said
 from pipeline.models.stepping import Trail
-from pipeline.results import Prediction
+from pipeline.results import CELLS, Prediction
 from pipeline.runtimes import Computed
 from pipeline.tokenizers.plan import TokenPlan
 from pipeline.tokenizers.registry import taken_with
@@ -132,7 +133,11 @@ class PackedModel(Model):
 
     def read(self, features: Features) -> Outputs:
         """The second half of `run`: the head."""
-        return self._head.outputs(self.encoder, features)
+        outputs = self._head.outputs(self.encoder, features)
+        if self.cells:
+            pooled = [adaptive_avg_pool2d(grid.float(), CELLS) for grid in self.encoder.patch_grids(features)]
+            outputs["cells"] = torch.cat(pooled).permute(0, 2, 3, 1)
+        return outputs
 
     def summary(self, features: Features) -> torch.Tensor:
         """(B, C) pooled features, by which answers are compared."""
@@ -185,7 +190,8 @@ class PackedModel(Model):
 
     def prediction(self, arrays: Arrays, row: int, geometry: Geometry) -> Prediction:
         """See `Model.prediction`."""
-        return self._head.prediction(arrays, row, geometry)
+        found = self._head.prediction(arrays, row, geometry)
+        return replace(found, cells=arrays["cells"][row]) if "cells" in arrays else found
 
     def flops(self, kept: int | Sequence[int] | None, grid: tuple[int, int] | None = None) -> int:
         """See `Model.flops`."""

@@ -70,9 +70,8 @@ class PredictionStats:
             return f"mostly {best}"
         if self._kind == "regions":
             share = 100 * self._with_regions / self._frames
-            return (
-                f"{self._regions / self._frames:.2g} regions per frame, some in {share:.0f} % of the frames"
-            )
+            each = f", {self._regions / self._with_regions:.2g} regions each" if self._with_regions else ""
+            return f"something stands out in {share:.0f} % of the frames{each}"
         if self._kind == "boxes":
             found = ", ".join(
                 f"{count / self._frames:.2g} {name} (in {self._named_frames[name]} frames)"

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 
 from pipeline.defaults import (
     DEFAULT_BATCH,
+    DEFAULT_HISTORY_BYTES,
     DEFAULT_MAX_PIXELS,
     DEFAULT_MIN_SCORE,
     DEFAULT_MODEL,
@@ -26,6 +27,7 @@ from pipeline.defaults import (
     DEFAULT_WINDOW_FPS,
     DEFAULT_WINDOW_PATCHES,
     DEFAULT_WORDS,
+    LEAST_HISTORY_BYTES,
 )
 from pipeline.energy.registry import AUTO, meter_choices, meter_help
 from workers.commands.computed_options import computed_options
@@ -203,6 +205,18 @@ _STDERR_FD = 2
 )
 @click.option("--events", metavar="FOLDER", help="Write a picture of each event of --rules (JPEG).")
 @click.option("--json-summary", metavar="FILE", help="Write the summary as JSON; - for standard output.")
+@click.option(
+    "--index",
+    metavar="FOLDER",
+    help="Remember there what each frame that changed looked like, for `vwt find`.",
+)
+@click.option(
+    "--index-bytes",
+    type=click.IntRange(min=LEAST_HISTORY_BYTES),
+    default=DEFAULT_HISTORY_BYTES,
+    show_default=True,
+    help="With --index: size of the stream's file; the oldest moments go first.",
+)
 @click.option(
     "--metrics-port",
     type=click.IntRange(0, 65535),

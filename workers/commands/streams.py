@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from pipeline.defaults import LEAST_HISTORY_BYTES
 from workers.commands.input_options import input_options
 from workers.commands.scene_options import scene_options
 from workers.commands.tokenizer_options import OF_WORDS, tokenizer_options
@@ -61,6 +62,12 @@ def streams() -> None:
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Of your own; may be repeated.")
 @click.option("--loop", is_flag=True, default=None, help="Play a file again and again.")
 @click.option("--realtime", is_flag=True, default=None, help="Read a file at its own pace.")
+@click.option(
+    "--history",
+    type=click.IntRange(min=LEAST_HISTORY_BYTES),
+    metavar="BYTES",
+    help="Keep what frames that changed looked like, to be searched by a picture.  [default: nothing]",
+)
 @click.option(
     "--sink",
     "sinks",

@@ -97,6 +97,16 @@ class StreamKeys:
         return self._key("snapshots:ids")
 
     @property
+    def history(self) -> str:
+        """Capped stream of what was seen when something changed, see `history_log`."""
+        return self._key("history")
+
+    @property
+    def pictures(self) -> str:
+        """Capped stream of small pictures of the same moments."""
+        return self._key("pictures")
+
+    @property
     def sinks(self) -> str:
         """Hash of sink name to how far it has come."""
         return self._key("sinks")

@@ -33,6 +33,7 @@ class TokenSettings:
         guard, guard_by: the promise that is held, see `pipeline.guard.promise.Promise`; None for none.
         priority, min_target: what the stream gets where there is not enough for all, see `SharingFields`.
         changed, zones: what of the scene is asked for, see `SceneFields`.
+        history: bytes that its history may take; None to keep none.
     """
 
     model: str
@@ -48,6 +49,7 @@ class TokenSettings:
     min_target: float | None = None
     changed: bool = False
     zones: Mapping[str, Any] | None = None
+    history: int | None = None
 
     def scene(self, model: Model) -> Scene | None:
         """What looks at the stream's patches; None for nothing.

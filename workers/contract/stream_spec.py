@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from pipeline.defaults import DEFAULT_MODEL, DEFAULT_WORDS
+from pipeline.defaults import DEFAULT_MODEL, DEFAULT_WORDS, LEAST_HISTORY_BYTES
 from pipeline.events import Rules
 from pipeline.redact import redact
 from pipeline.tokenizers.registry import Value
@@ -21,6 +21,8 @@ from workers.settings.watch_fields import WatchFields
 from workers.sinks.parsing import Sinks
 
 StreamId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$")]
+# Each search reads all of it.
+_MOST_HISTORY_BYTES = 2**28
 _LABEL_KEY = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 
 
@@ -44,6 +46,7 @@ class StreamSettings(TokenizerFields, InputFields, WatchFields, SharingFields, S
         labels: names and values of the caller's own, returned with the stream.
         paused: keep the stream, but do not read it.
         rules: that make events of its results, see `pipeline.events`.
+        history: bytes that its history may take; None to keep none.
         sinks: where results are delivered to, beside the API; a text is as good as the object it stands for.
     """
 
@@ -59,6 +62,11 @@ class StreamSettings(TokenizerFields, InputFields, WatchFields, SharingFields, S
     labels: Annotated[dict[str, str], Field(max_length=32)] = Field(default_factory=dict)
     paused: bool = False
     rules: Rules = Field(default_factory=list, description="Make events of its results; see docs/events.md.")
+    history: Annotated[int, Field(ge=LEAST_HISTORY_BYTES, le=_MOST_HISTORY_BYTES)] | None = Field(
+        default=None,
+        description="Bytes that Redis may keep of what frames that changed looked like, so that they can be "
+        "found by a picture; the oldest go first. Null to keep nothing.",
+    )
     sinks: Sinks = Field(default_factory=list)
 
     @model_validator(mode="before")

@@ -62,8 +62,8 @@ def budget(specs: Iterable[StreamSpec], settings: ServiceSettings) -> int:
     scopes = {spec.word_scope for spec in streams if _wants_words(spec)}
     each = settings.kept_results * _RESULT_BYTES + _ELSE_BYTES
     events = settings.kept_events * _EVENT_BYTES + settings.kept_snapshots * _SNAPSHOT_BYTES
-    ruled = sum(bool(spec.rules) for spec in streams)
-    return len(streams) * each + ruled * events + len(scopes) * (WindowOptions().max_bytes + _WORDS_BYTES)
+    asked = sum((spec.history or 0) + bool(spec.rules) * events for spec in streams)
+    return len(streams) * each + asked + len(scopes) * (WindowOptions().max_bytes + _WORDS_BYTES)
 
 
 def _wants_words(spec: StreamSpec) -> bool:

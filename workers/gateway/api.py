@@ -15,6 +15,7 @@ from workers.gateway.bill import bill_routes
 from workers.gateway.connections import Connections
 from workers.gateway.crowd import Crowd
 from workers.gateway.events import event_routes
+from workers.gateway.find import find_routes
 from workers.gateway.frames import frame_routes
 from workers.gateway.guard import Guard
 from workers.gateway.health import health_routes
@@ -66,6 +67,7 @@ def build_api(settings: ServiceSettings, backend: Backend) -> FastAPI:
     app.include_router(word_routes(settings, connections))
     app.include_router(bill_routes(settings.gateway, connections))
     app.include_router(frame_routes(settings, backend))
+    app.include_router(find_routes(settings, connections, backend))
     app.include_router(health_routes(connections, backend))
     app.include_router(metric_routes(connections))
     app.include_router(page_routes())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from pipeline.history import Wanted
 from workers.contract.messages import TokenSettings
 
 
@@ -17,6 +18,14 @@ class Backend(Protocol):
             UsageError: the picture cannot be decoded, or the model does not take the tokenizer.
             ModelError: there is no such model, or it cannot be loaded.
             ServiceError: nobody predicts now.
+        """
+
+    async def look(self, data: bytes, settings: TokenSettings, box: str | None) -> Wanted:
+        """What is looked for by an encoded picture, or by the part of it that `box` ("x,y,w,h") is.
+
+        Raises:
+            UsageError: the picture cannot be decoded, or there is no such part.
+            ModelError, ServiceError: see `image`.
         """
 
     async def ready(self) -> dict[str, Any]:

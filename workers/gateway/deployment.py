@@ -13,6 +13,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from pipeline.errors import ServiceError
+from pipeline.history import Wanted
 from workers.contract.messages import TokenSettings
 from workers.contract.sealing import use_keys
 from workers.deployment import by_size, keep_to_loopback
@@ -43,6 +44,12 @@ class ServiceBackend:
         inference = by_size(self._inference, len(data))
         answer: dict[str, Any] = await _answer(inference.predict.remote(data, settings), _IMAGE_WITHIN_S)
         return answer
+
+    async def look(self, data: bytes, settings: TokenSettings, box: str | None) -> Wanted:
+        """See `Backend`."""
+        inference = by_size(self._inference, len(data))
+        found: Wanted = await _answer(inference.look.remote(data, settings, box), _IMAGE_WITHIN_S)
+        return found
 
     async def ready(self) -> dict[str, Any]:
         """See `Backend`."""

@@ -28,7 +28,7 @@ _FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "BMP
 # A single image has nothing in common with another: what runs where no tokenizer was asked for.
 _PLAIN = "full"
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
-_BODY = {
+IMAGE_BODY = {
     "required": True,
     "content": {
         **dict.fromkeys(_FORMATS.values(), _BINARY),
@@ -58,7 +58,7 @@ def frame_routes(settings: ServiceSettings, backend: Backend) -> APIRouter:
     @router.post(
         "/frames",
         responses=responses(401, 403, 413, 415, 503),
-        openapi_extra={"requestBody": _BODY},
+        openapi_extra={"requestBody": IMAGE_BODY},
     )
     async def frame(request: Request, query: Annotated[FrameQuery, Query()]) -> dict[str, Any]:
         """Runs one image: the body, or the file `image` of a form."""
@@ -66,7 +66,7 @@ def frame_routes(settings: ServiceSettings, backend: Backend) -> APIRouter:
         check_given(kind, query, query.model_fields_set)
         if kind.wants_words(options_of(query)) and query.scope is None:
             raise Problem(422, f"the tokenizer {kind.name} needs words: name whose with ?scope=", "no-scope")
-        data = await _image(request)
+        data = await image_of(request)
         check_image(data, settings.gateway.max_image_pixels)
         own = settings.model_settings if query.model is None else {}
         model = query.model or settings.model
@@ -83,7 +83,12 @@ def frame_routes(settings: ServiceSettings, backend: Backend) -> APIRouter:
     return router
 
 
-async def _image(request: Request) -> bytes:
+async def image_of(request: Request) -> bytes:
+    """The image of a request: its body, or the file `image` of a form.
+
+    Raises:
+        Problem: there is none, or the body is of another kind.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         async with request.form(max_files=1, max_fields=8) as form:

@@ -91,7 +91,7 @@ class Guard:
             raise Problem(403, "this token may only read; use one with the role manage", "read-only-token")
 
     def _limited(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
-        image = scope["path"] == "/v1/frames"
+        image = scope["path"] == "/v1/frames" or scope["path"].endswith("/find")
         limit = self._settings.max_image_bytes if image else self._settings.max_body_bytes
         setting = f"gateway.{'max_image_bytes' if image else 'max_body_bytes'}"
         problem = Problem(

@@ -74,8 +74,10 @@ class PatientHttp(_Taken, _Http):  # type: ignore[misc]
             self._wait()
         self._came += len(data)
         before = self.cycle
+        # Asked before: what comes now may be the last of the body.
+        uploading = before is not None and before.more_body
         super().data_received(data)
-        begun = self.cycle is not before or (before is not None and before.more_body)
+        begun = self.cycle is not before or uploading
         if begun and not self.cycle.more_body:
             self._done()
         elif not begun and self._came > _LONGEST_HEAD:

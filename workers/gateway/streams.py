@@ -13,6 +13,7 @@ from pipeline.guard.stream_fidelity import GuardStatus
 from pipeline.tokenizers.registry import TOKENIZERS, kind_of
 from vocab.connection import RedisClient
 from workers.access.sources import check_source
+from workers.contract.history_log import HistoryLog
 from workers.contract.share import Share
 from workers.contract.sink_offsets import sink_status, sink_statuses
 from workers.contract.stream_spec import StreamId, StreamSettings, StreamSpec
@@ -169,7 +170,10 @@ def _change(
     # Who sends back all that was shown asks for what differs.
     differs = [name for name, value in given.items() if getattr(present, name) != value]
     _check_tokenizer(present.model_copy(update=given), differs, store.status(stream).tokenizer)
-    return store.change(stream, given)
+    changed = store.change(stream, given)
+    if changed.history is None and present.history is not None:
+        HistoryLog(client, stream).forget()
+    return changed
 
 
 def _check_tokenizer(settings: StreamSettings, given: Collection[str], in_use: str | None = None) -> None:

@@ -18,6 +18,8 @@ from pipeline.energy import Meter, open_meter
 from pipeline.engine import Engine
 from pipeline.errors import UsageError
 from pipeline.frame import Frame, FrameTimes
+from pipeline.history import Wanted
+from pipeline.looking import Part, wanted
 from pipeline.models import resolve_device
 from pipeline.results import Energy
 from vocab.lazy_client import LazyClient
@@ -78,8 +80,15 @@ class InferenceCore:
         self._sharing = Sharing(settings.budget, torch.get_num_threads())
         self._tracing = open_tracing(settings.trace, "Inference", where)
         self._writer = ResultWriter(
-            self._redis.get, settings.kept_results, where, meter.shared, self._tracing, self._sharing
+            self._redis.get,
+            settings.kept_results,
+            where,
+            meter.shared,
+            self._tracing,
+            self._sharing,
+            own.embedding,
         )
+        self._embedding = own.embedding
         self._metering = _metering(meter, open_exchange, self._settle)
         self._models = Models(device, own, _LOG.info, settings.model)
         keeper = settings.keeper
@@ -130,11 +139,31 @@ class InferenceCore:
             UsageError: it cannot be decoded.
             ModelError, UsageError, StoreUnavailable, ServiceError: see `infer`.
         """
-        engine = await self._models.get(settings.model)
-        request = await self._aside(self._prepare_single, image, settings, engine)
-        self._batcher.submit(request)
-        result: dict[str, Any] = await asyncio.wrap_future(request.future)
+        result: dict[str, Any] = await self._single(image, settings, partial(_answer_single, self._embedding))
         return result
+
+    async def look(self, image: bytes, settings: TokenSettings, box: str | None) -> Wanted:
+        """What is looked for by a picture among what a model saw; nothing is stored.
+
+        Args:
+            image: of a JPEG, PNG, WebP or BMP file.
+            settings: how to run it.
+            box: the part of it that counts, see `Part.parse`; None for all of it.
+
+        Raises:
+            UsageError: it cannot be decoded, the box is none, or the model has nothing to compare.
+            ModelError, ServiceError: see `infer`.
+        """
+        part = None if box is None else Part.parse(box)
+        (await self._models.get(settings.model)).model.cells = True
+        found: Wanted = await self._single(image, settings, partial(_answer_look, part))
+        return found
+
+    async def _single(self, image: bytes, settings: TokenSettings, deliver: Callable[[Request], None]) -> Any:
+        engine = await self._models.get(settings.model)
+        request = await self._aside(self._prepare_single, image, settings, engine, deliver)
+        self._batcher.submit(request)
+        return await asyncio.wrap_future(request.future)
 
     def load(self) -> Load:
         """How much there was to do since the last call."""
@@ -167,6 +196,9 @@ class InferenceCore:
     def _prepare(self, batch: FrameBatch, engine: Engine) -> Request:
         frames = frames_of(batch)
         _check_size(batch.images.shape[1:3], batch.settings, engine)
+        if batch.settings.history is not None:
+            # From now on, and for the streams beside it, too.
+            engine.model.cells = True
         guarded = self._streams.get(batch.stream, batch.settings, engine.model)
         return Request(
             stream=batch.stream,
@@ -179,7 +211,9 @@ class InferenceCore:
             batch=batch,
         )
 
-    def _prepare_single(self, image: bytes, settings: TokenSettings, engine: Engine) -> Request:
+    def _prepare_single(
+        self, image: bytes, settings: TokenSettings, engine: Engine, deliver: Callable[[Request], None]
+    ) -> Request:
         started = time.monotonic()
         spec = engine.model.inputs.spec(settings.model, settings.fit, settings.size)
         pixels, geometry = self._read_image(image, spec)
@@ -194,7 +228,7 @@ class InferenceCore:
             keys=[(_SINGLE_KEY, 0)],
             guarded=guarded,
             settings=settings,
-            deliver=_answer_single,
+            deliver=deliver,
         )
 
     def _record(
@@ -228,12 +262,20 @@ def frames_of(batch: FrameBatch) -> list[Frame]:
     ]
 
 
-def _answer_single(request: Request) -> None:
-    (result,) = results_of(request, _SINGLE, 0)
+def _answer_single(embedding: bool, request: Request) -> None:
+    (result,) = results_of(request, _SINGLE, 0, embedding)
     if result.energy.reason == LATER:
         reason = "the counter is read beside inference: a single image is answered before its figure is known"
         result = replace(result, energy=replace(result.energy, reason=reason))
     request.future.set_result(result.to_dict())
+
+
+def _answer_look(part: Part | None, request: Request) -> None:
+    (ran,) = request.ran
+    try:
+        request.future.set_result(wanted(ran.outputs[0].prediction, ran.frames[0].geometry, part))
+    except UsageError as error:
+        request.fail(error)
 
 
 def _check_size(size: tuple[int, ...], settings: TokenSettings, engine: Engine) -> None:

@@ -16,6 +16,7 @@ from workers.telemetry.logs import log_from_replica, serve_logging
 from workers.threads import share_cores
 
 if TYPE_CHECKING:
+    from pipeline.history import Wanted
     from workers.inference.core import InferenceCore
 
 _ROUTER: dict[str, Any] = {
@@ -68,6 +69,10 @@ class Inference:
     async def predict(self, image: bytes, settings: TokenSettings) -> dict[str, Any]:
         """See `InferenceCore.predict`."""
         return await self._running.predict(image, settings)
+
+    async def look(self, image: bytes, settings: TokenSettings, box: str | None) -> Wanted:
+        """See `InferenceCore.look`."""
+        return await self._running.look(image, settings, box)
 
     async def where(self) -> dict[str, Any]:
         """The replica's id, its node's, and its process id."""

@@ -91,7 +91,8 @@ class Models:
             name,
             weights if weights != PUBLISHED else None,
             self._device,
-            embedding=settings.embedding,
+            # Which streams keep a history is not known yet; results have it where the settings say so.
+            embedding=True,
             min_score=settings.min_score,
             precision=settings.precision,
             runtime=settings.runtime,

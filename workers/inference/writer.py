@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from workers.inference.metrics import WriteMetrics
 from workers.inference.preview import Preview
 from workers.inference.queue import Request
 from workers.inference.record import StreamRecord
+from workers.inference.remembering import Remembering, Seen
 from workers.inference.sharing import Done, Sharing
 from workers.telemetry.logs import log_context, trace_id
 
@@ -45,6 +47,7 @@ class ResultWriter:
         later: whether energies come after their results.
         tracing: traces messages; None for no traces.
         sharing: who gets what; None to let every stream have what it wants.
+        embedding: whether results have the pooled features beside other predictions.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class ResultWriter:
         later: bool,
         tracing: Tracing | None = None,
         sharing: Sharing | None = None,
+        embedding: bool = False,
     ) -> None:
         self._sharing = Sharing(None) if sharing is None else sharing
         self._connect = connect
@@ -66,6 +70,8 @@ class ResultWriter:
         self._executor = KeyedExecutor(_THREADS, "vwt-results")
         self._records: dict[str, StreamRecord] = {}
         self._previews: dict[str, Preview] = {}
+        self._remembering: dict[str, Remembering] = {}
+        self._embedding = embedding
         self._swept_at = time.monotonic()
 
     def write(self, request: Request) -> None:
@@ -94,7 +100,7 @@ class ResultWriter:
     def _append(self, batch: FrameBatch, request: Request) -> None:
         results: list[FrameResult] = []
         try:
-            results = results_of(request, batch.stream, batch.first)
+            results = results_of(request, batch.stream, batch.first, self._embedding)
             self._share(batch, request)
             watched = _watched(request, self._sharing.share(batch.stream))
             next_frame = self._record(batch).append(batch, results, watched)
@@ -116,6 +122,8 @@ class ResultWriter:
         request.future.set_result(done)
         self._metrics.wrote(batch.stream, results[-1].frame, request.ran[-1].timing.done_at, self._later)
         self._show(batch, request, results[-1])
+        if batch.settings.history is not None:
+            self._remember(batch, request, results, batch.settings.history)
         self._sweep()
 
     def _share(self, batch: FrameBatch, request: Request) -> None:
@@ -174,6 +182,25 @@ class ResultWriter:
         except Exception:
             _LOG.exception("no preview of %s", batch.stream)
 
+    def _remember(
+        self, batch: FrameBatch, request: Request, results: Sequence[FrameResult], most_bytes: int
+    ) -> None:
+        try:
+            remembering = self._remembering.get(batch.stream)
+            if remembering is None or remembering.fence != batch.fence:
+                remembering = Remembering(self._connect(), batch.stream, batch.fence)
+                self._remembering[batch.stream] = remembering
+            frames = [frame for ran in request.ran for frame in ran.frames]
+            outputs = [output for ran in request.ran for output in ran.outputs]
+            seen = [Seen(*facts) for facts in zip(frames, outputs, results, strict=True)]
+            remembering.take(seen, batch.settings.model, most_bytes)
+        except FencedError:
+            self._remembering.pop(batch.stream, None)
+        except StoreUnavailable as error:
+            _LOG.warning("no history of %s: %s", batch.stream, error)
+        except Exception:
+            _LOG.exception("no history of %s", batch.stream)
+
     def _sweep(self) -> None:
         now = time.monotonic()
         if now - self._swept_at < _UNUSED_S:
@@ -187,6 +214,7 @@ class ResultWriter:
         if self._records.get(stream) is record and record.used_at < time.monotonic() - _UNUSED_S:
             del self._records[stream]
             self._previews.pop(stream, None)
+            self._remembering.pop(stream, None)
 
 
 def _watched(request: Request, share: Share | None) -> dict[str, Any]:
@@ -199,16 +227,17 @@ def _watched(request: Request, share: Share | None) -> dict[str, Any]:
     }
 
 
-def results_of(request: Request, stream: str, first: int) -> list[FrameResult]:
+def results_of(request: Request, stream: str, first: int, embedding: bool) -> list[FrameResult]:
     """The results of a request that ran.
 
     Args:
         request: complete.
         stream: the id it has in results.
         first: number of its first frame.
+        embedding: whether they have the pooled features beside other predictions.
     """
     numbers = count(first)
-    return [
+    results = [
         frame_result(
             stream,
             next(numbers),
@@ -221,3 +250,4 @@ def results_of(request: Request, stream: str, first: int) -> list[FrameResult]:
         for ran in request.ran
         for facts in zip(ran.frames, ran.outputs, ran.energies, strict=True)
     ]
+    return [replace(result, prediction=result.prediction.trimmed(embedding)) for result in results]

@@ -347,4 +347,5 @@ def _settings_for(spec: StreamSpec, model: ModelFacts) -> TokenSettings:
         min_target=spec.min_target,
         changed=spec.changed,
         zones=spec.zones,
+        history=spec.history,
     )

@@ -33,7 +33,8 @@ from workers.run.events import RunEvents, check_folder
 from workers.run.options import RunOptions
 from workers.run.outputs import check_outputs
 from workers.run.progress import Progress
-from workers.run.summary import print_summary, write_json_summary
+from workers.run.remembered import Remembered, check_index
+from workers.run.summary import print_rows, print_summary, write_json_summary
 from workers.run.tokenizer import check_tokenizer, load_vocabulary, stream_state
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class StreamRun:
                     options.model,
                     options.weights,
                     device,
-                    embedding=options.embedding,
+                    embedding=options.embedding or options.index is not None,
                     fit=options.fit,
                     size=options.size,
                     embedding_only=options.embedding_only,
@@ -101,7 +102,9 @@ class StreamRun:
                     fitted_to=options.calibrate or options.source,
                     names=options.names,
                     labels=options.labels,
+                    cells=options.index is not None,
                 )
+            check_index(options, model)
             self._calibrate(model)
             name = options.name or info.name
             state = stack.enter_context(
@@ -111,6 +114,9 @@ class StreamRun:
             stack.callback(meter.close)
             ledger = stack.enter_context(Ledger(meter))
             metrics = self._metrics(name, stack)
+            remembered = None
+            if options.index is not None:
+                remembered = stack.enter_context(Remembered(options, name, info.live))
             on_ready()
             events = self._events(name)
             delivery = Delivery(
@@ -123,7 +129,8 @@ class StreamRun:
             )
             with self._notices.above(progress):
                 try:
-                    self._loop(reader, Engine(model), state, delivery, ledger, progress, events)
+                    collect = partial(self._collect, state, delivery, ledger, remembered)
+                    self._loop(reader, Engine(model), state, delivery, collect, progress, events)
                 except VwtError as error:
                     failure = error
                 finally:
@@ -133,7 +140,7 @@ class StreamRun:
                         delivery.close()
                     except VwtError as error:
                         failure = failure or error
-            self._summarise(delivery, meter.describe(), ledger, model, state.guarded, events)
+            self._summarise(delivery, meter.describe(), ledger, model, state.guarded, events, remembered)
             if failure is not None:
                 raise failure
 
@@ -188,12 +195,12 @@ class StreamRun:
         engine: Engine,
         state: StreamState,
         delivery: Delivery,
-        ledger: Ledger,
+        collect: Callable[[_Submitted], None],
         progress: Progress,
         events: RunEvents | None,
     ) -> None:
         batch = self._options.batch
-        with InFlight[_Submitted](partial(self._collect, state, delivery, ledger)) as in_flight:
+        with InFlight[_Submitted](collect) as in_flight:
             while not self._stop.is_set():
                 frames = reader.batch(state.batch_limit(batch), wait_s=0.0, timeout=_LOOK_UP_S)
                 if frames is None:
@@ -221,12 +228,21 @@ class StreamRun:
             self._notices.say(f"{len(state.vocabulary)} words are there; frames are tokenized from here on")
         return part
 
-    def _collect(self, state: StreamState, delivery: Delivery, ledger: Ledger, submitted: _Submitted) -> None:
+    def _collect(
+        self,
+        state: StreamState,
+        delivery: Delivery,
+        ledger: Ledger,
+        remembered: Remembered | None,
+        submitted: _Submitted,
+    ) -> None:
         pending, guard = submitted.pending, state.guarded.guard
         results, batch = state.take_in(pending, submitted.taken_at, ledger)
         now = state.guarded.guard
         if guard is not None and now is not None and now.state != guard.state:
             self._notices.say(f"guard: {now.text()}")
+        if remembered is not None:
+            results = remembered.take(results)
         delivery.add(results, pending.frames, [output.states for output in batch.frames])
 
     def _doing(self, state: StreamState) -> str:
@@ -244,6 +260,7 @@ class StreamRun:
         model: Model,
         guarded: Guarded,
         events: RunEvents | None,
+        remembered: Remembered | None,
     ) -> None:
         options, info, stats = self._options, self._source.info, delivery.stats
         paths = (options.out, options.annotate, options.json_summary)
@@ -259,6 +276,7 @@ class StreamRun:
                 "fidelity": guarded.fidelity.to_dict(),
                 "guard": None if guarded.guard is None else guarded.guard.to_dict(),
                 "events": None if events is None else dict(events.counts),
+                "history": None if remembered is None else remembered.to_dict(),
             }
             write_json_summary(stats, options.json_summary, extra)
         if not options.quiet:
@@ -266,3 +284,5 @@ class StreamRun:
             print_summary(
                 stats, self._notices.console, energy, written, guarded, self._source.decoding, happened
             )
+            if remembered is not None:
+                print_rows(self._notices.console, [("history", remembered.text())])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipeline.defaults import (
     DEFAULT_AUDIT,
     DEFAULT_BATCH,
+    DEFAULT_HISTORY_BYTES,
     DEFAULT_MIN_SCORE,
     DEFAULT_MODEL,
     DEFAULT_PRECISION,
@@ -119,6 +120,8 @@ class RunOptions:
     json_summary: str | None = None
     rules: Sequence[AnyRule] = ()
     events: str | None = None
+    index: str | None = None
+    index_bytes: int = DEFAULT_HISTORY_BYTES
     metrics_port: int | None = None
     metrics_host: str = "127.0.0.1"
     quiet: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,14 @@ from pipeline.stats import RunStats
 from pipeline.stats.savings import saving_text
 
 _NAME_WIDTH = 13
+# How frames were answered, as somebody new may read it; the words in brackets are those of results.
+_DECIDED = {
+    "hold": "as the frame before (hold)",
+    "recall": "where they changed (recall)",
+    "merged": "with alike patches merged",
+    "escalated": "in full after all (escalated)",
+    "full": "in full",
+}
 
 
 def print_summary(
@@ -42,7 +50,12 @@ def print_summary(
     watched = () if guarded is None else _watched(stats, guarded)
     happened = [] if events is None else [("events", events)]
     rows = [*happened, *_rows(stats, energy_description), *watched, *_decoded(decoding)]
-    for name, text in [*rows, *(("wrote", path) for path in outputs)]:
+    print_rows(console, [*rows, *(("wrote", path) for path in outputs)])
+
+
+def print_rows(console: Console, rows: Iterable[tuple[str, str]]) -> None:
+    """Prints a name and what there is to say of it per line."""
+    for name, text in rows:
         # Never wrapped: a path is there to be copied, and a line of a log to be searched.
         console.print(Text.assemble((name.ljust(_NAME_WIDTH), "bold"), text), soft_wrap=True)
 
@@ -72,17 +85,18 @@ def _rows(stats: RunStats, energy_description: str | None) -> list[tuple[str, st
     if not stats.frames:
         return [("frames", "0"), *_drops(stats)]
     rows = [("frames", f"{stats.frames} in {stats.wall_s:.1f} s{_rate(stats)}")]
-    if stats.kept_share is not None:
-        rows += _phases(stats)
-    if stats.decisions:
-        counted = ", ".join(f"{count} {name}" for name, count in stats.decisions.most_common())
-        rows.append(("decided", counted))
+    # What the clip shows comes before how it was found out, and what that took.
     predicted = stats.predictions.text()
     if predicted is not None:
-        rows.append(("predicted", predicted))
+        rows.append(("seen", predicted))
     rows += stats.scene.texts()
     if stats.last is not None and stats.last.weights == RANDOM_WEIGHTS:
         rows.append(("weights", "random: what was predicted means nothing"))
+    if stats.kept_share is not None:
+        rows += _phases(stats)
+    if stats.decisions:
+        counted = (f"{count} {_DECIDED.get(name, name)}" for name, count in stats.decisions.most_common())
+        rows.append(("answered", ", ".join(counted)))
     if stats.last is not None and stats.last.computed.runtime is not None:
         rows.append(("computed in", "{1}, {0}".format(*stats.last.computed)))
     rows.append(("energy", _energy(stats, energy_description)))

@@ -32,7 +32,7 @@ def test_regions_are_counted_per_frame() -> None:
     )
 
     assert stats.to_dict() == {"kind": "regions", "per_frame": 1.333, "frames_with_any": 2}
-    assert stats.text() == "1.3 regions per frame, some in 67 % of the frames"
+    assert stats.text() == "something stands out in 67 % of the frames, 2 regions each"
 
 
 def boxes(*names: str) -> Prediction:

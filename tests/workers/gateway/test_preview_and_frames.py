@@ -5,6 +5,7 @@ import threading
 from base64 import b64encode
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -129,3 +130,12 @@ def test_inter_needs_to_know_whose_words(api: Api) -> None:
     query = {"tokenizer": "inter", "scope": "yard"}
     assert api.http.post("/v1/frames", content=picture(), params=query).status_code == 200
     assert api.edge.asked[0][1].scope == "yard"
+
+
+def test_a_picture_of_many_bytes_is_taken_whole(api: Api) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (300, 300, 3), np.uint8)
+    data = io.BytesIO()
+    Image.fromarray(noise).save(data, "PNG")
+    assert len(data.getvalue()) > 2**18
+    assert api.http.post("/v1/frames", content=data.getvalue()).status_code == 200
+    assert api.edge.asked[-1][0] == len(data.getvalue())

@@ -16,6 +16,7 @@ import pytest
 from pipeline.defaults import DEFAULT_MODEL
 from pipeline.errors import ModelError, UsageError
 from pipeline.frame import Frame, FrameTimes
+from pipeline.history import Moment, Widths, find
 from pipeline.models import model_input
 from pipeline.preprocess import Preprocessor
 from pipeline.warmup import learn_words
@@ -26,6 +27,7 @@ from vocab.errors import StoreUnavailable
 from vocab.redis_lease import RedisLease
 from vocab.redis_store import RedisStore
 from workers.contract.cursor import Cursor
+from workers.contract.history_log import HistoryLog
 from workers.contract.keys import StreamKeys
 from workers.contract.result_log import FencedError, OutOfOrderError
 from workers.contract.stream_status import StreamStatus, to_fields
@@ -611,3 +613,42 @@ def test_a_budget_is_refused_where_nothing_counts_it_and_told_where_it_is_shared
     assert shared["budget"]["used"] == pytest.approx(shared["gflops"])
     assert shared["gflops"] > 0.5
     assert shared["fps"] == pytest.approx(1 / interval_s, rel=0.01)
+
+
+def test_a_stream_that_keeps_a_history_is_searched_by_a_picture_or_a_part_of_one(
+    server: Server, redis: Any
+) -> None:
+    replica = Replica(server.url)
+    own = replace(FULL, model=DEFAULT_MODEL, history=2**20)
+    replica.infer(batch("a", 0, 4, own))
+    images = clip(DEFAULT_MODEL)
+    for box in (None, "0,0,.5,.5"):
+        (wanted,) = replica.do(replica.core.look(encoded(images[0].image), own, box))
+        log = HistoryLog(redis, "a")
+        widths = log.widths(DEFAULT_MODEL)
+        assert widths == Widths(384, 384)
+        found = find(log.records(DEFAULT_MODEL, widths), wanted, apart_s=0)
+        assert found[0].moment == Moment(0, images[0].times.pts_s, None)
+        assert found[0].score > 0.98
+    (jpeg,) = log.pictures([0])
+    assert jpeg is not None
+    assert max(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).shape) == 160
+    assert "embedding" not in results(redis, "a")[0]["prediction"]
+    replica.close()
+
+
+def test_a_stream_without_a_history_leaves_none(replica: Replica, redis: Any) -> None:
+    replica.infer(batch("a", 0, 2, replace(FULL, model=DEFAULT_MODEL)))
+    assert not redis.exists(StreamKeys("a").history)
+
+
+@pytest.mark.parametrize(
+    ("box", "model", "said"),
+    [("1,2", DEFAULT_MODEL, "no box"), (None, "null", "no embedding"), ("0,0,1,1", "resnet18", "no patches")],
+)
+def test_what_cannot_be_looked_for_is_refused(server: Server, box: str | None, model: str, said: str) -> None:
+    replica = Replica(server.url, weights={"resnet18": "random"})
+    picture = encoded(np.zeros((32, 32, 3), np.uint8))
+    with pytest.raises(UsageError, match=said):
+        replica.do(replica.core.look(picture, replace(FULL, model=model), box))
+    replica.close()

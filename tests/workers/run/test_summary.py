@@ -10,7 +10,7 @@ from pipeline.errors import UsageError, VwtError
 from pipeline.guard.audits import Audits
 from pipeline.guard.compare import Compared
 from pipeline.guard.stream_fidelity import GuardStatus
-from pipeline.results import Energy, Label, Prediction
+from pipeline.results import Energy, Label, Prediction, Region
 from pipeline.sources import Decoding
 from pipeline.stats import RunStats
 from tests.pipeline.outputs.examples import a_result
@@ -113,6 +113,17 @@ def test_what_was_predicted_is_told() -> None:
     prediction = Prediction("labels", labels=[Label("bus", 0.9)])
 
     assert "mostly bus (100 frames)" in printed(a_run(prediction=prediction))
+
+
+def test_what_was_seen_comes_first_and_how_frames_were_answered_is_in_words() -> None:
+    seen = Prediction("regions", regions=[Region(0, 0, 0.5, 0.5, 0.9)] * 2)
+    stats = a_run(3, prediction=seen, decision="hold", share=0.1)
+    stats.add(a_result(3, prediction=Prediction("regions"), decision="recall", share=0.5))
+    lines = printed(stats).splitlines()
+    assert lines[1] == "seen         something stands out in 75 % of the frames, 2 regions each"
+    assert "answered     3 as the frame before (hold), 1 where they changed (recall)" in lines
+    nothing = printed(a_run(prediction=Prediction("regions")))
+    assert "something stands out in 0 % of the frames\n" in nothing
 
 
 def test_random_weights_are_told() -> None:

@@ -40,16 +40,17 @@ export function address(path, query = {}) {
   return url;
 }
 
-/** Asks the API; returns the JSON of the answer, or null where it has none. */
+/** Asks the API; a body is JSON, or a file as it is. Returns the JSON of the answer, or null where it has none. */
 export async function ask(method, path, body) {
   const headers = {};
   const token = sessionStorage.getItem(TOKEN);
   if (token) headers.Authorization = `Bearer ${token}`;
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const whole = body instanceof Blob;
+  if (body !== undefined) headers["Content-Type"] = whole ? body.type : "application/json";
   let answer, text;
   try {
     answer = await fetch(new URL(path, document.baseURI), {
-      method, headers, body: JSON.stringify(body), cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS),
+      method, headers, body: whole ? body : JSON.stringify(body), cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS),
     });
     text = await answer.text();
   } catch {

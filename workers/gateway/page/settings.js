@@ -3,7 +3,7 @@
 import { catalog } from "./tokenizers.js";
 
 const options = (kind) => catalog.options.filter(kind).map(({ name }) => name);
-const numbers = () => ["fps", "audit", "guard", "priority", "min_target", ...options(({ check, choices }) => !check && !choices)];
+const numbers = () => ["fps", "audit", "guard", "priority", "min_target", "history", ...options(({ check, choices }) => !check && !choices)];
 const checks = () => ["loop", "realtime", "changed", ...options(({ check }) => check)];
 const texts = () => ["tokenizer", "model", "policy", "fit", "size", "guard_by", ...options(({ choices }) => choices)];
 

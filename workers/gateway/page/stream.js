@@ -6,6 +6,7 @@ import { bill } from "./bill.js";
 import { askToChange } from "./dialogs.js";
 import { badge, el, figures, write } from "./dom.js";
 import { fidelity } from "./fidelity.js";
+import { finder } from "./find.js";
 import { bytes, joules, milliseconds, number, percent, said, UNKNOWN } from "./format.js";
 import { lately, share } from "./lately.js";
 import { Preview } from "./preview.js";
@@ -46,6 +47,7 @@ export function streamView(id, streams) {
   const costs = bill();
   const sheet = words(id);
   const events = timeline(streamPath(id, "/events"));
+  const found = finder(id);
   const rows = el("tbody");
   const seen = el("p", { class: "basis" });
   const buttons = actions(id, streams);
@@ -67,6 +69,7 @@ export function streamView(id, streams) {
           el("h3", {}, "Delivers to"), sinks),
         savings.element, costs.element),
       events.element,
+      found.element,
       el("section", { class: "panel wide", "aria-label": "Predictions" },
         el("div", { class: "head" }, el("h3", {}, "Latest predictions"), link), seen,
         el("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": "Latest predictions" },
@@ -122,6 +125,7 @@ export function streamView(id, streams) {
       savings.update(view);
       costs.update(view);
       sheet.update(view);
+      found.update(view, [...tail.results.values()].at(-1)?.captured_at != null);
       buttons.update(view);
     },
     close() {

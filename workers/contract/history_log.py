@@ -1,0 +1,114 @@
+"""The history of a stream in Redis: what was seen when something changed, with small pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.history import Moment, Widths, pack, unpack
+from pipeline.history.moments import Records
+from pipeline.results import Prediction
+from vocab.connection import RedisClient, server_name
+from vocab.redis_errors import redis_errors
+from workers.contract.keys import StreamKeys
+from workers.contract.result_log import CHECK_FENCE, FencedError
+
+# Each frame once, however often it is sent; the entry of frame N has the id (N+1)-0, as its result has.
+_APPEND = (
+    CHECK_FENCE
+    + """
+local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
+local last = newest[1] and tonumber(string.match(newest[1][1], '^(%d+)')) or 0
+if tonumber(ARGV[2]) <= last then return end
+local id = ARGV[2] .. '-0'
+redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[3], id, 'record', ARGV[4], 'of', ARGV[5])
+redis.call('XADD', KEYS[3], 'MAXLEN', ARGV[3], id, 'jpeg', ARGV[6])
+"""
+)
+_CHUNK = 500
+# What Redis adds to an entry of both streams, on the generous side.
+_ENTRY_BYTES = 200
+
+
+class HistoryLog:
+    """Writes and reads the history of one stream. Every method raises StoreUnavailable when Redis cannot.
+
+    Args:
+        client: as `vocab.connection.connect` gives it; used from any thread.
+        stream: id of the stream.
+    """
+
+    def __init__(self, client: RedisClient, stream: str) -> None:
+        self._client: Any = client
+        self._where = server_name(client)
+        self._stream = stream
+        self._keys = StreamKeys(stream)
+
+    def append(
+        self, fence: int, model: str, moment: Moment, prediction: Prediction, jpeg: bytes, most_bytes: int
+    ) -> None:
+        """Appends a moment; the oldest go where the history is longer than it may be.
+
+        Args:
+            fence: fencing token of the stream's lease.
+            model: its name; embeddings of others are not compared with these.
+            moment: when it was.
+            prediction: what was seen, with an embedding.
+            jpeg: a small picture of it.
+            most_bytes: what the history may take, all moments taken to be as large as this one.
+
+        Raises:
+            FencedError: a newer fence was given out.
+        """
+        record, of = pack(moment.frame + 1, moment, prediction), _of(model, Widths.of(prediction))
+        most = max(1, most_bytes // (len(record) + len(of) + len(jpeg) + _ENTRY_BYTES))
+        keys = (self._keys.last, self._keys.history, self._keys.pictures)
+        arguments = (fence, moment.frame + 1, most, record, of, jpeg)
+        with redis_errors(f"write the history of {self._stream}", self._where):
+            try:
+                self._client.eval(_APPEND, len(keys), *keys, *arguments)
+            except Exception as error:
+                if "FENCED" in str(error):
+                    raise FencedError(f"{self._stream} is run by somebody else now, or was removed") from None
+                raise
+
+    def records(self, model: str, widths: Widths) -> Records:
+        """All that is kept of what such a model saw, oldest first."""
+        wanted, found, seen = _of(model, widths), [], 0
+        while True:
+            with redis_errors(f"read the history of {self._stream}", self._where):
+                entries = self._client.xrange(self._keys.history, min=f"({seen}-0", count=_CHUNK)
+            found += [fields[b"record"] for _, fields in entries if fields[b"of"] == wanted]
+            if len(entries) < _CHUNK:
+                return unpack(b"".join(found), widths)
+            seen = _number(entries[-1][0])
+
+    def widths(self, model: str) -> Widths | None:
+        """Of what such a model saw last; None where nothing is kept."""
+        with redis_errors(f"read the history of {self._stream}", self._where):
+            newest = self._client.xrevrange(self._keys.history, count=1)
+        if not newest:
+            return None
+        name, _, widths = newest[0][1][b"of"].decode().rpartition(" ")
+        return Widths(*map(int, widths.split("x"))) if name == model else None
+
+    def pictures(self, frames: Sequence[int]) -> list[bytes | None]:
+        """The pictures of such frames; None where they went meanwhile."""
+        with redis_errors(f"read the history of {self._stream}", self._where):
+            pipeline = self._client.pipeline(transaction=False)
+            for frame in frames:
+                pipeline.xrange(self._keys.pictures, min=f"{frame + 1}-0", max=f"{frame + 1}-0")
+            return [entries[0][1][b"jpeg"] if entries else None for entries in pipeline.execute()]
+
+    def forget(self) -> None:
+        """Drops all of it."""
+        with redis_errors(f"drop the history of {self._stream}", self._where):
+            self._client.delete(self._keys.history, self._keys.pictures)
+
+
+def _of(model: str, widths: Widths) -> bytes:
+    return f"{model} {widths.frame}x{widths.part}".encode()
+
+
+def _number(entry: bytes) -> int:
+    return int(entry.partition(b"-")[0])

@@ -1,0 +1,71 @@
+// Moments of a stream's history that look like a picture: a form, and what was found as a grid of pictures.
+
+import { address, ask, Refused, serverNow, streamPath } from "./api.js";
+import { el, write } from "./dom.js";
+import { number } from "./format.js";
+
+const TOP = 12;
+const HOUR_S = 3600;
+const SPANS = [["all that is kept", null], ["the last hour", HOUR_S], ["the last day", 24 * HOUR_S], ["the last week", 168 * HOUR_S]];
+
+/** The panel; returns the element and `update(view, live)`. It hides while the stream keeps no history. */
+export function finder(id) {
+  const file = el("input", { type: "file", accept: "image/jpeg,image/png,image/webp,image/bmp", onchange() {
+    if (file.files.length) search(() => file.files[0]);
+  } });
+  const now = el("button", { type: "button", onclick: () => search(latest) }, "Like what is shown now");
+  const span = el("select", {}, ...SPANS.map(([name], at) => el("option", { value: at }, name)));
+  const spans = el("label", {}, "Of ", span);
+  const about = el("p", { class: "basis", role: "status" });
+  const grid = el("ol", { class: "found" });
+  const element = el("section", { class: "panel wide", hidden: true, "aria-label": "Find" },
+    el("h3", {}, "Find moments like a picture"),
+    el("div", { class: "finder" }, el("label", {}, "Like this picture ", file), now, spans),
+    about, grid);
+  let asked = 0;
+
+  const latest = async () => {
+    const answer = await fetch(address(streamPath(id, "/preview.jpg"), { map: false }), { cache: "no-store" });
+    if (!answer.ok) throw new Refused(answer.status, { detail: "there is no picture of the stream now; choose a file" });
+    return answer.blob();
+  };
+
+  const search = async (picture) => {
+    const turn = ++asked;
+    write(about, "Searching …");
+    const back = spans.hidden ? null : SPANS[span.value][1];
+    const query = { top: TOP, ...(back ? { since: serverNow() - back } : {}) };
+    try {
+      const { kept, moments } = await ask("POST", `${streamPath(id, "/find")}?${new URLSearchParams(query)}`, await picture());
+      const shown = await Promise.all(moments.map(moment));
+      if (turn !== asked) return;
+      grid.replaceChildren(...shown);
+      write(about, moments.length ? `The ${moments.length} most alike of ${number(kept)} moments kept.` : `Nothing found among ${number(kept)} moments kept.`);
+    } catch (error) {
+      if (turn !== asked) return;
+      grid.replaceChildren();
+      write(about, error.message);
+    }
+  };
+
+  return {
+    element,
+    update({ settings }, live) {
+      element.hidden = !settings.history;
+      // A file has no wall clock.
+      spans.hidden = !live;
+    },
+  };
+}
+
+async function moment({ frame, pts_s: pts, captured_at: at, score, jpeg }) {
+  const when = at === null ? `${pts === null ? `frame ${frame}` : `${pts.toFixed(2)} s`}` : new Date(at * 1000).toLocaleString();
+  const picture = el("canvas", { role: "img", "aria-label": `Frame ${frame}` });
+  if (jpeg) {
+    const bytes = Uint8Array.from(atob(jpeg), (one) => one.charCodeAt(0));
+    const decoded = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
+    [picture.width, picture.height] = [decoded.width, decoded.height];
+    picture.getContext("bitmaprenderer").transferFromImageBitmap(decoded);
+  }
+  return el("li", { "data-frame": frame }, picture, el("span", {}, when), el("span", { class: "link" }, `alike ${score.toFixed(2)}`));
+}
