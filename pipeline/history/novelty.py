@@ -16,11 +16,11 @@ class Novelty:
     """Says of each frame of a stream whether it shows something else than the one kept last.
 
     Args:
-        threshold: 1 - cosine to the embedding kept last that a frame must be beyond.
+        beyond: 1 - cosine to the embedding kept last that a frame must exceed.
     """
 
-    def __init__(self, threshold: float = DEFAULT_NOVELTY) -> None:
-        self._threshold = threshold
+    def __init__(self, beyond: float = DEFAULT_NOVELTY) -> None:
+        self._beyond = beyond
         self._last: npt.NDArray[np.float32] | None = None
 
     def keeps(self, prediction: Prediction, decision: str | None) -> bool:
@@ -36,7 +36,7 @@ class Novelty:
         if embedding is None or decision == "hold":
             return False
         vector, last = unit(np.asarray(embedding)), self._last
-        if last is not None and last.shape == vector.shape and 1 - float(vector @ last) <= self._threshold:
+        if last is not None and last.shape == vector.shape and 1 - float(vector @ last) <= self._beyond:
             return False
         self._last = vector
         return True

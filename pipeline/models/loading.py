@@ -100,8 +100,6 @@ def load_model(
     model = _load(name, weights, device, _type_on(device, precision), asked)
     model.weights = _origin(name, weights)
     model.cells = cells
-    if model.weights == RANDOM_WEIGHTS:
-        on_notice(f"{name} has random weights: its predictions mean nothing")
     model.use(fit, size)
     if isinstance(model, PlainModel) and size is not None:
         _try(model)

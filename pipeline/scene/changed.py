@@ -70,11 +70,9 @@ def changed_boxes(far: _Map, geometry: Geometry, patch_size: int) -> list[Box]:
     return sorted(found, key=lambda box: -box.score)[:_LIMIT]
 
 
-def _areas(values: _Map, threshold: float) -> Iterator[tuple[int, int, _Map]]:
-    """Left, top and values of the connected areas at or above a threshold; 0 around them."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(
-        (values >= threshold).astype(np.uint8), connectivity=8
-    )
+def _areas(values: _Map, least: float) -> Iterator[tuple[int, int, _Map]]:
+    """Left, top and values of the connected areas of at least so much; 0 around them."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((values >= least).astype(np.uint8), connectivity=8)
     # Component 0 is everything below.
     for label, (x, y, w, h, area) in enumerate(stats[1:].tolist(), start=1):
         if area >= _MIN_AREA:

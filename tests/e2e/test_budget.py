@@ -9,7 +9,8 @@ import pytest
 
 from tests.survival.service import Service, until
 
-CLIP = {"loop": True, "realtime": True, "policy": "drop-oldest", "tokenizer": "full"}
+# Small pictures, so that there are many frames to share.
+CLIP = {"size": "70x70", "loop": True, "realtime": True, "policy": "drop-oldest", "tokenizer": "full"}
 
 
 @pytest.fixture

@@ -67,6 +67,8 @@ def test_a_stream_that_recalls_has_a_result_for_every_frame_however_large_the_ba
 def test_it_gives_the_results_of_the_command(tmp_path: Path) -> None:
     out = tmp_path / "results.jsonl"
     settings = (
+        "--audit",
+        "0",
         "--precision",
         "fp32",
         "--tokenizer",

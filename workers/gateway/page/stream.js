@@ -29,6 +29,9 @@ const FACTS = [
   "Reads", "Predicts", "Taken over", "Labels",
 ];
 
+// Where weights are from that nothing was learned with.
+const UNTRAINED = "random";
+
 /** The view of a stream; returns the element, `update()` and `close()`. */
 export function streamView(id, streams) {
   const state = badge();
@@ -161,7 +164,7 @@ function factsOf({ settings, status, labels }) {
   const energy = status.joules === null ? UNKNOWN : `${joules(status.joules)} (${status.energy_method})`;
   const vocabulary = learning ? "being learned" : `version ${status.vocab_version}`;
   return [
-    modelOf(settings) + (status.weights === "random" ? ", random weights: predictions mean nothing" : ""), status.state === "running" ? number(status.fps) : UNKNOWN,
+    modelOf(settings) + (status.weights === UNTRAINED ? ", random weights: predictions mean nothing" : ""), status.state === "running" ? number(status.fps) : UNKNOWN,
     wantsWords(settings.tokenizer) ? vocabulary : UNKNOWN, settings.tokenizer ? described(settings) : UNKNOWN,
     number(status.next_frame), warmUp(status), percent(steadyShare(status)), decided(status.decisions) || UNKNOWN, recallsFrom(status), energy,
     worker(status.ingest), worker(status.inference), ["never", "once"][status.restarts] ?? `${status.restarts} times`,
