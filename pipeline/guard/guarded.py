@@ -154,7 +154,10 @@ class Guarded:
             rung = [row for row, frame in enumerate(frames) if self._alarm.rings(frame.image)]
             if drawn is None and rung:
                 return Part(frames, tokenizer, Check(rung[0], other, drawn=False, called=True))
-        if drawn is None and self._remembers and self._to_look and second < len(frames):
+        if self._remembers and self._to_look and second < len(frames) and drawn != second:
+            # There is one check in a pass, and this one cannot wait.
+            if drawn is not None:
+                self._draw.owe()
             return Part(frames, tokenizer, Check(second, other, drawn=False, called=True))
         if drawn is None and looked is not None and self._remembers:
             return Part(frames, tokenizer, Check(looked, other, drawn=False))

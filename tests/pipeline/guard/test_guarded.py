@@ -247,6 +247,18 @@ def test_the_second_answer_of_a_stream_that_recalls_is_looked_at_beside_the_draw
     assert not any(output.compared for output in run(engine, guarded("recall", Watch()), frames[::4]))
 
 
+def test_a_draw_in_the_same_pass_waits_for_that_look_and_is_made_up_for(
+    engine: Engine, frames: list[Frame]
+) -> None:
+    # Of this one the third of the first frames is drawn.
+    seed = next(seed for seed in range(1000) if Draw(0.1, seed).of(4) == 2)
+    stream = guarded("recall", Watch(audit=0.1, seed=seed))
+    some = [*frames[::4], frames[0], frames[4]][:5]
+    outputs = run(engine, stream, some, 4)
+    assert [output.compared is not None for output in outputs[:5]] == [False, True, False, False, True]
+    assert stream.fidelity.audits == 1
+
+
 def test_a_held_answer_is_audited_too_and_the_next_one_is_held_against_what_was_found(
     engine: Engine, frames: list[Frame]
 ) -> None:
