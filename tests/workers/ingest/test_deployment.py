@@ -57,7 +57,7 @@ def service(folder):  # noqa: ARG001 - runs there
         access={"allow_folders": ["/"], "allow_hosts": ["*"]},
         log_format="json",
     )
-    serve.start(http_options={"host": "127.0.0.1", "port": unused_port()})
+    serve.start(proxy_location="Disabled")
     inference = serve.deployment(Inference).options(ray_actor_options={"num_cpus": 0.2})
     values = settings.model_dump(mode="json")
     handle = serve.run(ingest_deployment(settings).bind(values, inference.bind(server.url)))
