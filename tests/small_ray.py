@@ -22,8 +22,8 @@ def small_ray(**options: Any) -> Iterator[Path]:
         options: more for `ray.init`.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    # Serve kills a proxy that takes longer to start; by default that is 5 s, which a machine under load may not
-    # keep either.
+    # Serve kills a proxy that takes longer to start; by default that is 5 s, which a machine under load may
+    # not keep either.
     os.environ["RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S"] = "60"
     # Ray's sockets lie below it, and their paths may not be long.
     folder = Path(tempfile.mkdtemp(prefix="vwt-ray-", dir="/tmp"))
