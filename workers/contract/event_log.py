@@ -15,8 +15,8 @@ from typing import Any
 from pipeline.errors import VwtError
 from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import redis_errors
+from workers.contract.fenced import CHECK_FENCE, run_fenced
 from workers.contract.keys import StreamKeys
-from workers.contract.result_log import CHECK_FENCE, FencedError
 
 _BEGIN = (
     CHECK_FENCE
@@ -143,15 +143,9 @@ class EventLog:
     def _run(self, script: str, *arguments: Any) -> Any:
         names, stream = self._keys, self._keys.stream
         keys = (names.last, names.looked, names.happened, names.snapshots, names.snapshot_ids)
-        with redis_errors(f"write events of {stream}", self._where):
-            try:
-                return self._client.eval(script, len(keys), *keys, *arguments)
-            except Exception as error:
-                if "FENCED" in str(error):
-                    raise FencedError(f"{stream} is run by somebody else now, or was removed") from None
-                if "STALE" in str(error):
-                    raise StaleError(f"events of {stream} were written meanwhile; reading again") from None
-                raise
+        stale = StaleError(f"events of {stream} were written meanwhile; reading again")
+        doing = f"write events of {stream}"
+        return run_fenced(self._client, stream, doing, script, keys, arguments, {"STALE": stale})
 
 
 def newest_of(

@@ -10,8 +10,8 @@ from pipeline.history.moments import Records
 from pipeline.results import Prediction
 from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import redis_errors
+from workers.contract.fenced import CHECK_FENCE, run_fenced
 from workers.contract.keys import StreamKeys
-from workers.contract.result_log import CHECK_FENCE, FencedError
 
 # Each frame once, however often it is sent; the entry of frame N has the id (N+1)-0, as its result has.
 _APPEND = (
@@ -64,13 +64,8 @@ class HistoryLog:
         most = max(1, most_bytes // (len(record) + len(of) + len(jpeg) + _ENTRY_BYTES))
         keys = (self._keys.last, self._keys.history, self._keys.pictures)
         arguments = (fence, moment.frame + 1, most, record, of, jpeg)
-        with redis_errors(f"write the history of {self._stream}", self._where):
-            try:
-                self._client.eval(_APPEND, len(keys), *keys, *arguments)
-            except Exception as error:
-                if "FENCED" in str(error):
-                    raise FencedError(f"{self._stream} is run by somebody else now, or was removed") from None
-                raise
+        doing = f"write the history of {self._stream}"
+        run_fenced(self._client, self._stream, doing, _APPEND, keys, arguments)
 
     def records(self, model: str, widths: Widths) -> Records:
         """All that is kept of what such a model saw, oldest first."""

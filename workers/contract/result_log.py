@@ -10,15 +10,10 @@ from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import redis_errors
 from vocab.redis_memory import EVEN_WHEN_FULL
 from workers.contract.bill import DAYS_KEPT
+from workers.contract.fenced import CHECK_FENCE, run_fenced
 from workers.contract.keys import StreamKeys
 from workers.contract.stream_status import to_fields
 
-# A Redis that lost its data knows no fence: the first that writes becomes the one to beat.
-CHECK_FENCE = """
-local last = redis.call('HGET', KEYS[1], 'token')
-if last and tonumber(last) > tonumber(ARGV[1]) then return {err = 'FENCED'} end
-if not last then redis.call('HSET', KEYS[1], 'token', ARGV[1]) end
-"""
 # A day that is over goes from the status to the bill; ISO dates are in the order of their texts.
 _SET_FIELDS = """
 local function set_fields(state, bill, first)
@@ -76,10 +71,6 @@ set_fields(KEYS[3], KEYS[4], 4 + count)
 """
 )
 _KEPT_EVENTS = 256
-
-
-class FencedError(VwtError):
-    """Somebody else runs the stream now, or it was removed; nothing was written."""
 
 
 class OutOfOrderError(VwtError):
@@ -170,15 +161,6 @@ class ResultLog:
         return [(int(entry.partition(b"-")[0]), fields[b"result"]) for entry, fields in entries]
 
     def _run(self, doing: str, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
-        with redis_errors(doing, self._where):
-            try:
-                return self._client.eval(script, len(keys), *keys, *arguments)
-            except Exception as error:
-                stream = self._keys.stream
-                if "FENCED" in str(error):
-                    raise FencedError(f"{stream} is run by somebody else now, or was removed") from None
-                if "GAP" in str(error):
-                    raise OutOfOrderError(
-                        f"results of {stream} before these are missing; send them first"
-                    ) from None
-                raise
+        stream = self._keys.stream
+        gap = OutOfOrderError(f"results of {stream} before these are missing; send them first")
+        return run_fenced(self._client, stream, doing, script, keys, arguments, {"GAP": gap})

@@ -12,8 +12,8 @@ from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import redis_errors
 from vocab.redis_memory import EVEN_WHEN_FULL
 from workers.contract.event_log import NONE, number_of
+from workers.contract.fenced import CHECK_FENCE, run_fenced
 from workers.contract.keys import StreamKeys
-from workers.contract.result_log import CHECK_FENCE, FencedError
 from workers.contract.stream_spec import StreamSpec
 from workers.sinks.settings import SinkSettings
 
@@ -89,7 +89,6 @@ class SinkOffsets:
 
     def __init__(self, client: RedisClient, stream: str) -> None:
         self._client: Any = client
-        self._where = server_name(client)
         self._keys = StreamKeys(stream)
 
     def begin(self, fence: int, sink: str, known: SinkOffset | None) -> SinkOffset:
@@ -118,15 +117,9 @@ class SinkOffsets:
 
     def _run(self, script: str, fence: int, *arguments: str) -> Any:
         keys = (self._keys.last, self._keys.sinks, self._keys.results, self._keys.happened)
-        with redis_errors(f"keep how far the sinks of {self._keys.stream} are", self._where):
-            try:
-                return self._client.eval(script, len(keys), *keys, fence, *arguments)
-            except Exception as error:
-                if "FENCED" in str(error):
-                    raise FencedError(
-                        f"{self._keys.stream} is run by somebody else now, or was removed"
-                    ) from None
-                raise
+        stream = self._keys.stream
+        doing = f"keep how far the sinks of {stream} are"
+        return run_fenced(self._client, stream, doing, script, keys, (fence, *arguments))
 
 
 def sink_status(client: RedisClient, spec: StreamSpec) -> list[dict[str, Any]]:

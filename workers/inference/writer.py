@@ -14,8 +14,8 @@ from pipeline.results import Energy, FrameResult
 from pipeline.stream import frame_result
 from vocab.connection import RedisClient
 from vocab.errors import StoreUnavailable
+from workers.contract.fenced import FencedError
 from workers.contract.messages import BatchDone, FrameBatch
-from workers.contract.result_log import FencedError
 from workers.contract.share import Share
 from workers.inference.failures import plain_error
 from workers.inference.keyed_executor import KeyedExecutor

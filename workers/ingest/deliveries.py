@@ -16,7 +16,8 @@ from pipeline.sources.backoff import Backoff
 from vocab.connection import RedisClient
 from vocab.errors import StoreUnavailable
 from workers.contract.event_log import EventLog, number_of
-from workers.contract.result_log import FencedError, ResultLog
+from workers.contract.fenced import FencedError
+from workers.contract.result_log import ResultLog
 from workers.contract.sink_offsets import SinkOffset, SinkOffsets, sink_status
 from workers.contract.stream_spec import StreamSpec
 from workers.ingest.events import StreamEvents

@@ -16,8 +16,9 @@ from pipeline.errors import ModelError, ServiceError, UsageError, VwtError
 from pipeline.redact import redact
 from pipeline.sources.backoff import Backoff
 from vocab.errors import StoreUnavailable
+from workers.contract.fenced import FencedError
 from workers.contract.messages import BatchDone, FrameBatch
-from workers.contract.result_log import FencedError, OutOfOrderError, ResultLog
+from workers.contract.result_log import OutOfOrderError, ResultLog
 
 if TYPE_CHECKING:
     from workers.telemetry.tracing import MessageTrace

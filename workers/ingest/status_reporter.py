@@ -9,7 +9,8 @@ import time
 from typing import Any
 
 from vocab.errors import StoreUnavailable
-from workers.contract.result_log import FencedError, ResultLog
+from workers.contract.fenced import FencedError
+from workers.contract.result_log import ResultLog
 from workers.contract.stream_status import State
 
 _logger = logging.getLogger(__name__)

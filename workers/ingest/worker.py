@@ -19,8 +19,9 @@ from pipeline.redact import redact
 from pipeline.sources import Notice, Source
 from pipeline.tokenizers.registry import kind_of, preferred
 from vocab.errors import StoreUnavailable
+from workers.contract.fenced import FencedError
 from workers.contract.messages import FrameBatch, ModelFacts, TokenSettings
-from workers.contract.result_log import FencedError, ResultLog
+from workers.contract.result_log import ResultLog
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_status import StreamStatus
 from workers.contract.stream_store import StreamStore

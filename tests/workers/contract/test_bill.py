@@ -7,8 +7,9 @@ import pytest
 
 from vocab.connection import RedisClient
 from workers.contract.bill import DAYS_KEPT, Figures, Line, day_of
+from workers.contract.fenced import FencedError
 from workers.contract.keys import StreamKeys
-from workers.contract.result_log import FencedError, ResultLog
+from workers.contract.result_log import ResultLog
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamStore
 

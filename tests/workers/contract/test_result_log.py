@@ -10,8 +10,9 @@ from tests.vocab.servers import Server
 from vocab.connection import RedisClient, connect
 from vocab.errors import StoreUnavailable
 from vocab.redis_lease import RedisLease
+from workers.contract.fenced import FencedError
 from workers.contract.keys import StreamKeys
-from workers.contract.result_log import FencedError, OutOfOrderError, ResultLog
+from workers.contract.result_log import OutOfOrderError, ResultLog
 from workers.contract.stream_status import StreamStatus
 
 KEYS = StreamKeys("gate")

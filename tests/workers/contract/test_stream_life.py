@@ -9,8 +9,9 @@ import pytest
 
 from tests.vocab.servers import Server
 from vocab.connection import RedisClient, connect
+from workers.contract.fenced import FencedError
 from workers.contract.keys import STREAMS, StreamKeys
-from workers.contract.result_log import FencedError, ResultLog
+from workers.contract.result_log import ResultLog
 from workers.contract.stream_life import StreamLease, begin, end
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import NoStreamError, StreamStore

@@ -11,8 +11,9 @@ from vocab.connection import RedisClient, connect
 from vocab.errors import StoreUnavailable
 from vocab.redis_lease import RedisLease
 from workers.contract.cursor import Cursor
+from workers.contract.fenced import FencedError
 from workers.contract.keys import STREAMS, StreamKeys
-from workers.contract.result_log import FencedError, ResultLog
+from workers.contract.result_log import ResultLog
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_status import StreamStatus
 from workers.contract.stream_store import NoStreamError, StreamExistsError, StreamStore

@@ -11,8 +11,8 @@ from pipeline.results import Prediction
 from tests.vocab.servers import Server
 from tests.workers.gateway.serving import Api, Writer
 from tests.workers.gateway.test_preview_and_frames import picture
+from workers.contract.fenced import FencedError
 from workers.contract.history_log import HistoryLog
-from workers.contract.result_log import FencedError
 
 MODEL = "dinov2_vits14_saliency"
 AXES = np.eye(4)

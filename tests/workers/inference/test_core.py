@@ -27,9 +27,10 @@ from vocab.errors import StoreUnavailable
 from vocab.redis_lease import RedisLease
 from vocab.redis_store import RedisStore
 from workers.contract.cursor import Cursor
+from workers.contract.fenced import FencedError
 from workers.contract.history_log import HistoryLog
 from workers.contract.keys import StreamKeys
-from workers.contract.result_log import FencedError, OutOfOrderError
+from workers.contract.result_log import OutOfOrderError
 from workers.contract.stream_status import StreamStatus, to_fields
 from workers.contract.stream_store import StreamStore
 from workers.inference.core import InferenceCore

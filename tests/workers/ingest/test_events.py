@@ -11,8 +11,9 @@ from tests.vocab.servers import Server, eventually
 from tests.workers.ingest.test_worker import run, spec_of
 from vocab.connection import connect
 from workers.contract.event_log import EventLog, Looked, StaleError, noted_at, number_of
+from workers.contract.fenced import FencedError
 from workers.contract.keys import StreamKeys
-from workers.contract.result_log import FencedError, ResultLog
+from workers.contract.result_log import ResultLog
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamStore
 from workers.ingest.events import StreamEvents

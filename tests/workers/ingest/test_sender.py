@@ -9,8 +9,9 @@ from pipeline.errors import ServiceError, UsageError
 from pipeline.frame import FrameTimes, Geometry
 from tests.vocab.servers import eventually
 from vocab.errors import StoreUnavailable
+from workers.contract.fenced import FencedError
 from workers.contract.messages import FrameBatch, FrameFacts, TokenSettings
-from workers.contract.result_log import FencedError, OutOfOrderError, ResultLog
+from workers.contract.result_log import OutOfOrderError, ResultLog
 from workers.ingest.sender import RewindError, Sender, Stopped
 
 GEOMETRY = Geometry(2, 2, 2, 2, 1.0, 1.0, 0.0, 0.0)
