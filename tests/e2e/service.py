@@ -42,10 +42,10 @@ class Service:
                 return match
         raise AssertionError(f"it ended without saying {pattern!r}: {self.said}")
 
-    def results(self, stream: str, count: int, after: str = "") -> list[tuple[str, dict]]:
-        """The next results over SSE, each with the id of its event."""
+    def results(self, stream: str, count: int, after: str = "0") -> list[tuple[str, dict]]:
+        """The next results over SSE, each with the id of its event; without `after` from the first one kept."""
         found: list[tuple[str, dict]] = []
-        headers = {"Last-Event-ID": after} if after else {}
+        headers = {"Last-Event-ID": after}
         with httpx.stream(
             "GET", f"{self.url}/v1/streams/{stream}/results", headers=headers, timeout=STARTED_S
         ) as response:
