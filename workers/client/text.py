@@ -75,7 +75,7 @@ def stream_rows(stream: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("weights", "random: what is predicted means nothing"))
     if status.get("decisions"):
         counted = sorted(status["decisions"].items(), key=lambda pair: -pair[1])
-        rows.append(("decided", ", ".join(f"{count} {name}" for name, count in counted)))
+        rows.append(("answered", ", ".join(f"{count} {name}" for name, count in counted)))
     if status.get("recall_bytes"):
         rows.append(("recalls from", f"{status['recall_bytes'] / 1e6:.1f} MB"))
     if status.get("saved_joules") is not None:
