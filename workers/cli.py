@@ -1,4 +1,4 @@
-"""The `vwt` command. Heavy imports wait until a command needs them, so that `--help` answers at once."""
+"""The `vwt` command. A command is imported when it is called, and what it needs when it needs it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
@@ -15,25 +16,29 @@ import click
 
 from pipeline.errors import VwtError
 from pipeline.redact import redact
-from workers.commands.bench import bench
-from workers.commands.doctor import doctor
-from workers.commands.find import find
-from workers.commands.key import key
-from workers.commands.labels import labels
-from workers.commands.models import models
-from workers.commands.run import run
-from workers.commands.serve import serve
-from workers.commands.streams import streams
-from workers.commands.token import token
-from workers.commands.vocab import vocab
-from workers.commands.zones import zones
 from workers.threads import share_cores
 
 _DEBUG = "--debug"
+# Each is the function of that name in the module of that name in workers/commands.
+_COMMANDS = (
+    "bench", "doctor", "find", "key", "labels", "models", "run", "serve", "streams", "token", "vocab", "zones"
+)  # fmt: skip
 
 
 class _Commands(click.Group):
-    """Ends quietly when who reads our output has what they wanted; click would exit with 1."""
+    """Imports a command when it is asked for.
+
+    Ends quietly when who reads our output has what they wanted; click would exit with 1.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click gives it)
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"workers.commands.{cmd_name}"), cmd_name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -57,10 +62,6 @@ def cli(debug: bool) -> None:  # taken off the line by `main`
     Patches that look alike are merged, those that say least are dropped, or what did not change is recalled
     (--tokenizer); every result says what it cost in joules. Start with: vwt run sample:bikes
     """
-
-
-for _command in (run, serve, streams, find, token, key, models, labels, zones, vocab, bench, doctor):
-    cli.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
