@@ -39,7 +39,7 @@ class Normalisation:
 
 
 class Vocabulary:
-    """V visual words with a version; never changed once made.
+    """V visual words with a version; never changed once made, and whole by then on every stream of a GPU.
 
     Attributes:
         words: (V, 3*P*P) float32 centroids in normalised pixel space.
@@ -66,6 +66,9 @@ class Vocabulary:
         # A word of zeros has no direction: its similarity to everything is 0.
         directions = self.words / norms.clamp_min(1e-12)
         self._similarity = [linear_map(part) for part in directions.split(_WORDS_AT_ONCE)]
+        if self.words.is_cuda:
+            # Who matches may do so on another stream, which waits for nothing that was queued on this one.
+            torch.cuda.current_stream(self.words.device).synchronize()
 
     def __len__(self) -> int:
         return len(self.words)

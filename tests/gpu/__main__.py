@@ -20,6 +20,7 @@ import torch
 from tests.gpu.clips import read
 from tests.gpu.correctness import check_families, check_plan_does_not_wait
 from tests.gpu.energy import check_meter
+from tests.gpu.races import check_words_are_whole
 from tests.gpu.report import Report
 from tests.gpu.speed import measure
 
@@ -47,6 +48,7 @@ def main() -> int:
     with torch.inference_mode():
         check_families(device, report)
         check_plan_does_not_wait(device, clips, report)
+        check_words_are_whole(device, report)
     figures: dict[str, Any] = {"meter": check_meter(device, clips, options.meter_seconds, report)}
     figures["speed"] = measure(
         device, clips["bikes"], options.models, options.batches, options.seconds, options.repeats
