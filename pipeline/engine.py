@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from pipeline.cuda_kernels import avoid_plans_per_shape
 from pipeline.cuda_timeline import CudaTimeline
 from pipeline.errors import UsageError
 from pipeline.frame import Frame, FrameTimes, Geometry
@@ -101,7 +102,10 @@ class Engine:
             torch.tensor(values, device=model.device).view(1, 3, 1, 1)
             for values in (model.input.mean, model.input.std)
         )
-        self._cuda = CudaTimeline(model.device) if model.device.type == "cuda" else None
+        self._cuda: CudaTimeline | None = None
+        if model.device.type == "cuda":
+            avoid_plans_per_shape()
+            self._cuda = CudaTimeline(model.device)
         self.depth = 1 if self._cuda is None else 2
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:

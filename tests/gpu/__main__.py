@@ -22,7 +22,7 @@ from tests.gpu.correctness import check_families, check_plan_does_not_wait
 from tests.gpu.energy import check_meter
 from tests.gpu.races import check_words_are_whole
 from tests.gpu.report import Report
-from tests.gpu.speed import measure
+from tests.gpu.speed import measure, measure_new_lengths
 
 RESULTS = Path("benchmarks/results/gpu.json")
 
@@ -50,6 +50,7 @@ def main() -> int:
         check_plan_does_not_wait(device, clips, report)
         check_words_are_whole(device, report)
     figures: dict[str, Any] = {"meter": check_meter(device, clips, options.meter_seconds, report)}
+    figures["new lengths"] = measure_new_lengths(device, clips["bikes"][0], options.models[0], report)
     figures["speed"] = measure(
         device, clips["bikes"], options.models, options.batches, options.seconds, options.repeats
     )
