@@ -40,6 +40,7 @@ from pipeline.stacking import (
     checked,
     divided,
     pixels,
+    plan_of,
     stacks,
     wanting,
 )
@@ -295,14 +296,14 @@ class Engine:
         ]
         if patch_size is None:
             return None, images
-        plans = [
-            tokenizer.plan(own, patch_size, model.prefix)
-            for (some, _), stack in zip(images, stacked, strict=True)
-            for own, (tokenizer, _) in zip(
-                some.split([count for _, count in stack.planners]), stack.planners, strict=True
-            )
-        ]
-        return TokenPlan.join(plans), images
+        plan = TokenPlan.join(
+            [
+                plan_of(some, stack, patch_size, model.prefix)
+                for (some, _), stack in zip(images, stacked, strict=True)
+            ]
+        )
+        plan.fetch()
+        return plan, images
 
     def _uploaded(self, parts: Sequence[Planned]) -> tuple[TokenPlan | None, list[Placed]]:
         """`plan`; on CUDA beside what is computed meanwhile."""
