@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from vocab.background import one_core
 from vocab.errors import VocabularyError
 from vocab.kmeans import kmeans
-from vocab.linear import linear_map
+from vocab.linear import in_tf32, linear_map
 
 _FORMAT = "vwt-vocabulary-1"
 _WORDS_AT_ONCE = 2048  # bounds the similarity table to patches x this many floats
@@ -104,12 +104,14 @@ class Vocabulary:
                 f"a vocabulary of patch size {self.patch_size} cannot match patches of size {side}"
             )
         patches = patches.to(torch.float32)
-        best, word = self._similarity[0](patches).max(dim=-1)
-        for number, similarity in enumerate(self._similarity[1:], start=1):
-            part = similarity(patches).max(dim=-1)
-            better = part.values > best
-            best = torch.where(better, part.values, best)
-            word = torch.where(better, part.indices + number * _WORDS_AT_ONCE, word)
+        # A distance moves by less than a thousandth for it.
+        with in_tf32(patches.device):
+            best, word = self._similarity[0](patches).max(dim=-1)
+            for number, similarity in enumerate(self._similarity[1:], start=1):
+                part = similarity(patches).max(dim=-1)
+                better = part.values > best
+                best = torch.where(better, part.values, best)
+                word = torch.where(better, part.indices + number * _WORDS_AT_ONCE, word)
         return Match(word, 1 - best / patches.norm(dim=-1).clamp_min(1e-12))
 
     @classmethod
