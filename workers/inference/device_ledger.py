@@ -69,7 +69,20 @@ class DeviceLedgerActor:
 
     def _ours(self) -> set[int]:
         self._pids = {pid for pid in list(self._pids) if psutil.pid_exists(pid)}
-        return self._pids
+        return self._pids | replicas_here()
+
+
+def replicas_here(app: str = _NAMESPACE) -> set[int]:
+    """Ids of the processes of this machine that are replicas of an application, by the names Ray gives them.
+
+    Those that decode on a GPU never tell the ledger of themselves, as those that compute do.
+    """
+    name, found = f"ray::ServeReplica:{app}:", set()
+    for process in psutil.process_iter(["cmdline"]):
+        cmdline = process.info["cmdline"]
+        if cmdline and cmdline[0].startswith(name):
+            found.add(process.pid)
+    return found
 
 
 def open_device(method: str, device_id: str | None, ours: Callable[[], set[int]]) -> Meter:
