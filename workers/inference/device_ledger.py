@@ -77,7 +77,7 @@ def replicas_here(app: str = _NAMESPACE) -> set[int]:
 
     Those that decode on a GPU never tell the ledger of themselves, as those that compute do.
     """
-    name, found = f"ray::ServeReplica:{app}:", set()
+    name, found = f"ray::SERVE_REPLICA::{app}#", set()
     for process in psutil.process_iter(["cmdline"]):
         cmdline = process.info["cmdline"]
         if cmdline and cmdline[0].startswith(name):

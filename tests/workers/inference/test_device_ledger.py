@@ -6,7 +6,7 @@ from workers.inference.device_ledger import replicas_here
 
 
 def test_replicas_that_decode_are_ours_and_those_of_other_applications_are_not():
-    names = ["ray::ServeReplica:vwt:Ingest", "ray::ServeReplica:other:Ingest", "sleep"]
+    names = ["ray::SERVE_REPLICA::vwt#Ingest#abc", "ray::SERVE_REPLICA::other#Ingest#abc", "sleep"]
     running = [subprocess.Popen([name, "60"], executable="/bin/sleep") for name in names]
     try:
         found = replicas_here()
