@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipeline.cuda_kernels import avoid_plans_per_shape
+from pipeline.cuda_process import avoid_plans_per_shape, take_short_turns
 from pipeline.cuda_timeline import CudaTimeline, Event, with_planning
 from pipeline.errors import UsageError
 from pipeline.frame import Frame, FrameTimes, Geometry
@@ -108,6 +108,7 @@ class Engine:
         self._cuda: CudaTimeline | None = None
         if model.device.type == "cuda":
             avoid_plans_per_shape()
+            take_short_turns()
             self._cuda = CudaTimeline(model.device)
         self.depth = 1 if self._cuda is None else 2
 

@@ -1,6 +1,8 @@
+import sys
+
 import torch
 
-from pipeline.cuda_kernels import avoid_plans_per_shape
+from pipeline.cuda_process import avoid_plans_per_shape, take_short_turns
 
 
 def test_attention_is_kept_from_kernels_that_are_planned_for_every_length():
@@ -13,3 +15,14 @@ def test_attention_is_kept_from_kernels_that_are_planned_for_every_length():
         assert torch.backends.cuda.flash_sdp_enabled()
     finally:
         torch.backends.cuda.enable_cudnn_sdp(before)
+
+
+def test_turns_become_shorter_and_never_longer():
+    before = sys.getswitchinterval()
+    try:
+        for given, taken in ((0.005, 0.0005), (0.0001, 0.0001)):
+            sys.setswitchinterval(given)
+            take_short_turns()
+            assert abs(sys.getswitchinterval() - taken) < 2e-6
+    finally:
+        sys.setswitchinterval(before)
