@@ -16,7 +16,7 @@ import torch
 
 from pipeline.energy import Meter, open_meter
 from pipeline.engine import Engine
-from pipeline.errors import UsageError
+from pipeline.errors import ModelError, UsageError
 from pipeline.first_passes import warm_up
 from pipeline.frame import Frame, FrameTimes
 from pipeline.history import Wanted
@@ -28,6 +28,7 @@ from vocab.window import WindowOptions
 from workers.contract.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings
 from workers.contract.result_log import ResultLog
 from workers.inference.batcher import Batcher
+from workers.inference.failures import first_line
 from workers.inference.image import ImageReader
 from workers.inference.load import Load
 from workers.inference.metering import LATER, Figures, MeteredSpan, Metering, OwnMetering, SharedMetering
@@ -196,7 +197,11 @@ class InferenceCore:
 
     async def _warm_up(self, engine: Engine) -> None:
         work = partial(warm_up, engine, self._most)
-        await asyncio.wrap_future(self._batcher.between(work))
+        try:
+            await asyncio.wrap_future(self._batcher.between(work))
+        except RuntimeError as error:
+            # As for want of memory.
+            raise ModelError(f"model '{engine.model.name}' does not run here: {first_line(error)}") from error
 
     def _durable(self, stream: str) -> int:
         return ResultLog(self._redis.get(), stream, self._kept).next_frame()

@@ -73,14 +73,15 @@ class DeviceLedgerActor:
 
 
 def replicas_here(app: str = _NAMESPACE) -> set[int]:
-    """Ids of the processes of this machine that are replicas of an application, by the names Ray gives them.
+    """Ids of the processes here that compute or decode for an application, by Ray's names for them.
 
     Those that decode on a GPU never tell the ledger of themselves, as those that compute do.
     """
-    name, found = f"ray::SERVE_REPLICA::{app}#", set()
+    names = tuple(f"ray::SERVE_REPLICA::{app}#{deployment}#" for deployment in ("Ingest", "Inference"))
+    found = set()
     for process in psutil.process_iter(["cmdline"]):
         cmdline = process.info["cmdline"]
-        if cmdline and cmdline[0].startswith(name):
+        if cmdline and cmdline[0].startswith(names):
             found.add(process.pid)
     return found
 

@@ -148,6 +148,8 @@ def most_gpus(settings: ServiceSettings) -> float | None:
     """How many it has or may add; None for a cluster that was joined and does not say what it may add."""
     if settings.ray_address is None:
         return gpus()
+    if settings.ray_address.startswith("ray://"):
+        return None
     from ray._private.state import state
 
     # Not every autoscaler tells.

@@ -5,12 +5,17 @@ import subprocess
 from workers.inference.device_ledger import replicas_here
 
 
-def test_replicas_that_decode_are_ours_and_those_of_other_applications_are_not():
-    names = ["ray::SERVE_REPLICA::vwt#Ingest#abc", "ray::SERVE_REPLICA::other#Ingest#abc", "sleep"]
+def test_replicas_that_decode_are_ours_and_others_are_not():
+    names = [
+        "ray::SERVE_REPLICA::vwt#Ingest#abc",
+        "ray::SERVE_REPLICA::other#Ingest#abc",
+        "ray::SERVE_REPLICA::vwt#Gateway#abc",
+        "sleep",
+    ]
     running = [subprocess.Popen([name, "60"], executable="/bin/sleep") for name in names]
     try:
         found = replicas_here()
-        assert [process.pid in found for process in running] == [True, False, False]
+        assert [process.pid in found for process in running] == [True, False, False, False]
     finally:
         for process in running:
             process.kill()
