@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipeline.cuda_timeline import CudaTimeline
+from pipeline.cuda_process import avoid_plans_per_shape, take_short_turns
+from pipeline.cuda_timeline import CudaTimeline, Event, with_planning
 from pipeline.errors import UsageError
 from pipeline.frame import Frame, FrameTimes, Geometry
 from pipeline.models.answering import Answered, Watched
@@ -39,6 +40,7 @@ from pipeline.stacking import (
     checked,
     divided,
     pixels,
+    plan_of,
     stacks,
     wanting,
 )
@@ -60,6 +62,7 @@ class _Planned:
         plan, images: of them, on the device.
         checked: row of the frame that is; None for none.
         wanted: rows of the frames whose patches are asked for.
+        marks: on CUDA, where the upload began and the planning ended.
     """
 
     parts: Sequence[Planned]
@@ -67,6 +70,7 @@ class _Planned:
     images: Sequence[Placed]
     checked: int | None
     wanted: Sequence[int]
+    marks: tuple[Event, Event] | None
 
 
 class _Prepared(NamedTuple):
@@ -101,7 +105,11 @@ class Engine:
             torch.tensor(values, device=model.device).view(1, 3, 1, 1)
             for values in (model.input.mean, model.input.std)
         )
-        self._cuda = CudaTimeline(model.device) if model.device.type == "cuda" else None
+        self._cuda: CudaTimeline | None = None
+        if model.device.type == "cuda":
+            avoid_plans_per_shape()
+            take_short_turns()
+            self._cuda = CudaTimeline(model.device)
         self.depth = 1 if self._cuda is None else 2
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
@@ -199,8 +207,9 @@ class Engine:
             assert found is not None
             assert found.other is not None
             planned.append(([found.frame], found.other))
-        plan, images = self._uploaded(planned)
-        return _Prepared(_Planned(planned, plan, images, row, wanted.planned), stateful, found, wanted)
+        plan, images, marks = self._uploaded(planned)
+        ready = _Planned(planned, plan, images, row, wanted.planned, marks)
+        return _Prepared(ready, stateful, found, wanted)
 
     def _run(self, parts: Sequence[Part], prepared: _Prepared) -> tuple[Outputs, _Read]:
         """Runs a batch of both kinds of tokenizers; gives outputs of those that have plans, and reads all."""
@@ -291,37 +300,47 @@ class Engine:
         ]
         if patch_size is None:
             return None, images
-        plans = [
-            tokenizer.plan(own, patch_size, model.prefix)
-            for (some, _), stack in zip(images, stacked, strict=True)
-            for own, (tokenizer, _) in zip(
-                some.split([count for _, count in stack.planners]), stack.planners, strict=True
-            )
-        ]
-        return TokenPlan.join(plans), images
-
-    def _uploaded(self, parts: Sequence[Planned]) -> tuple[TokenPlan | None, list[Placed]]:
-        """`plan`; on CUDA beside what is computed meanwhile."""
-        stacked = stacks(parts, self.model.patch_size)
-        if self._cuda is None:
-            return self.plan(stacked)
-        with torch.cuda.stream(self._cuda.upload):
-            plan, images = self.plan(stacked)
-        compute = torch.cuda.current_stream(self.model.device)
-        compute.wait_stream(self._cuda.upload)
-        for tensor in (*(some for some, _ in images), *((plan.group, plan.kept) if plan is not None else ())):
-            tensor.record_stream(compute)
+        plan = TokenPlan.join(
+            [
+                plan_of(some, stack, patch_size, model.prefix)
+                for (some, _), stack in zip(images, stacked, strict=True)
+            ]
+        )
+        plan.fetch()
         return plan, images
 
+    def _uploaded(
+        self, parts: Sequence[Planned]
+    ) -> tuple[TokenPlan | None, list[Placed], tuple[Event, Event] | None]:
+        """`plan`; on CUDA beside what is computed meanwhile, and marked."""
+        stacked, cuda = stacks(parts, self.model.patch_size), self._cuda
+        if cuda is None:
+            return *self.plan(stacked), None
+        with torch.cuda.stream(cuda.upload):
+            began = cuda.mark()
+            plan, images = self.plan(stacked)
+            ended = cuda.mark()
+        compute = torch.cuda.current_stream(self.model.device)
+        compute.wait_stream(cuda.upload)
+        for tensor in (*(some for some, _ in images), *((plan.group, plan.kept) if plan is not None else ())):
+            tensor.record_stream(compute)
+        return plan, images, (began, ended)
+
     def _submit_cuda(self, parts: Sequence[Part], cuda: CudaTimeline) -> PendingBatch:
+        anchor = cuda.anchor()
         prepared = self._prepare(parts)
         start = cuda.mark()
         outputs, read = self._run(parts, prepared)
         end = cuda.mark()
-        # The end comes last on the device, so waiting for it makes every host copy whole.
-        return PendingBatch(
-            self.model, parts, outputs, read, lambda: (cuda.seconds(start), cuda.seconds(end))
-        )
+        marks = None if prepared.planned is None else prepared.planned.marks
+
+        def span() -> tuple[float, float]:
+            # The end comes last on the device, so waiting for it makes every host copy whole.
+            ran = anchor.seconds(start), anchor.seconds(end)
+            planned = None if marks is None else (anchor.seconds(marks[0]), anchor.seconds(marks[1]))
+            return with_planning(planned, ran)
+
+        return PendingBatch(self.model, parts, outputs, read, span)
 
     def _to_host(self, values: torch.Tensor) -> torch.Tensor:
         """On CUDA queues a copy into pinned memory, whole once the stream has come that far."""

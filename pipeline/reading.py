@@ -19,6 +19,7 @@ from pipeline.models.packed import PackedModel
 from pipeline.models.stepping import Trail
 from pipeline.results import Audit, Prediction
 from pipeline.runtimes import NOT_COMPUTED, Computed
+from pipeline.spreading import readers, spread
 from pipeline.stacking import Planned
 from pipeline.tokenizers import Tokenizer, patch_states
 from pipeline.tokenizers.stateful import Decision
@@ -83,7 +84,11 @@ def planned_outputs(
     """
     frames = [(frame, tokenizer) for some, tokenizer in parts for frame in some]
     arrays = {key: value.float().numpy() for key, value in outputs.items()}
-    predictions = [model.prediction(arrays, row, frame.geometry) for row, (frame, _) in enumerate(frames)]
+    predictions = spread(
+        lambda row: model.prediction(arrays, row, frames[row][0].geometry),
+        range(len(frames)),
+        readers(model.device.type),
+    )
     if trail is None or group is None:
         cost = model.flops(None)
         return [
@@ -234,6 +239,9 @@ def stateful_outputs(
         versions: of the words that decided each.
     """
     computed = model.encoder.runtime.stepwise.computed
+    # Each once: one that is held may be said of many frames.
+    new = list({id(one): one for one in said.values()}.values())
+    spread(Said.prediction, new, readers(model.device.type))
     outputs = []
     for answer, version in zip(answers, versions, strict=True):
         decided, flops = answer.decided, model.recalled_flops(answer)

@@ -12,7 +12,7 @@ import torch
 
 from pipeline.frame import Frame
 from pipeline.models.positions import Place
-from pipeline.tokenizers import Tokenizer
+from pipeline.tokenizers import Tokenizer, TokenPlan
 from pipeline.tokenizers.stateful import StatefulTokenizer
 
 T = TypeVar("T")
@@ -142,6 +142,29 @@ def pixels(stacked: Sequence[Stack[Any]], device: torch.device) -> Iterator[torc
         np.stack([frame.image for frame in stack.frames], out=part.view(shape).numpy())
     sent = staged.to(device, non_blocking=True)
     return (part.view(shape) for part, shape in zip(sent.split(sizes), shapes, strict=True))
+
+
+def plan_of(images: torch.Tensor, stack: Stack[Tokenizer], patch_size: int, prefix: int) -> TokenPlan:
+    """The plan of a stack; tokenizers that are equal plan their frames at once.
+
+    Args:
+        images: (B, 3, H, W) of the stack, normalised.
+        stack: whose frames they are.
+        patch_size, prefix: of the model.
+    """
+    rows: dict[Tokenizer, list[slice]] = {}
+    first = 0
+    for tokenizer, count in stack.planners:
+        rows.setdefault(tokenizer, []).append(slice(first, first + count))
+        first += count
+    if len(rows) == 1:
+        return stack.planners[0][0].plan(images, patch_size, prefix)
+    plans = [
+        tokenizer.plan(torch.cat([images[part] for part in own]), patch_size, prefix)
+        for tokenizer, own in rows.items()
+    ]
+    came = [row for own in rows.values() for part in own for row in range(part.start, part.stop)]
+    return TokenPlan.join(plans).in_order(sorted(range(len(came)), key=came.__getitem__))
 
 
 def _looks(frame: Frame, patch_size: int | None) -> tuple[tuple[int, ...], Place | None]:

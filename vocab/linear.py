@@ -8,7 +8,8 @@ bfloat16 torch uses it by itself, but packs the weights anew each time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Literal
 
@@ -50,6 +51,25 @@ def added(
     packed, bias, _ = apply.args
     summed: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, other, packed, bias, "add")
     return summed
+
+
+@contextmanager
+def in_tf32(device: torch.device) -> Iterator[None]:
+    """Lets an NVIDIA GPU round what it multiplies of float32 matrices to 11 bits; sums stay float32.
+
+    By its data sheet an H100 is seven times as fast at it. The setting is of the process: what other threads
+    multiply meanwhile may be rounded, too.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    matmul.fp32_precision = "tf32"
+    try:
+        yield
+    finally:
+        matmul.fp32_precision = before
 
 
 def _packs(dtype: torch.dtype) -> bool:

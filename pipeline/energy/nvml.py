@@ -175,7 +175,8 @@ def _open_counter(
         raise MeterError(f"NVML does not know GPU {uuid} ({error}): is it visible here?") from error
     if uuid.startswith("MIG-") or _mig_enabled(nvml, handle):
         raise MeterError(
-            f"GPU {uuid} is split by MIG and its counter covers all instances: meter an undivided card"
+            f"GPU {uuid} is split by MIG (Multi-Instance GPU: one card made into several smaller ones) "
+            "and its counter covers all of them: meter a card that is not split"
         )
     try:
         return NvmlMeter(nvml, handle, uuid, ours, clock)

@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from pipeline.models.shapes import rounded
+from pipeline.sending import sent
 
 # Up to so many keys all scores of a sequence are computed at once, in bfloat16 on the CPU.
 _SHORT = 640
@@ -30,10 +31,7 @@ class Segments:
     @classmethod
     def of(cls, lengths: Sequence[int], device: torch.device) -> Segments:
         """Builds the offsets for `lengths` without waiting for the device."""
-        offsets = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
-        if device.type == "cuda":
-            offsets = offsets.pin_memory().to(device, non_blocking=True)
-        return cls(lengths, offsets)
+        return cls(lengths, sent([0, *accumulate(lengths)], device, torch.int32))
 
     @property
     def uniform(self) -> int | None:

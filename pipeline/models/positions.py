@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from pipeline.frame import Frame
+from pipeline.sending import sent
 from pipeline.tokenizers.plan import TokenPlan
 
 if TYPE_CHECKING:
@@ -165,8 +166,8 @@ class Rotation:
         for place, rows in tables.items():
             starts[place], end = end, end + len(rows)
         device = self._table.device
-        self._start = _sent([starts[place] for place in places], device)
-        self._columns = _sent([place.grid[1] for place in places], device)
+        self._start = sent([starts[place] for place in places], device)
+        self._columns = sent([place.grid[1] for place in places], device)
 
     def of(self, plan: TokenPlan) -> torch.Tensor:
         """(sum(prefix+kept), 2*D) per packed token.
@@ -205,9 +206,3 @@ def kept(make: Callable[P, T], grids: int = _KEPT_GRIDS) -> Callable[P, T]:
         return make(*args, **kwargs)
 
     return cast(Callable[P, T], remembered)
-
-
-def _sent(values: Sequence[int], device: torch.device) -> torch.Tensor:
-    """A small tensor on the device, without waiting for it."""
-    tensor = torch.tensor(values)
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

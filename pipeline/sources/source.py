@@ -37,6 +37,7 @@ class SourceOptions:
         open_timeout_s: seconds until the first picture of a connection.
         stall_timeout_s: seconds without a picture after which a connection counts as lost.
         decoder: "auto" uses an NVIDIA GPU where there is one; "cuda" says so when it cannot.
+        gpu: which GPU, as CUDA counts them in this process; None for the first.
         rtsp_transport: "tcp" or "udp".
         reconnect: whether a live source that was lost is opened again.
         backoff_initial_s, backoff_cap_s: bounds of the first and of the longest wait before reconnecting.
@@ -55,6 +56,7 @@ class SourceOptions:
     open_timeout_s: float = DEFAULT_OPEN_TIMEOUT_S
     stall_timeout_s: float = DEFAULT_STALL_TIMEOUT_S
     decoder: Literal["auto", "cpu", "cuda"] = "auto"
+    gpu: int | None = None
     rtsp_transport: Literal["tcp", "udp"] = "tcp"
     reconnect: bool = True
     backoff_initial_s: float = 0.5

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 class Tokenizer(Protocol):
     """Decides which tokens the patches of a frame become.
 
+    Two that are equal decide alike of every frame: one of them plans the frames of both.
+
     Attributes:
         name: what `--tokenizer` and results call it.
         vocab_version: version of the words it uses; None where it uses none.
@@ -48,7 +50,17 @@ def identity_groups(images: torch.Tensor, patch_size: int) -> torch.Tensor:
     return torch.arange(patches, device=images.device).expand(len(images), -1)
 
 
-class FromWhole:
+class Alike:
+    """What tokenizers share that are equal where they are of one kind and have the same options and words."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).values()))
+
+
+class FromWhole(Alike):
     """The part that tokenizers share that begin with every patch as a token, in place.
 
     What they do is between the blocks, and costs nothing before them.

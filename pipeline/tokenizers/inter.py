@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 
+from pipeline.tokenizers.base import Alike
 from pipeline.tokenizers.inter_recall import RecallingInterTokenizer
 from pipeline.tokenizers.plan import TokenPlan
 from pipeline.tokenizers.registry import TOKENIZERS
@@ -28,7 +29,7 @@ def inter_tokenizer(
     return RecallingInterTokenizer(vocabulary, threshold, cache)
 
 
-class InterTokenizer:
+class InterTokenizer(Alike):
     """The paper's form. Merges all patches of a frame whose nearest word is the same and near enough.
 
     Output order: words by ascending index, then unmatched patches in raster order.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import torch
 
+from pipeline.tokenizers.base import Alike
 from pipeline.tokenizers.dropping import keep_best
 from pipeline.tokenizers.plan import TokenPlan
 from pipeline.tokenizers.registry import TOKENIZERS
 from vocab.patches import patchify
 
 
-class IntraTokenizer:
+class IntraTokenizer(Alike):
     """Keeps the patches whose normalised pixels vary most, in raster order.
 
     Args:

@@ -11,6 +11,8 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import pad
 
+from pipeline.sending import sent
+
 if TYPE_CHECKING:
     from pipeline.tokenizers.steps import BlockStep
 
@@ -48,10 +50,7 @@ class TokenPlan:
     proportional: tuple[bool, ...] = ()
     mix: torch.Tensor | None = None
     made: tuple[torch.Tensor, torch.Tensor] | None = None
-    _on_host: _HostCopy = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_on_host", _HostCopy(self.kept if self._known() is None else None))
+    _fetched: list[_HostCopy] = field(default_factory=list, init=False, repr=False)
 
     @classmethod
     def join(cls, plans: Sequence[TokenPlan]) -> TokenPlan:
@@ -92,6 +91,34 @@ class TokenPlan:
         uniform = first.uniform if alike else None
         return cls(group, kept, first.prefix, uniform, known, steps, proportional, mix, made)
 
+    def in_order(self, images: Sequence[int]) -> TokenPlan:
+        """The plan of the same images in another order, without waiting for the device.
+
+        Args:
+            images: which of them comes first, and so on; all of them. Their tokens must not be made already.
+        """
+        assert self.made is None, "tokens that are made already stay where they are"
+        if list(images) == list(range(len(images))):
+            return self
+        rows = sent(images, self.group.device)
+        return replace(
+            self,
+            group=self.group.index_select(0, rows),
+            kept=self.kept.index_select(0, rows),
+            known=None if self.known is None else [self.known[image] for image in images],
+            steps=tuple(self.steps[image] for image in images) if self.steps else (),
+            proportional=tuple(self.proportional[image] for image in images) if self.proportional else (),
+            mix=None if self.mix is None else self.mix.index_select(0, rows),
+        )
+
+    def fetch(self) -> None:
+        """Begins to bring `kept` to the host, behind what the current stream was told before.
+
+        Else `kept_list` does, which by then may be behind the work of others.
+        """
+        if self._known() is None and not self._fetched:
+            self._fetched.append(_HostCopy(self.kept))
+
     @property
     def lengths(self) -> torch.Tensor:
         """(B,) int64: tokens per image after `apply`, prefix included."""
@@ -110,7 +137,10 @@ class TokenPlan:
     def kept_list(self) -> list[int]:
         """`kept` on the host. Waits for the device at most once, and only until the plan is made."""
         known = self._known()
-        return self._on_host.wait() if known is None else known
+        if known is not None:
+            return known
+        self.fetch()
+        return self._fetched[0].wait()
 
     def _known(self) -> list[int] | None:
         if self.uniform is not None:
@@ -275,17 +305,16 @@ def _mean(
 class _HostCopy:
     """Brings a small device tensor to the host without holding up the work queued behind it."""
 
-    def __init__(self, values: torch.Tensor | None) -> None:
+    def __init__(self, values: torch.Tensor) -> None:
         self._event: torch.cuda.Event | None = None
         self._values = values
-        if values is not None and values.is_cuda:
+        if values.is_cuda:
             self._values = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
             self._values.copy_(values, non_blocking=True)
             self._event = torch.cuda.Event()
             self._event.record()
 
     def wait(self) -> list[int]:
-        assert self._values is not None
         if self._event is not None:
             self._event.synchronize()
         return [int(value) for value in self._values.tolist()]

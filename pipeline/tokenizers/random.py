@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from pipeline.tokenizers.base import Alike
 from pipeline.tokenizers.dropping import keep_best
 from pipeline.tokenizers.plan import TokenPlan
 from pipeline.tokenizers.registry import TOKENIZERS
@@ -12,7 +13,7 @@ from pipeline.tokenizers.registry import TOKENIZERS
 _GOLDEN, _OTHER = 0x4F1BBCDCBFA53E0B, 0x30E44323405AC1F5
 
 
-class RandomTokenizer:
+class RandomTokenizer(Alike):
     """Keeps a random choice of patches, in raster order.
 
     The choice follows from the frame's own pixels: the same frame always keeps the same patches, alone or in

@@ -20,8 +20,10 @@ import torch
 from tests.gpu.clips import read
 from tests.gpu.correctness import check_families, check_plan_does_not_wait
 from tests.gpu.energy import check_meter
+from tests.gpu.races import check_words_are_whole
 from tests.gpu.report import Report
-from tests.gpu.speed import measure
+from tests.gpu.speed import measure, measure_new_lengths
+from tests.gpu.whole import check_engine, check_heads, check_lengths, check_saliency, check_swap
 
 RESULTS = Path("benchmarks/results/gpu.json")
 
@@ -47,7 +49,14 @@ def main() -> int:
     with torch.inference_mode():
         check_families(device, report)
         check_plan_does_not_wait(device, clips, report)
+        check_words_are_whole(device, report)
+        check_lengths(device, report)
+        check_heads(device, report)
+        check_engine(device, clips, report)
+        check_saliency(device, clips, report)
+        check_swap(device, clips, report)
     figures: dict[str, Any] = {"meter": check_meter(device, clips, options.meter_seconds, report)}
+    figures["new lengths"] = measure_new_lengths(device, clips["bikes"][0], options.models[0], report)
     figures["speed"] = measure(
         device, clips["bikes"], options.models, options.batches, options.seconds, options.repeats
     )

@@ -72,7 +72,7 @@ def check_plan_does_not_wait(device: torch.device, clips: Clips, report: Report)
     frames = torch.from_numpy(np.stack(clips["bikes"][:8])).to(device)
     images = frames.permute(0, 3, 1, 2).float() / 127.5 - 1
     for tokenizer in _tokenizers(images, 16):
-        waited = _waited(lambda tokenizer=tokenizer: tokenizer.plan(images, 16))
+        waited = waited(lambda tokenizer=tokenizer: tokenizer.plan(images, 16))
         report.check(
             waited is None, f"{tokenizer.name}: plan does not wait for the device ({waited or 'no sync'})"
         )
@@ -87,18 +87,18 @@ def check_plan_does_not_wait(device: torch.device, clips: Clips, report: Report)
         PruneTokenizer(0.4),
     ):
         plan = tokenizer.plan(pixels, encoder.patch_size, encoder.prefix)
-        waited = _waited(lambda plan=plan: encoder.encode(pixels, plan))
+        waited = waited(lambda plan=plan: encoder.encode(pixels, plan))
         what = f"{tokenizer.name}: steps between blocks do not wait for the device ({waited or 'no sync'})"
         report.check(waited is None, what)
     model = build("dinov3").to(device, torch.bfloat16)
     pixels, encoder = images_for(model).to(device, torch.bfloat16), PackedEncoder(model)
     grids = [Placed.filling(some, encoder.patch_size) for some in (pixels, pixels[:, :, : 3 * 16])]
     plan = TokenPlan.join([IntraTokenizer(0.4).plan(some, 16, encoder.prefix) for some, _ in grids])
-    waited = _waited(lambda: encoder.encode(grids, plan))
+    waited = waited(lambda: encoder.encode(grids, plan))
     report.check(waited is None, f"frames of two grids do not wait for the device ({waited or 'no sync'})")
 
 
-def _waited(work: Callable[[], object]) -> str | None:
+def waited(work: Callable[[], object]) -> str | None:
     """What made the host wait for the device; None where nothing did."""
     work()  # the first call may load kernels
     torch.cuda.set_sync_debug_mode("error")

@@ -1,4 +1,4 @@
-"""Frames per second and joules per frame of the tokenizers, windows interleaved."""
+"""Frames per second and joules per frame of the tokenizers, windows interleaved; what a new length costs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ from pipeline.frame import Frame, FrameTimes, Geometry
 from pipeline.models import load_model
 from pipeline.tokenizers import FullTokenizer, InterTokenizer, IntraTokenizer, Tokenizer
 from pipeline.warmup import learn_words
+from tests.gpu.report import Report
 
 _GEOMETRY = Geometry(224, 224, 224, 224, 1, 1, 0, 0)
 _WARMUP_FRAMES = 64
+# So many lengths that come for the first time, and again.
+_LENGTHS = 64
+# What a first time may take against the next: a plan that is built takes ten times as long as a pass.
+_MOST_STALL = 3.0
 
 
 def measure(
@@ -46,6 +51,39 @@ def measure(
         for batch in batches:
             rows += _compare(engine, frames, tokenizers, batch, seconds, repeats)
     return rows
+
+
+def measure_new_lengths(
+    device: torch.device, image: npt.NDArray[np.uint8], name: str, report: Report
+) -> dict[str, Any]:
+    """What passes of one frame take whose number of tokens never came before, and when it comes again."""
+    engine = Engine(load_model(name, weights="random", device=device))
+    frame = Frame(FrameTimes(pts_s=None), image, _GEOMETRY)
+    lengths = _LENGTHS if device.type == "cuda" else 4
+    tokenizers = [IntraTokenizer(0.9 * number / lengths) for number in range(lengths)]
+    for _ in range(8):
+        engine.submit([frame], FullTokenizer()).result()
+    rounds = []
+    for _ in range(2):
+        taken = []
+        for tokenizer in tokenizers:
+            start = time.perf_counter()
+            engine.submit([frame], tokenizer).result()
+            taken.append(1000 * (time.perf_counter() - start))
+        rounds.append(taken)
+    new, again = rounds
+    figures = {
+        "model": engine.model.name,
+        "new_ms_median": round(statistics.median(new), 3),
+        "new_ms_max": round(max(new), 3),
+        "again_ms_median": round(statistics.median(again), 3),
+    }
+    what = f"a new length stalls nobody: {figures}"
+    if device.type == "cuda":
+        report.check(statistics.median(new) < _MOST_STALL * statistics.median(again), what)
+    else:
+        report.skip("a new length stalls nobody", f"the CPU builds no plans ({figures})")
+    return figures
 
 
 def _compare(

@@ -25,6 +25,9 @@ def test_the_checks_run_to_the_end_on_a_cpu(tmp_path):
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
+    for what in ("dinov3: its head", "recall: embeddings", "saliency differs", "4 vocabularies"):
+        assert f"PASS {what}" in done.stdout
+    assert "SKIP words are whole on every stream" in done.stdout
     assert "SKIP plan does not wait for the device" in done.stdout
     rows = json.loads(out.read_text())["figures"]["speed"]
     assert [row["tokenizer"] for row in rows] == ["full", "intra", "inter"]

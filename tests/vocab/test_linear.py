@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vocab.linear import linear_map
+from vocab.linear import in_tf32, linear_map
 from vocab.words import Vocabulary
 
 
@@ -35,3 +35,13 @@ def test_a_vocabulary_survives_pickling():
 
     assert copy.version == 4
     assert torch.equal(copy.match(patches).word, vocabulary.match(patches).word)
+
+
+def test_products_are_rounded_only_while_that_is_asked_for_on_a_gpu():
+    matmul = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    with in_tf32(torch.device("cpu")):
+        assert matmul.fp32_precision == before
+    with in_tf32(torch.device("cuda")):
+        assert matmul.fp32_precision == "tf32"
+    assert matmul.fp32_precision == before

@@ -180,3 +180,20 @@ def test_a_part_of_a_vocabulary_is_refused(length):
 
     with pytest.raises(VocabularyError, match="key vwt:cam:vocab:3 is"):
         Vocabulary.from_bytes(data[:length], "key vwt:cam:vocab:3")
+
+
+def test_rounding_to_tf32_moves_a_distance_by_less_than_a_thousandth():
+    """As a GPU rounds what it multiplies: to 10 bits behind the first."""
+
+    def rounded(values):
+        bits = values.view(torch.int32)
+        return ((bits + 0x1000) & ~0x1FFF).view(torch.float32)
+
+    drawn = torch.randn(600, 768, generator=torch.Generator().manual_seed(0))
+    near = drawn[:300] + 0.3 * drawn[300:]
+    words, exact = drawn[:300], torch.nn.functional.cosine_similarity(near, drawn[:300])
+    lengths = words.norm(dim=1), near.norm(dim=1)
+
+    products = (rounded(near) * rounded(words / lengths[0][:, None])).sum(dim=1) / lengths[1]
+
+    assert 0 < float((products - exact).abs().max()) < 1e-3

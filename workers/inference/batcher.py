@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import torch
@@ -48,6 +50,7 @@ class Batcher:
         self._record = record
         self._queue = FairQueue()
         self._changed = threading.Condition()
+        self._errands: deque[tuple[Callable[[], None], Future[None]]] = deque()
         self._closing = False
         self._load = LoadMeter()
         self._metrics = PassMetrics()
@@ -67,6 +70,20 @@ class Batcher:
             self._queue.add(request)
             self._load.arrived(request.stream)
             self._changed.notify()
+
+    def between(self, work: Callable[[], None]) -> Future[None]:
+        """Has something else done in the device thread, while no pass is under way; passes wait for it.
+
+        Raises:
+            ServiceError: the batcher was closed.
+        """
+        done: Future[None] = Future()
+        with self._changed:
+            if self._closing:
+                raise _stopping()
+            self._errands.append((work, done))
+            self._changed.notify()
+        return done
 
     def load(self) -> Load:
         """How much there was to do since the last call."""
@@ -96,18 +113,33 @@ class Batcher:
                     self._start(slices, in_flight)
                 else:
                     in_flight.drain()
+                    self._run_errands()
+
+    def _run_errands(self) -> None:
+        while self._errands:
+            work, done = self._errands.popleft()
+            try:
+                work()
+            except Exception as error:
+                done.set_exception(error)
+            else:
+                done.set_result(None)
 
     def _next(self, idle: bool) -> list[Slice] | None:
-        """The next pass; empty when there is none while others are under way; None at the end."""
+        """The next pass; empty when passes under way, or errands, come first; None at the end."""
         with self._changed:
             if idle:
                 self._load.idle()
-                self._changed.wait_for(lambda: self._closing or len(self._queue) > 0)
+                self._changed.wait_for(lambda: self._closing or self._errands or len(self._queue) > 0)
                 self._load.busy()
             if self._closing:
                 for request in self._queue.clear():
                     request.fail(_stopping())
+                for _, done in self._errands:
+                    done.set_exception(_stopping())
                 return None
+            if self._errands:
+                return []
             if len(self._queue):
                 self._changed.wait_for(
                     lambda: self._closing or self._queue.next_pass() >= self._batch, self._wait_s

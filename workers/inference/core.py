@@ -16,7 +16,8 @@ import torch
 
 from pipeline.energy import Meter, open_meter
 from pipeline.engine import Engine
-from pipeline.errors import UsageError
+from pipeline.errors import ModelError, UsageError
+from pipeline.first_passes import warm_up
 from pipeline.frame import Frame, FrameTimes
 from pipeline.history import Wanted
 from pipeline.looking import Part, wanted
@@ -27,6 +28,7 @@ from vocab.window import WindowOptions
 from workers.contract.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings
 from workers.contract.result_log import ResultLog
 from workers.inference.batcher import Batcher
+from workers.inference.failures import first_line
 from workers.inference.image import ImageReader
 from workers.inference.load import Load
 from workers.inference.metering import LATER, Figures, MeteredSpan, Metering, OwnMetering, SharedMetering
@@ -89,8 +91,11 @@ class InferenceCore:
             own.embedding,
         )
         self._embedding = own.embedding
+        self._most = own.batch
         self._metering = _metering(meter, open_exchange, self._settle)
-        self._models = Models(device, own, _LOG.info, settings.model)
+        # On the CPU a model may fit its precision to the first frames that it sees.
+        warm_up = self._warm_up if device.type == "cuda" else None
+        self._models = Models(device, own, _LOG.info, settings.model, warm_up)
         keeper = settings.keeper
         window = WindowOptions(keeper.window_fps, keeper.window_patches)
         self._streams = Streams(self._redis.get, window, recall_bytes=own.recall_bytes)
@@ -189,6 +194,14 @@ class InferenceCore:
         """Does what may wait for Redis in another thread."""
         call = partial(work, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._preparing, call)
+
+    async def _warm_up(self, engine: Engine) -> None:
+        work = partial(warm_up, engine, self._most)
+        try:
+            await asyncio.wrap_future(self._batcher.between(work))
+        except RuntimeError as error:
+            # As for want of memory.
+            raise ModelError(f"model '{engine.model.name}' does not run here: {first_line(error)}") from error
 
     def _durable(self, stream: str) -> int:
         return ResultLog(self._redis.get(), stream, self._kept).next_frame()

@@ -69,7 +69,21 @@ class DeviceLedgerActor:
 
     def _ours(self) -> set[int]:
         self._pids = {pid for pid in list(self._pids) if psutil.pid_exists(pid)}
-        return self._pids
+        return self._pids | replicas_here()
+
+
+def replicas_here(app: str = _NAMESPACE) -> set[int]:
+    """Ids of the processes here that compute or decode for an application, by Ray's names for them.
+
+    Those that decode on a GPU never tell the ledger of themselves, as those that compute do.
+    """
+    names = tuple(f"ray::SERVE_REPLICA::{app}#{deployment}#" for deployment in ("Ingest", "Inference"))
+    found = set()
+    for process in psutil.process_iter(["cmdline"]):
+        cmdline = process.info["cmdline"]
+        if cmdline and cmdline[0].startswith(names):
+            found.add(process.pid)
+    return found
 
 
 def open_device(method: str, device_id: str | None, ours: Callable[[], set[int]]) -> Meter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -27,6 +27,7 @@ class Models:
         settings: which weights, names and labels they have, what they compute in, and how many are kept; the
             one not used for longest goes.
         on_notice: told what was chosen.
+        warm_up: awaited with the engine of a model before anybody gets it.
         default: what streams run on that name none; it may be of the model hub or a folder as it is, others
             only where `settings` names their weights.
     """
@@ -37,7 +38,9 @@ class Models:
         settings: InferenceSettings,
         on_notice: Callable[[str], None],
         default: str = DEFAULT_MODEL,
+        warm_up: Callable[[Engine], Awaitable[None]] | None = None,
     ) -> None:
+        self._warm_up = warm_up
         self._device = device
         self._settings = settings
         self._on_notice = on_notice
@@ -70,12 +73,17 @@ class Models:
         try:
             loop = asyncio.get_running_loop()
             engine = await loop.run_in_executor(self._loader, self._make, name)
+            if self._warm_up is not None:
+                await self._warm_up(engine)
         finally:
             del self._loading[name]
         self._ready[name] = engine
         if len(self._ready) > self._settings.max_models:
             self._ready.popitem(last=False)
             gc.collect()
+            if self._device.type == "cuda":
+                # What it held would stay set aside for tensors of this process, and replicas share the card.
+                torch.cuda.empty_cache()
         return engine
 
     def _make(self, name: str) -> Engine:

@@ -9,11 +9,12 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from pipeline.errors import ServiceError
+from pipeline.sources.hardware import gpus_visible
 from vocab.connection import connect
 from workers.contract.messages import FrameBatch
 from workers.contract.sealing import use_keys
 from workers.deployment import by_size, keep_to_loopback, scaled, where
-from workers.ingest.replica_context import ReplicaContext
+from workers.ingest.replica_context import ReplicaContext, gpu_for
 from workers.ingest.scaling import STREAMS, StreamPolicy
 from workers.ingest.sender import Answer
 from workers.ingest.supervisor import Supervisor
@@ -57,6 +58,7 @@ class Ingest:
             describe=self._describe,
             where=self._where,
             tracing=self._tracing,
+            gpu=gpu_for(serve.get_replica_context().rank.local_rank, gpus_visible()),
         )
         self._supervisor = Supervisor(context)
 

@@ -30,6 +30,7 @@ class ReplicaContext:
         where: {"replica", "node", "pid"} of this replica.
         tracing: traces messages; None for no traces.
         metrics: told what happens.
+        gpu: that decodes, where one does; see `SourceOptions`.
     """
 
     settings: ServiceSettings
@@ -40,3 +41,14 @@ class ReplicaContext:
     where: dict[str, Any]
     tracing: Tracing | None = None
     metrics: IngestMetrics = field(default_factory=IngestMetrics)
+    gpu: int | None = None
+
+
+def gpu_for(replica: int, gpus: int) -> int | None:
+    """The GPU on which a replica decodes: those of a node take turns. Ray hides none from who asks for none.
+
+    Args:
+        replica: its number among those of its node.
+        gpus: that it sees.
+    """
+    return replica % gpus if gpus else None

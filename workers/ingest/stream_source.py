@@ -23,10 +23,17 @@ class StreamSource:
         threads: of the decoder.
         fps: frames per second that are sampled; None for every frame.
         on_notice: told what happens; called from threads of the source.
+        gpu: see `SourceOptions`.
     """
 
     def __init__(
-        self, text: str, settings: ServiceSettings, threads: int, fps: float | None, on_notice: OnNotice
+        self,
+        text: str,
+        settings: ServiceSettings,
+        threads: int,
+        fps: float | None,
+        on_notice: OnNotice,
+        gpu: int | None = None,
     ) -> None:
         ingest = settings.ingest
         self._text = text
@@ -39,6 +46,7 @@ class StreamSource:
             open_timeout_s=ingest.open_timeout_s,
             stall_timeout_s=ingest.stall_timeout_s,
             decoder=ingest.decoder,
+            gpu=gpu,
             rtsp_transport=ingest.rtsp_transport,
             threads=threads,
             fps=fps,

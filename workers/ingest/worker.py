@@ -88,7 +88,9 @@ class StreamWorker:
         self._stopped = threading.Event()
         self._fence = fence
         self._renewal = threading.Condition()
-        self._source = StreamSource(spec.source, context.settings, threads, spec.fps, self._notice)
+        self._source = StreamSource(
+            spec.source, context.settings, threads, spec.fps, self._notice, context.gpu
+        )
         # How its frames are to run; known once the model is.
         self._settings: TokenSettings
         # Dropped and told with no frame yet, by reason.

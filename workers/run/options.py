@@ -160,6 +160,7 @@ def run_options(given: Mapping[str, Any], typed: Collection[str] = ()) -> RunOpt
         open_timeout_s=rest.pop("open_timeout"),
         stall_timeout_s=rest.pop("stall_timeout"),
         decoder=rest.pop("decoder"),
+        gpu=_gpu(rest["device"]),
         rtsp_transport=rest.pop("rtsp_transport"),
         max_pixels=rest.pop("max_pixels"),
         fps=rest["fps"],
@@ -169,6 +170,12 @@ def run_options(given: Mapping[str, Any], typed: Collection[str] = ()) -> RunOpt
     if any(rule.wants_embedding for rule in rules):
         rest["embedding"] = True
     return RunOptions(tokenizer=tokenizer, rolling=rolling, opening=opening, rules=rules, **rest)
+
+
+def _gpu(device: str) -> int | None:
+    """The GPU that decodes: the one that computes, where that was said."""
+    kind, _, index = device.partition(":")
+    return int(index) if kind == "cuda" and index.isdecimal() else None
 
 
 def _rules(path: str | None, folder: str | None) -> Sequence[AnyRule]:

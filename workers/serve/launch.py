@@ -18,9 +18,10 @@ from workers.contract.sealing import use_keys
 from workers.contract.stream_store import StreamStore
 from workers.notices import Notices
 from workers.serve.address import DEFAULT_URL, base_url, free_port, held_port, is_loopback
+from workers.serve.cards import fitted
 from workers.serve.first_streams import Given, add_given, given_sources
 from workers.serve.private import ray_token_readable
-from workers.serve.ray import gpus, running_app, running_ray
+from workers.serve.ray import gpus, most_gpus, running_app, running_ray
 from workers.serve.redis import Watch, running_redis
 from workers.serve.signals import Signals
 from workers.serve.status_line import StatusLine
@@ -90,12 +91,14 @@ def _check(settings: ServiceSettings) -> None:
 
 
 def _with_gpu(settings: ServiceSettings, notices: Notices) -> ServiceSettings:
-    """Takes a GPU for each Inference where there is one and nothing else was asked for."""
-    if "num_gpus" in settings.inference.model_fields_set or gpus() < 1:
+    """Takes a GPU for each Inference where there is one and nothing else was asked for; no more than fit."""
+    inference = settings.inference
+    if "num_gpus" not in inference.model_fields_set and gpus() >= 1:
+        notices.say("predicting on a GPU; inference.num_gpus = 0 in --config for the CPU")
+        inference = inference.model_copy(update={"num_gpus": 1.0})
+    if not inference.num_gpus:
         return settings
-    notices.say("predicting on a GPU; inference.num_gpus = 0 in --config for the CPU")
-    inference = settings.inference.model_copy(update={"num_gpus": 1.0})
-    return settings.model_copy(update={"inference": inference})
+    return settings.model_copy(update={"inference": fitted(inference, most_gpus(settings), notices.say)})
 
 
 def _say_where(

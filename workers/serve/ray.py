@@ -144,6 +144,19 @@ def gpus() -> float:
     return float(ray.cluster_resources().get("GPU", 0.0))
 
 
+def most_gpus(settings: ServiceSettings) -> float | None:
+    """How many it has or may add; None for a cluster that was joined and does not say what it may add."""
+    if settings.ray_address is None:
+        return gpus()
+    if settings.ray_address.startswith("ray://"):
+        return None
+    from ray._private.state import state
+
+    # Not every autoscaler tells.
+    most = state.get_max_resources_from_cluster_config()
+    return None if most is None else max(gpus(), float(most.get("GPU", 0)))
+
+
 def _cpus(settings: ServiceSettings) -> int:
     """What Ray is told this machine has: never less than one replica of each needs, or none would start."""
     least = (

@@ -168,7 +168,8 @@ class InferenceSettings(BaseModel):
     """The side that predicts.
 
     Attributes:
-        num_gpus: share of a GPU per replica; 0 for the CPU.
+        num_gpus: share of a GPU per replica, which is no limit to the memory that it takes; 0 for the CPU.
+            `vwt serve` starts no more replicas than fit on the cards.
         batch: most frames of all streams in one pass.
         batch_wait_s: how long a pass may wait for more frames, once it has one.
         max_models: models a replica keeps loaded; the one not used for longest goes.

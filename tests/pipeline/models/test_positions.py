@@ -120,3 +120,12 @@ def test_positions_are_kept_for_so_many_grids_only():
         positions.added(Place((rows, 3), (rows, 3)))
 
     assert positions._added.cache_info().currsize <= 32
+
+
+@torch.inference_mode()
+def test_a_rotary_table_is_made_once_for_a_grid():
+    positions = PackedEncoder(build("dinov3")).positions
+    places = Place((6, 11), (6, 11)), Place((3, 5), (3, 5))
+    first = [positions.rotation(place) for place in places]
+
+    assert all(positions.rotation(place) is table for place, table in zip(places, first, strict=True))

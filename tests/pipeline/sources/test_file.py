@@ -499,7 +499,7 @@ def test_asking_for_cuda_without_a_gpu_falls_back_with_a_notice_and_auto_is_sile
 ) -> None:
     from pipeline.sources import hardware
 
-    monkeypatch.setattr(hardware, "_why_no_cuda", lambda: "no driver")
+    monkeypatch.setattr(hardware, "_try_cuda", lambda _gpu: hardware._Tried({}, "no driver"))
     monkeypatch.setattr(hardware, "_DRIVER", tmp_path / "nvidiactl")
     clip = make_clips.steady(tmp_path / "a.mp4", frames=5)
     asked: list[Notice] = []
@@ -516,10 +516,10 @@ def test_a_gpu_that_cannot_start_a_decoder_is_replaced_by_the_cpu(
 ) -> None:
     from pipeline.sources import hardware
 
-    if hardware._why_no_cuda() is None:
+    if hardware._try_cuda(None).why_not is None:
         pytest.skip("this machine decodes on its GPU: see the gpu tests")
     # The probe is made to say yes, so that opening the container meets the machine's real refusal.
-    monkeypatch.setattr(hardware, "_why_no_cuda", lambda: None)
+    monkeypatch.setattr(hardware, "_try_cuda", lambda _gpu: hardware._Tried({"primary_ctx": "1"}, None))
     notices: list[Notice] = []
     source = opened(make_clips.steady(tmp_path / "a.mp4", frames=5), notices, SourceOptions(decoder="auto"))
     assert len(list(source.frames())) == 5
@@ -537,3 +537,30 @@ def test_a_gpu_decodes_the_same_pictures_as_the_cpu() -> None:
     for on_gpu, on_cpu in pairs[::50]:
         assert on_gpu.times.pts_s == on_cpu.times.pts_s
         assert np.abs(rgb(on_gpu).astype(int) - rgb(on_cpu)).mean() < 1
+
+
+@pytest.mark.gpu
+def test_two_sources_of_a_process_decode_in_one_context_of_the_gpu() -> None:
+    """A context is some hundred megabytes; a decoder of a small picture is not."""
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    first = opened("sample:bikes", [], SourceOptions(decoder="cuda"))
+    if first.info.decoder != "cuda":
+        pytest.skip("no hardware decoder")
+    before, _ = torch.cuda.mem_get_info()
+    second = opened("sample:bikes", [], SourceOptions(decoder="cuda"))
+    after, _ = torch.cuda.mem_get_info()
+    assert second.info.decoder == "cuda"
+    assert before - after < 100e6
+
+
+def test_gpus_are_counted_without_cuda(tmp_path: Path) -> None:
+    from pipeline.sources.hardware import gpus_visible
+
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    assert gpus_visible(tmp_path, {}) == 2
+    assert gpus_visible(tmp_path, {"CUDA_VISIBLE_DEVICES": "1"}) == 1
+    assert gpus_visible(tmp_path, {"CUDA_VISIBLE_DEVICES": "GPU-1, GPU-2,"}) == 2
+    assert gpus_visible(tmp_path, {"CUDA_VISIBLE_DEVICES": "-1"}) == 0

@@ -256,3 +256,45 @@ def test_the_load_tells_how_long_frames_waited_and_of_how_many_streams(
     assert load.streams == 3
     assert load.backlog_s > 0
     assert 0 < load.busy <= 1
+
+
+def test_an_errand_is_done_in_the_device_thread_before_what_waits(batcher, null):
+    one = batcher()
+    held = Held(one, null)
+    order: list[str] = []
+
+    def errand() -> None:
+        order.append(threading.current_thread().name)
+
+    def told(request: Request) -> None:
+        order.append("frames")
+        deliver(request)
+
+    waiting = request(null, "later", clip("null")[:1], to=told)
+    one.submit(waiting)
+    done = one.between(errand)
+    held.let_go()
+
+    done.result(WAIT_S)
+    waiting.future.result(WAIT_S)
+    assert order == ["vwt-device", "frames"]
+
+
+def test_an_errand_that_fails_tells_who_sent_it_and_nobody_else(batcher, null):
+    one = batcher()
+
+    def fail() -> None:
+        raise UsageError("no such kernel")
+
+    with pytest.raises(UsageError, match="no such kernel"):
+        one.between(fail).result(WAIT_S)
+    after = request(null, "after", clip("null")[:1])
+    one.submit(after)
+    assert after.future.result(WAIT_S) is after
+
+
+def test_a_batcher_that_was_closed_takes_no_errands(batcher):
+    one = batcher()
+    one.close()
+    with pytest.raises(ServiceError):
+        one.between(lambda: None)

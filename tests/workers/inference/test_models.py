@@ -50,3 +50,18 @@ def test_who_adds_streams_does_not_choose_what_is_downloaded_or_read(tmp_path):
 
     assert len(best(loaded({}, name, default=name)[0])) == 2
     assert len(best(loaded({"weights": {name: "published"}}, name)[0])) == 2
+
+
+def test_a_model_is_warm_before_anybody_gets_it():
+    warmed = []
+
+    async def warm_up(engine):
+        await asyncio.sleep(0)
+        warmed.append(engine)
+
+    models = Models(CPU, InferenceSettings(weights={TINY: "random"}), lambda _: None, TINY, warm_up)
+    try:
+        engine = asyncio.run(models.get(TINY))
+    finally:
+        models.close()
+    assert warmed == [engine]
