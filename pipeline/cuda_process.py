@@ -23,7 +23,7 @@ def take_short_turns() -> None:
     """Has threads that want to run Python wait for each other for at most half a millisecond, not five.
 
     A pass of one frame is some hundred launches and two or three waits for the device, and after each the
-    thread has to get its turn again: beside one that computes in Python that took 5.2 ms in the worst case
-    by default, and 0.1 ms so.
+    thread has to get its turn again: beside one that computes in Python it waits for up to five milliseconds
+    by default.
     """
     sys.setswitchinterval(min(sys.getswitchinterval(), _TURN_S))

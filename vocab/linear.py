@@ -57,7 +57,7 @@ def added(
 def in_tf32(device: torch.device) -> Iterator[None]:
     """Lets an NVIDIA GPU round what it multiplies of float32 matrices to 11 bits; sums stay float32.
 
-    By its data sheet an H100 is seven times as fast at it. The setting is of the process: what other threads
+    The setting is of the process: what other threads
     multiply meanwhile may be rounded, too.
     """
     if device.type != "cuda":
