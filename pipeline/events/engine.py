@@ -190,5 +190,6 @@ def _between(one: Mapping[str, Any], other: Mapping[str, Any]) -> float | None:
 
 
 def _fingerprint(rule: AnyRule) -> str:
-    text = json.dumps(rule.model_dump(mode="json"), sort_keys=True)
+    # What is cut of it changes nothing of when it begins or ends.
+    text = json.dumps(rule.model_dump(mode="json", exclude={"clip"}), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
