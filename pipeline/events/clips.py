@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.clips import Cut, PacketRing, UncutError
 from pipeline.events.engine import Engine, Event
 from pipeline.events.rules import AnyRule, Clip, Object
-from pipeline.events.times import seconds_of
+from pipeline.events.times import clock_of
 
 # Why a clip is not there yet.
 AWAITED = "the seconds after it are awaited"
@@ -116,9 +116,7 @@ class EventClips:
 
     def _told(self, engine: Engine, event: Event, clip: str | None, reason: str | None) -> Event:
         known = {"clip": clip, "clip_reason": reason}
-        for start in engine.under_way:
-            if start["id"] == event["id"]:
-                start |= known
+        engine.note(event["id"], known)
         return event | known | {"state": "clip"}
 
     def _reached(self, one: _Awaited) -> bool:
@@ -128,9 +126,10 @@ class EventClips:
 
     def _moment(self, seen: Object) -> float | None:
         """When something is by the times of packets."""
-        if seen.get("kind") == "status" and self._packets is not None and not self._packets.live:
-            return self._looked
-        return seconds_of(seen)
+        if self._packets is not None and self._packets.live:
+            return clock_of(seen)
+        pts_s: float | None = seen.get("pts_s")
+        return self._looked if seen.get("kind") == "status" else pts_s
 
     def _forget(self) -> None:
         """Lets go of packets that no event can want any more."""

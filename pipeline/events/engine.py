@@ -74,6 +74,12 @@ class Engine:
         """The starts of events that have not ended."""
         return [one.event for one in self._progress.values() if one.event is not None]
 
+    def note(self, event: str, facts: Mapping[str, Any]) -> None:
+        """Adds to what the end of an event that is under way will say; its start is told already."""
+        for one in self._progress.values():
+            if one.event is not None and one.event["id"] == event:
+                one.event = one.event | facts
+
     def state(self) -> dict[str, Any]:
         """All it keeps, as JSON."""
         return {"rules": {name: asdict(one) for name, one in self._progress.items()}, "left": self._left}
