@@ -37,16 +37,24 @@ class EventClips:
 
     Args:
         rules: of the stream.
-        packets: of its source; None where no rule asks for a clip.
+        packets: of its source; None for no clips.
         write: keeps what was cut for an event and gives where it is. What it raises as OSError or ValueError
             is told as the reason.
+        without: why there are no clips, where there are no packets.
     """
 
-    def __init__(self, rules: Sequence[AnyRule], packets: PacketRing | None, write: Write) -> None:
+    def __init__(
+        self,
+        rules: Sequence[AnyRule],
+        packets: PacketRing | None,
+        write: Write,
+        without: str = "none are kept here",
+    ) -> None:
         self._clips: dict[str, Clip] = {rule.name: rule.clip for rule in rules if rule.clip is not None}
         self._before_s = max((clip.before_s for clip in self._clips.values()), default=0.0)
         self._packets = packets
         self._write = write
+        self._without = without
         self._awaited: dict[str, _Awaited] = {}
         # Awaited by whoever watched the stream before.
         self._orphans: list[Event] = []
@@ -77,7 +85,7 @@ class EventClips:
             clip = self._clips.get(event["rule"])
             if clip is None or event["state"] != "start":
                 continue
-            refusal = "it is of no frame" if self._packets is None else self._packets.refusal
+            refusal = self._without if self._packets is None else self._packets.refusal
             if moment is None and refusal is None:
                 refusal = "its frame has no time"
             event["clip_reason"] = refusal or AWAITED

@@ -78,7 +78,7 @@ class Engine:
         """Adds to what the end of an event that is under way will say; its start is told already."""
         for one in self._progress.values():
             if one.event is not None and one.event["id"] == event:
-                one.event = one.event | facts
+                one.event = {**one.event, **facts}
 
     def state(self) -> dict[str, Any]:
         """All it keeps, as JSON."""
