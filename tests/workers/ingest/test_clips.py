@@ -1,4 +1,4 @@
-"""Clips of the service: cut by whoever reads the stream, told as the event once more, gone with the stream."""
+"""Clips of the service: cut by whoever reads the stream, and told as the event once more."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_disk_that_takes_no_clip_costs_the_clip_alone(client, run, watch, clip
     assert events(client)[2]["clip"] is None
 
 
-def test_a_clip_whose_reader_stopped_is_told_as_lost_by_the_next(client, run, watch, inference, clip) -> None:
+def test_a_clip_whose_reader_stopped_is_told_as_lost_by_the_next(client, run, clip) -> None:
     rule = SEEN | {"clip": {"after_s": 60}}
     StreamStore(client).add(spec := spec_of(clip, rules=[rule], loop=True, realtime=True))
     first = run(spec)
@@ -110,7 +110,7 @@ def test_a_clip_whose_reader_stopped_is_told_as_lost_by_the_next(client, run, wa
 
 
 def test_a_clip_of_a_camera_covers_its_seconds_though_it_is_lost_before_they_are_over(
-    client, run, watch, rtsp_server
+    client, run, rtsp_server
 ) -> None:
     rule = SEEN | {"for_s": 1, "clip": {"before_s": 0.5, "after_s": 1}}
     lost = {"name": "lost", "what": "stream", "clip": {"before_s": 2, "after_s": 60}}
