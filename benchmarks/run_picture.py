@@ -1,6 +1,6 @@
 """Takes the picture that README begins with: a frame of the annotated clip of `make run`.
 
-    make run && .venv/bin/python -m benchmarks.run_picture [--clip out/annotated.mp4] [--frame 80]
+make run && .venv/bin/python -m benchmarks.run_picture [--clip out/annotated.mp4] [--frame 80]
 """
 
 from __future__ import annotations

@@ -195,8 +195,9 @@ class StreamEvents:
         try:
             self._last = json.loads(text)
             found = engine.feed(self._last)
+            shots = self._pictures(found, number, self._last)
             self._clips.begin(found, self._last)
-            return found, self._pictures(found, number, self._last)
+            return found, shots
         except Exception:
             _log.exception("events of frame %d of %s", number, self._spec.id)
             return found, {}

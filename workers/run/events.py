@@ -74,12 +74,12 @@ class RunEvents:
         """
         self._last = result.to_dict()
         told = self._engine.feed(self._last)
-        self._clips.begin(told, self._last)
         started = [event for event in told if event["state"] == "start"]
         if self._folder is not None and started and frame is not None and frame.picture is not None:
             jpeg = snapshot(frame.picture, frame.geometry, states, drawn(self._last))
             for event in started:
                 event["snapshot"] = str(self._write(event, jpeg))
+        self._clips.begin(told, self._last)
         return self._told(told + self._clips.due(self._engine))
 
     def status(self, state: str, guard: str | None, frame: int) -> list[Event]:

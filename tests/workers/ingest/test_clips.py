@@ -60,6 +60,7 @@ def test_an_event_of_a_file_is_told_with_its_clip_and_so_is_its_end(
         *("start", None), "the seconds after it are awaited",
     )  # fmt: skip
     assert (clipped["state"], clipped["id"], clipped["clip_reason"]) == ("clip", start["id"], None)
+    assert clipped["snapshot"] == start["snapshot"] == f"/v1/streams/cam/events/{start['id']}/snapshot.jpg"
     assert clipped["clip"] == end["clip"] == f"/v1/streams/cam/events/{start['id']}/clip.mp4"
     # The event begins at 3 s; key frames are half a second apart.
     found = clip_folder(ServiceSettings()).find("cam", start["id"])

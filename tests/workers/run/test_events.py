@@ -107,7 +107,7 @@ def test_vwt_run_cuts_clips_of_events(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     events = [line for line in lines if line.get("kind") == "event"]
     start, told = (next(e for e in events if e["state"] == state) for state in ("start", "clip"))
-    assert (start["clip"], start["id"]) == (None, told["id"])
+    assert (start["clip"], start["id"], start["snapshot"]) == (None, told["id"], told["snapshot"])
     with av.open(told["clip"]) as container:
         count = sum(1 for _ in container.decode(video=0))
     # From the key frame half a second before.
