@@ -6,12 +6,16 @@ import errno
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 
 from pipeline.clips.container import write_clip
 from pipeline.clips.packets import Cut
 
 _NAME = re.compile(r"[0-9a-f]{20}\.(?:mp4|mkv)")
+_PART = re.compile(r"[0-9a-f]{20}\.\d+\.part")
+# Whoever wrote so long has died.
+_ABANDONED_S = 3600.0
 
 
 class ClipFolder:
@@ -65,9 +69,11 @@ class ClipFolder:
         found = []
         for path in self._folder.glob("*/*"):
             try:
+                state = path.stat()
                 if _NAME.fullmatch(path.name):
-                    state = path.stat()
                     found.append((state.st_mtime_ns, state.st_size, path))
+                elif _PART.fullmatch(path.name) and state.st_mtime < time.time() - _ABANDONED_S:
+                    path.unlink(missing_ok=True)
             except OSError as error:
                 # Somebody else has removed it.
                 if error.errno != errno.ENOENT:

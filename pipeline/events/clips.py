@@ -16,6 +16,7 @@ from pipeline.events.times import clock_of
 AWAITED = "the seconds after it are awaited"
 # A live source whose packets stop is not waited for.
 _LATE_S = 5.0
+_MOST_AWAITED = 16
 _LOST = "its reader stopped before it was cut"
 
 Write = Callable[[Event, Cut], str]
@@ -30,7 +31,7 @@ class _Awaited:
 
 
 class EventClips:
-    """The clips of one stream, at most one at a time of each rule.
+    """The clips of one stream, so many awaited at a time.
 
     A clip that is done is told as the event once more, with `"state": "clip"`; so is one that cannot be had,
     with `clip_reason`.
@@ -56,20 +57,23 @@ class EventClips:
         self._write = write
         self._without = without
         self._awaited: dict[str, _Awaited] = {}
-        # Awaited by whoever watched the stream before.
-        self._orphans: list[Event] = []
+        # What was told of clips last, in case that could not be kept.
+        self._last: dict[str, tuple[str | None, str | None]] = {}
+        # Of what was awaited before, what there is to tell.
+        self._left: list[tuple[Event, tuple[str | None, str | None]]] = []
         self._looked: float | None = None
 
     @property
     def waiting(self) -> list[Event]:
         """The events whose clips are not told yet, as JSON."""
-        return [*self._orphans, *(one.event for one in self._awaited.values())]
+        return [*(event for event, _ in self._left), *(one.event for one in self._awaited.values())]
 
     def resume(self, waiting: Sequence[Event]) -> None:
         """Goes on from what `waiting` was as it was last kept; of what is not awaited here it says so."""
         kept = {event["id"] for event in waiting}
         self._awaited = {name: one for name, one in self._awaited.items() if name in kept}
-        self._orphans = [event for event in waiting if event["id"] not in self._awaited]
+        left = [event for event in waiting if event["id"] not in self._awaited]
+        self._left = [(event, self._last.get(event["id"], (None, _LOST))) for event in left]
 
     def begin(self, events: Sequence[Event], seen: Mapping[str, Any]) -> None:
         """Takes in what a result or status began, in place: each says why there is no clip yet, or none.
@@ -88,6 +92,8 @@ class EventClips:
             refusal = self._without if self._packets is None else self._packets.refusal
             if moment is None and refusal is None:
                 refusal = "its frame has no time"
+            if len(self._awaited) >= _MOST_AWAITED and refusal is None:
+                refusal = f"{_MOST_AWAITED} clips are awaited already"
             event["clip_reason"] = refusal or AWAITED
             if refusal is None and moment is not None:
                 since, until = moment - clip.before_s, moment + clip.after_s
@@ -101,14 +107,14 @@ class EventClips:
             engine: whose ends of the same events get what was told.
             everything: whether no more packets come.
         """
-        told = [self._told(engine, event, None, _LOST) for event in self._orphans]
-        self._orphans = []
+        found, self._left = self._left, []
         for name, one in list(self._awaited.items()):
             if everything or self._reached(one):
                 del self._awaited[name]
-                told.append(self._told(engine, one.event, *self._cut(one)))
+                found.append((one.event, self._cut(one)))
         self._forget()
-        return told
+        self._last = {event["id"]: said for event, said in found}
+        return [self._told(engine, event, *said) for event, said in found]
 
     def _cut(self, one: _Awaited) -> tuple[str | None, str | None]:
         assert self._packets is not None

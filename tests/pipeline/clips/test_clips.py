@@ -138,6 +138,9 @@ def test_a_folder_keeps_the_newest_clips_and_nothing_else_is_touched(tmp_path: P
     own = tmp_path / "clips" / "yard" / "holiday.mp4"
     own.parent.mkdir(parents=True)
     own.write_bytes(b"mine")
+    abandoned = own.with_name(f"{9:020}.77.part")
+    abandoned.touch()
+    os.utime(abandoned, (0, 0))
     first = ClipFolder(tmp_path / "clips", 2**30).write("yard", "0" * 20, cut)
     os.utime(first, ns=(0, 0))
     folder = ClipFolder(tmp_path / "clips", 3 * first.stat().st_size)
