@@ -4,7 +4,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SOURCE ?= sample:bikes
+SOURCE ?= sample:carphone
+# What a fixed camera is watched for; leave it empty for one that moves: make run SOURCE=mine.mp4 WATCH=
+WATCH ?= --changed --rules docs/rules.yaml --events out/events
 
 .PHONY: setup run test test-survival test-models test-gpu gpu-clips test-gpu-video fuzz audit lint bench bench-gpu bench-service benchmarks soak churn clean
 
@@ -20,7 +22,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 run: setup
 	@mkdir -p out
-	$(BIN)/vwt run $(SOURCE) --out out/results.jsonl --annotate out/annotated.mp4
+	$(BIN)/vwt run $(SOURCE) $(WATCH) --out out/results.jsonl --annotate out/annotated.mp4
 
 lint: setup
 	$(BIN)/ruff check .

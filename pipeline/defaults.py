@@ -25,3 +25,5 @@ DEFAULT_MIN_SCORE = 0.5
 # Of what is kept to find moments of a stream again; 8,700 of them with the bundled model.
 DEFAULT_HISTORY_BYTES = 2**26
 LEAST_HISTORY_BYTES = 2**16
+# Of the newest packets of a stream, for clips of its events: a minute at 4 Mbit/s.
+DEFAULT_CLIP_BUFFER_BYTES = 2**25

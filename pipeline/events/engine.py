@@ -74,6 +74,12 @@ class Engine:
         """The starts of events that have not ended."""
         return [one.event for one in self._progress.values() if one.event is not None]
 
+    def note(self, event: str, facts: Mapping[str, Any]) -> None:
+        """Adds to what the end of an event that is under way will say; its start is told already."""
+        for one in self._progress.values():
+            if one.event is not None and one.event["id"] == event:
+                one.event = {**one.event, **facts}
+
     def state(self) -> dict[str, Any]:
         """All it keeps, as JSON."""
         return {"rules": {name: asdict(one) for name, one in self._progress.items()}, "left": self._left}
@@ -190,5 +196,6 @@ def _between(one: Mapping[str, Any], other: Mapping[str, Any]) -> float | None:
 
 
 def _fingerprint(rule: AnyRule) -> str:
-    text = json.dumps(rule.model_dump(mode="json"), sort_keys=True)
+    # What is cut of it changes nothing of when it begins or ends.
+    text = json.dumps(rule.model_dump(mode="json", exclude={"clip"}), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -16,6 +16,7 @@ MOST_RULES = 32
 # What an event tells of.
 _MOST_BOXES = 16
 _DAY_S = 86_400.0
+MOST_CLIP_S = 60.0
 
 Object: TypeAlias = Mapping[str, Any]
 Severity = Literal["info", "warning", "alarm"]
@@ -40,6 +41,15 @@ class Sight(NamedTuple):
     boxes: Sequence[Object] = ()
 
 
+class Clip(BaseModel):
+    """Seconds around an event's beginning that are cut from its source."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    before_s: Annotated[float, Field(ge=0, le=MOST_CLIP_S)] = 5.0
+    after_s: Annotated[float, Field(ge=0, le=MOST_CLIP_S)] = 5.0
+
+
 class Rule(BaseModel):
     """What all rules have.
 
@@ -53,6 +63,7 @@ class Rule(BaseModel):
         gone_s: how long it must not be the case before the event ends.
         quiet_s: after an event's end none begins for so long.
         schedule: when it is in force; None for always.
+        clip: what its events show of the source's video; None for no clip.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -67,6 +78,7 @@ class Rule(BaseModel):
     gone_s: Seconds = Field(default=0.0, description="How long it must not be so before the event ends.")
     quiet_s: Seconds = Field(default=0.0, description="After an event's end none begins for so long.")
     schedule: Schedule | None = Field(default=None, description="When it is in force; always without.")
+    clip: Clip | None = Field(default=None, description="Cut this of the source for each; none without.")
 
     def look(self, seen: Object, on: bool, memory: dict[str, Any]) -> Sight | None:
         """Looks at one result or status.

@@ -15,6 +15,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from pipeline.clips import Section
 from pipeline.errors import SourceError
 from pipeline.frame import Decoded, FrameTimes
 from pipeline.sources.container import explain, is_live, open_container, open_pipe, video_stream
@@ -83,6 +84,7 @@ class Reader:
         self._losses = Losses(spec.display, on_notice, dropped)
         self._decode_ms = 0.0
         self._held: Decoded | None = None
+        self._section: Section | None = None
         self._best = BestTimes()
         self._pipe = open_pipe(spec, options)
         try:
@@ -111,6 +113,8 @@ class Reader:
             rate = self._stream.average_rate
             self._timeline = None if live else FileTimeline(1 / float(rate) if rate else _PICTURE_S)
             self._planning = Planning(self._stream, options, live, decoding, self._place, self._time)
+            if options.packets is not None:
+                self._section = options.packets.begin(self._stream, live, self.timed)
             self._pictures = self._decode()
             self._passed, self._first = self._read_first()
             if self._first is None:
@@ -147,6 +151,8 @@ class Reader:
 
     def close(self) -> None:
         """Closes the container; only from the thread that reads it, or when none does."""
+        if self._section is not None:
+            self._section.end()
         self._container.close()
         self._close_pipe()
 
@@ -267,13 +273,22 @@ class Reader:
         try:
             for packet in self._container.demux(self._stream):
                 if packet.size:
+                    if self._section is not None:
+                        self._section.add(packet, self._on_line(packet))
                     yield packet
         except (av.FFmpegError, IndexError) as error:
             # An index of the library's own: a stream came that was not there when it was opened.
             # A server that gave no length closes where the container ends, which is no loss.
             if not (self._spec.kind == "http" and self._extent.complete()):
                 self.error = error
+        if self._section is not None:
+            self._section.end()
         yield None
+
+    def _on_line(self, packet: Packet[VideoStream]) -> float | None:
+        """When a packet of a file is decoded, by the times of its frames."""
+        time_s = self._time(packet.pts if packet.dts is None else packet.dts)
+        return None if time_s is None or self._timeline is None else time_s + self._timeline.shift_s
 
     def _describe(self, first: Decoded, live: bool) -> SourceInfo:
         frame: VideoFrame = first.picture

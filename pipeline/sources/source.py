@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from pipeline.clips import PacketRing
 from pipeline.defaults import DEFAULT_MAX_PIXELS, DEFAULT_OPEN_TIMEOUT_S, DEFAULT_STALL_TIMEOUT_S
 from pipeline.frame import Decoded
 from pipeline.sources.spec import SourceSpec
@@ -50,6 +51,7 @@ class SourceOptions:
         decode: what of it is decoded. "all", "needed" (what the sampled frames, which stay the same, refer
             to), or "keyframes", of which alone frames are then sampled.
         route: of the connections of a network source; None for FFmpeg's own.
+        packets: keeps the newest packets, for clips; None for no clips.
         within: real folders and files that images may be read from, whatever links say; None for any.
     """
 
@@ -67,6 +69,7 @@ class SourceOptions:
     fps: float | None = None
     decode: Decode = "needed"
     route: Route | None = None
+    packets: PacketRing | None = None
     within: Sequence[Path] | None = None
 
 

@@ -75,6 +75,11 @@ class FileTimeline:
         self._last_s: float | None = None
         self._damaged_s: float | None = None
 
+    @property
+    def shift_s(self) -> float:
+        """What times are moved by now."""
+        return self._shift_s
+
     def damaged(self, time_s: float | None) -> None:
         """A packet of the frame at `time_s`, as the container has it, is not whole."""
         self._damaged_s = time_s

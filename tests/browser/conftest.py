@@ -86,9 +86,15 @@ def redis() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="package")
-def shared_api(redis: Server) -> Iterator[Api]:
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the clips of events."""
+    return tmp_path_factory.mktemp("clips")
+
+
+@pytest.fixture(scope="package")
+def shared_api(redis: Server, clips: Path) -> Iterator[Api]:
     access = AccessSettings(allow_hosts=["127.0.0.1"])
-    api = Api(ServiceSettings(redis=redis.url, access=access))
+    api = Api(ServiceSettings(redis=redis.url, access=access, clip_folder=clips))
     yield api
     api.close()
 

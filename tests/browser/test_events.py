@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests import make_clips
 from tests.browser.actor import Actor
 from tests.browser.conftest import OUT, Screen
 from tests.browser.test_looks import faint, fits
@@ -55,6 +56,32 @@ def test_events_are_on_the_wall_with_pictures_and_lead_to_their_stream(
     expect(page.get_by_role("heading", name="yard")).to_be_visible()
     expect(page.locator('.event[data-event="one"]')).to_be_visible()
     assert row(page) == ["one"]
+
+
+def test_a_clip_is_played_over_the_page_and_its_absence_explained(
+    url: str, api: Api, redis: Server, open_page: Callable[..., Screen], clips: Path
+) -> None:
+    api.add(name="yard")
+    there, awaited = "a" * 20, "b" * 20
+    teller = Teller(redis.url, "yard")
+    teller.tell(awaited, there, clip_reason="the seconds after it are awaited")
+    page = open_page(f"{url}#/streams/yard").page
+    event = page.locator(f'.event[data-event="{there}"]')
+    expect(event).to_contain_text("no clip: the seconds after it are awaited")
+    (clips / "yard").mkdir(parents=True)
+    make_clips.steady(clips / "yard" / f"{there}.mp4")
+    teller.tell(there, state="clip", clip=f"/v1/streams/yard/events/{there}/clip.mp4", clip_reason=None)
+    event.get_by_role("button", name="Play the clip of person").click()
+    dialog = page.get_by_role("dialog", name="Clip of person")
+    expect(dialog).to_be_visible()
+    page.wait_for_function("document.querySelector('dialog.clip video').videoWidth === 160")
+    expect(dialog.get_by_text("does not play")).to_be_hidden()
+    expect(dialog.get_by_role("link", name="Save")).to_have_attribute("download", "yard-person-clip.mp4")
+    OUT.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=OUT / "events-clip.png")
+    dialog.get_by_role("button", name="Close").click()
+    expect(dialog).to_be_hidden()
+    expect(page.locator(f'.event[data-event="{awaited}"]')).to_contain_text("no clip")
 
 
 def test_a_stream_without_events_says_what_makes_them(

@@ -203,7 +203,9 @@ _STDERR_FD = 2
     metavar="FILE",
     help="Rules (YAML or JSON) that make events of results: lines of --out and of the summary.",
 )
-@click.option("--events", metavar="FOLDER", help="Write a picture of each event of --rules (JPEG).")
+@click.option(
+    "--events", metavar="FOLDER", help="Write a picture of each event of --rules (JPEG), and clips."
+)
 @click.option("--json-summary", metavar="FILE", help="Write the summary as JSON; - for standard output.")
 @click.option(
     "--index",

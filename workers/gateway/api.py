@@ -63,7 +63,7 @@ def build_api(settings: ServiceSettings, backend: Backend) -> FastAPI:
     app.include_router(stream_routes(settings, connections))
     app.include_router(result_routes(connections))
     app.include_router(preview_routes(connections))
-    app.include_router(event_routes(connections))
+    app.include_router(event_routes(settings, connections))
     app.include_router(word_routes(settings, connections))
     app.include_router(bill_routes(settings.gateway, connections))
     app.include_router(frame_routes(settings, backend))

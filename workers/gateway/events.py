@@ -7,14 +7,19 @@ import math
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
+from anyio import to_thread
 from fastapi import APIRouter, Query, Response
+from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline.clips.folder import ClipFolder
 from vocab.connection import RedisClient
 from workers.contract.event_log import EventLog, newest_of, noted_at, pictured
 from workers.contract.stream_store import StreamStore
 from workers.gateway.connections import Connections
 from workers.gateway.problems import Problem, responses
+from workers.settings.folders import clip_folder
+from workers.settings.schema import ServiceSettings
 
 _BY = "Unix seconds, by `noted_at`."
 Since = Annotated[float | None, Query(ge=0, le=1e11, description=f"Only events from then on: {_BY}")]
@@ -26,10 +31,18 @@ Severity = Annotated[
 _PICTURE: dict[int | str, dict[str, Any]] = {
     200: {"description": "A picture.", "content": {"image/jpeg": {}}}
 }
+_TYPES = {"mp4": "video/mp4", "mkv": "video/x-matroska"}
+_CLIP: dict[int | str, dict[str, Any]] = {
+    200: {"description": "A clip.", "content": {name: {} for name in _TYPES.values()}},
+    206: {"description": "The range of it that was asked for."},
+}
+# What belongs to an event never changes.
+_FOR_GOOD = {"Cache-Control": "private, max-age=86400, immutable"}
+_NOT_HERE = "it is kept no longer, or in the folder of another node"
 
 
 class EventView(BaseModel):
-    """The start or the end of an event; both have its id."""
+    """The start or the end of an event, or that its clip is there or cannot be had; all have its id."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -38,7 +51,7 @@ class EventView(BaseModel):
     id: str = Field(description="Of stream, rule and frame: the same however often it is told.")
     rule: str
     what: str
-    state: Literal["start", "end"]
+    state: Literal["start", "end", "clip"]
     at: float | None = Field(description="Unix seconds of the frame or status; null of a file.")
     pts_s: float | None
     frame: int | None
@@ -50,7 +63,10 @@ class EventView(BaseModel):
         description="at, pts_s and frame; of a start: since when it is so, of an end: those of the start."
     )
     snapshot: str | None = Field(description="Path of its picture, while that is kept; null without one.")
-    clip: str | None
+    clip: str | None = Field(description="Path of its clip, while that is kept; null without one.")
+    clip_reason: str | None = Field(
+        default=None, description="Why there is no clip, of a rule that asks for one."
+    )
     duration_s: float | None = None
     reason: str | None = None
     noted_at: float = Field(description="Unix seconds when the service noted it.")
@@ -63,8 +79,9 @@ class Events(BaseModel):
     next: float | None = Field(description="What to give as `until` for older ones; null after the last.")
 
 
-def event_routes(connections: Connections) -> APIRouter:
+def event_routes(settings: ServiceSettings, connections: Connections) -> APIRouter:
     """The routes of events."""
+    clips = clip_folder(settings)
     router = APIRouter(prefix="/v1", tags=["events"])
 
     @router.get("/events", responses=responses(401, 503))
@@ -74,7 +91,7 @@ def event_routes(connections: Connections) -> APIRouter:
         """What rules made of the results of all streams."""
 
         def read(client: RedisClient) -> Events:
-            return _page(client, StreamStore(client).all(), since, until, limit, severity)
+            return _page(client, clips, StreamStore(client).all(), since, until, limit, severity)
 
         return await connections.call(read)
 
@@ -88,7 +105,11 @@ def event_routes(connections: Connections) -> APIRouter:
     ) -> Events:
         """What rules made of the results of a stream."""
         spec = await connections.spec(stream)
-        return await connections.call(lambda client: _page(client, [spec.id], since, until, limit, severity))
+
+        def read(client: RedisClient) -> Events:
+            return _page(client, clips, [spec.id], since, until, limit, severity)
+
+        return await connections.call(read)
 
     @router.get(
         "/streams/{stream}/events/{event}/snapshot.jpg",
@@ -103,15 +124,27 @@ def event_routes(connections: Connections) -> APIRouter:
             raise Problem(
                 404, f"there is no picture of event {event!r}, or it is kept no longer", "no-picture"
             )
-        # It never changes.
-        headers = {"Cache-Control": "private, max-age=86400, immutable"}
-        return Response(found, media_type="image/jpeg", headers=headers)
+        return Response(found, media_type="image/jpeg", headers=_FOR_GOOD)
+
+    @router.get(
+        "/streams/{stream}/events/{event}/clip.{ending}",
+        response_class=FileResponse,
+        responses=_CLIP | responses(401, 404, 503),
+    )
+    async def clip(stream: str, event: str, ending: Literal["mp4", "mkv"]) -> FileResponse:
+        """The seconds around an event's beginning, as its source sent them; takes a `Range`."""
+        spec = await connections.spec(stream)
+        found = await to_thread.run_sync(clips.find, spec.id, event)
+        if found is None or found.suffix != f".{ending}":
+            raise Problem(404, f"there is no clip of event {event!r}: {_NOT_HERE}", "no-clip")
+        return FileResponse(found, media_type=_TYPES[ending], headers=_FOR_GOOD)
 
     return router
 
 
 def _page(
     client: RedisClient,
+    clips: ClipFolder,
     streams: Iterable[str],
     since: float | None,
     until: float | None,
@@ -131,12 +164,25 @@ def _page(
     pictures = pictured(client, sorted({event["stream"] for _, event in wanted}))
     views = [
         EventView(
-            **event | {"snapshot": event["snapshot"] if event["id"] in pictures[event["stream"]] else None},
+            **event
+            | {"snapshot": event["snapshot"] if event["id"] in pictures[event["stream"]] else None}
+            | _clip_of(event, clips),
             noted_at=at,
         )
         for at, event in wanted
     ]
     return Events(events=views, next=shown[-1][0] if len(shown) < len(found) else None)
+
+
+def _clip_of(event: dict[str, Any], clips: ClipFolder) -> dict[str, str | None]:
+    """What is so of its clip by now; nothing where its rule asks for none."""
+    if "clip_reason" not in event:
+        return {}
+    found = clips.find(event["stream"], event["id"])
+    if found is None:
+        return {"clip": None, "clip_reason": event["clip_reason"] or _NOT_HERE}
+    path = f"/v1/streams/{event['stream']}/events/{event['id']}/clip{found.suffix}"
+    return {"clip": path, "clip_reason": None}
 
 
 def _ms(seconds: float) -> int:

@@ -17,7 +17,10 @@ from workers.settings.schema import GatewaySettings
 _OPEN = ("/", "/healthz", "/readyz", "/docs", "/openapi.json")
 _OPEN_BELOW = ("/docs/", "/page/")
 # Browsers cannot set headers of those.
-_TOKEN_IN_QUERY = ("/results", "/ws", "/preview.jpg", "/preview.mjpeg", "/words.png", "/bill.csv")
+_TOKEN_IN_QUERY = (
+    *("/results", "/ws", "/preview.jpg", "/preview.mjpeg", "/words.png", "/bill.csv"),
+    *("/snapshot.jpg", "/clip.mp4", "/clip.mkv"),
+)
 _READING = ("GET", "HEAD", "OPTIONS")
 
 

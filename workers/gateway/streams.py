@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Response
 from pydantic import BaseModel, Field
 
+from pipeline.clips.folder import ClipFolder
 from pipeline.guard.promise import Promise, Watch
 from pipeline.guard.stream_fidelity import GuardStatus
 from pipeline.tokenizers.registry import TOKENIZERS, kind_of
@@ -23,6 +24,7 @@ from workers.contract.tokenizer_fields import check_given
 from workers.gateway.admission import admit
 from workers.gateway.connections import Connections
 from workers.gateway.problems import responses
+from workers.settings.folders import clip_folder
 from workers.settings.schema import AccessSettings, ServiceSettings
 from workers.sinks.settings import SinkSettings
 
@@ -134,7 +136,7 @@ def stream_routes(settings: ServiceSettings, connections: Connections) -> APIRou
     @router.delete("/{stream}", status_code=204, responses=responses(401, 403, 404, 503))
     async def remove(stream: str) -> None:
         """Removes a stream with its results."""
-        await connections.call(lambda client: StreamStore(client).remove(stream))
+        await connections.call(lambda client: _remove(client, stream, clip_folder(settings)))
 
     return router
 
@@ -151,6 +153,11 @@ def _add(client: RedisClient, asked: NewStream, settings: ServiceSettings) -> St
     if asked.name is None:
         return store.add_named(name, given)
     return store.add(StreamSpec(id=asked.name, **given))
+
+
+def _remove(client: RedisClient, stream: str, clips: ClipFolder) -> None:
+    StreamStore(client).remove(stream)
+    clips.forget(stream)
 
 
 def _check(sinks: Sequence[SinkSettings], access: AccessSettings) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+from pipeline.clips import PacketRing
 from pipeline.errors import VwtError
 from pipeline.frame import Frame
 from pipeline.redact import redact
@@ -21,6 +22,7 @@ from workers.contract.result_log import ResultLog
 from workers.contract.sink_offsets import SinkOffset, SinkOffsets, sink_status
 from workers.contract.stream_spec import StreamSpec
 from workers.ingest.events import StreamEvents
+from workers.ingest.metrics import IngestMetrics
 from workers.settings.schema import ServiceSettings
 from workers.sinks.settings import SinkSettings
 from workers.sinks.sink import Announcing, Sink
@@ -47,15 +49,25 @@ class StreamDeliveries:
         client: of Redis; used from a thread per sink, never for long.
         spec: of the stream.
         fence: gives the fence of its lease as it is now.
+        metrics: told of events.
+        packets: of its source, for clips; None where no rule asks for one.
     """
 
     def __init__(
-        self, settings: ServiceSettings, client: RedisClient, spec: StreamSpec, fence: Callable[[], int]
+        self,
+        settings: ServiceSettings,
+        client: RedisClient,
+        spec: StreamSpec,
+        fence: Callable[[], int],
+        metrics: IngestMetrics,
+        packets: PacketRing | None = None,
     ) -> None:
         self._client = client
         self._spec = spec
         self._deliveries = [_Delivery(settings, client, spec, sink, fence) for sink in spec.sinks]
-        self._events = StreamEvents(settings, client, spec, fence, self._look) if spec.rules else None
+        self._events = (
+            StreamEvents(settings, client, spec, fence, self._look, metrics, packets) if spec.rules else None
+        )
         self._offsets = SinkOffsets(client, spec.id)
         self._fence = fence
 

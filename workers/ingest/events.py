@@ -16,8 +16,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pipeline.clips import Cut, PacketRing
 from pipeline.errors import VwtError
 from pipeline.events import Engine, Event
+from pipeline.events.clips import AWAITED, EventClips
 from pipeline.events.snapshot import drawn, snapshot
 from pipeline.frame import Frame
 from pipeline.outputs.visible import visible_part
@@ -30,6 +32,8 @@ from workers.contract.result_log import ResultLog
 from workers.contract.stream_life import generation
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamStore
+from workers.ingest.metrics import IngestMetrics
+from workers.settings.folders import clip_folder
 from workers.settings.schema import ServiceSettings
 from workers.telemetry.logs import log_context
 
@@ -53,6 +57,8 @@ class StreamEvents:
         spec: of the stream, with rules.
         fence: gives the fence of its lease as it is now.
         told: called after events were written.
+        metrics: told of them, too.
+        packets: of its source, for clips; None where no rule asks for one.
     """
 
     def __init__(
@@ -62,13 +68,18 @@ class StreamEvents:
         spec: StreamSpec,
         fence: Callable[[], int],
         told: Callable[[], None],
+        metrics: IngestMetrics,
+        packets: PacketRing | None = None,
     ) -> None:
         self._client = client
         self._spec = spec
         self._fence = fence
         self._told = told
+        self._metrics = metrics
         self._results = ResultLog(client, spec.id, settings.kept_results)
         self._log = EventLog(client, spec.id, settings.kept_events, settings.kept_snapshots)
+        self._folder = clip_folder(settings)
+        self._clips = EventClips(spec.rules, packets, self._write_clip)
         self._of_status = any(rule.source == "status" for rule in spec.rules)
         self._engine: Engine | None = None
         self._looked = Looked(0, None, 0)
@@ -121,6 +132,7 @@ class StreamEvents:
     def stop(self) -> None:
         """Stops."""
         self._stopped.set()
+        self._metrics.open_events(self._spec.id, 0)
         self._due.set()
 
     def join(self, timeout_s: float) -> None:
@@ -147,7 +159,9 @@ class StreamEvents:
         """Looks at what there is, or waits a moment for more."""
         if self._engine is None:
             self._looked = self._log.begin(self._fence(), self._looked.frames, self._looked.state)
-            self._engine = Engine(self._spec.id, self._spec.rules, self._looked.state, generation(self._spec))
+            state = self._looked.state
+            self._engine = Engine(self._spec.id, self._spec.rules, state, generation(self._spec))
+            self._clips.resume([] if state is None else state.get("clips", []))
         # Before it reads: of what comes later it is told again.
         self._due.clear()
         closing = self._closing
@@ -164,8 +178,11 @@ class StreamEvents:
         if closing is not None and done:
             closing["frame"] = frames
             if closing["state"] == "ended":
+                # Their ends tell of the clips that there are.
+                events += self._clips.due(engine, everything=True)
                 events += engine.finish(self._last or closing)
-            events += engine.feed(closing)
+            events += self._status_events(engine, closing)
+        events += self._clips.due(engine, everything=done)
         self._keep(engine, frames, events, pictures, done)
         if done:
             self._closed.set()
@@ -178,7 +195,9 @@ class StreamEvents:
         try:
             self._last = json.loads(text)
             found = engine.feed(self._last)
-            return found, self._pictures(found, number, self._last)
+            shots = self._pictures(found, number, self._last)
+            self._clips.begin(found, self._last)
+            return found, shots
         except Exception:
             _log.exception("events of frame %d of %s", number, self._spec.id)
             return found, {}
@@ -192,12 +211,24 @@ class StreamEvents:
             self._looked = Looked(frames, before.state, before.version)
             self._forget(frames)
             return
-        after = Looked(frames, engine.state(), before.version + 1)
+        state = engine.state() | {"clips": self._clips.waiting}
+        after = Looked(frames, state, before.version + 1)
         self._log.append(self._fence(), before, after, events, pictures)
         self._looked, self._kept_at = after, time.monotonic()
         self._forget(frames)
+        self._count(engine, events)
         if events:
             self._told()
+
+    def _count(self, engine: Engine, events: Sequence[Event]) -> None:
+        self._metrics.open_events(self._spec.id, len(engine.under_way))
+        for event in events:
+            if event["state"] == "start":
+                self._metrics.event(event["what"], event["severity"])
+                if event["snapshot"] is None and event["what"] not in ("stream", "guard"):
+                    self._metrics.without("snapshot")
+            if event["state"] != "end" and event.get("clip_reason") not in (None, AWAITED):
+                self._metrics.without("clip")
 
     def _status(self, engine: Engine, frames: int) -> list[Event]:
         if not self._of_status or time.monotonic() < self._status_at + _LOOK_S:
@@ -207,7 +238,16 @@ class StreamEvents:
         state, reason = status.shown
         guard = None if status.guard is None else status.guard["state"]
         seen = {"kind": "status", "state": state, "reason": reason, "guard": guard}
-        return engine.feed(seen | {"at": time.time(), "frame": frames})
+        return self._status_events(engine, seen | {"at": time.time(), "frame": frames})
+
+    def _status_events(self, engine: Engine, seen: dict[str, Any]) -> list[Event]:
+        found = engine.feed(seen)
+        self._clips.begin(found, seen)
+        return found
+
+    def _write_clip(self, event: Event, cut: Cut) -> str:
+        path = self._folder.write(self._spec.id, event["id"], cut)
+        return f"/v1/streams/{self._spec.id}/events/{event['id']}/clip{path.suffix}"
 
     def _pictures(self, events: Sequence[Event], number: int, result: dict[str, Any]) -> dict[str, bytes]:
         """Pictures of the events that begin with a frame; none where the frame is there no longer."""

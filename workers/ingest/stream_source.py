@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from pipeline.clips import PacketRing
 from pipeline.errors import SourceError, UsageError
 from pipeline.sources import Source, SourceOptions, SourceSpec, open_source, parse_source
 from pipeline.sources.source import Notice, OnNotice
@@ -24,6 +25,7 @@ class StreamSource:
         fps: frames per second that are sampled; None for every frame.
         on_notice: told what happens; called from threads of the source.
         gpu: see `SourceOptions`.
+        packets: keeps its newest packets, for clips; None for no clips.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class StreamSource:
         fps: float | None,
         on_notice: OnNotice,
         gpu: int | None = None,
+        packets: PacketRing | None = None,
     ) -> None:
         ingest = settings.ingest
         self._text = text
@@ -53,6 +56,7 @@ class StreamSource:
             decode=ingest.decode,
             max_pixels=ingest.max_pixels,
             route=self._route,
+            packets=packets,
             within=[folder.resolve() for folder in settings.access.allow_folders],
         )
         self._on_notice = on_notice

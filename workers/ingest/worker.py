@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pipeline.clips import PacketRing
 from pipeline.errors import SourceError, UsageError, VwtError
 from pipeline.frame import Frame
 from pipeline.input_spec import InputSpec
@@ -88,8 +89,10 @@ class StreamWorker:
         self._stopped = threading.Event()
         self._fence = fence
         self._renewal = threading.Condition()
+        wants_clips = any(rule.clip is not None for rule in spec.rules)
+        self._packets = PacketRing(context.settings.ingest.clip_buffer_bytes) if wants_clips else None
         self._source = StreamSource(
-            spec.source, context.settings, threads, spec.fps, self._notice, context.gpu
+            spec.source, context.settings, threads, spec.fps, self._notice, context.gpu, self._packets
         )
         # How its frames are to run; known once the model is.
         self._settings: TokenSettings
@@ -98,7 +101,9 @@ class StreamWorker:
         self._pace = Pace()
         # What the source says of its own end.
         self._flaw: str | None = None
-        self._deliveries = StreamDeliveries(context.settings, context.sinks_client, spec, lambda: self._fence)
+        self._deliveries = StreamDeliveries(
+            context.settings, context.sinks_client, spec, lambda: self._fence, context.metrics, self._packets
+        )
         self._sender = Sender(
             lambda batch: context.infer(spec.id, batch),
             self._log,
@@ -253,6 +258,8 @@ class StreamWorker:
         Returns:
             Where the next round begins.
         """
+        if self._packets is not None:
+            self._packets.place(position.start_s)
         most = self._context.settings.ingest.micro_batch
         present = Round(self.spec, source, model_input, position, most, self._missed)
         try:

@@ -1,4 +1,4 @@
-"""What the rules of a run make of its results, with a picture of each event in a folder."""
+"""What the rules of a run make of its results, with a picture and a clip of each event in a folder."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.clips import Cut, PacketRing
+from pipeline.clips.container import write_clip
 from pipeline.errors import UsageError
 from pipeline.events import AnyRule, Engine, Event
+from pipeline.events.clips import EventClips
 from pipeline.events.snapshot import drawn, snapshot
 from pipeline.frame import Frame
 from pipeline.outputs.files import write_failure
 from pipeline.results import FrameResult
 
-# Pictures of the newest events stay; older ones of the same run go.
+# Pictures and clips of the newest events stay; older ones of the same run go.
 MOST_PICTURES = 1000
+MOST_CLIP_BYTES = 2 * 2**30
 
 
 class RunEvents:
@@ -27,8 +31,9 @@ class RunEvents:
     Args:
         stream: its name.
         rules: to evaluate.
-        folder: for pictures (JPEG); made when it is not there; None for none.
+        folder: for pictures (JPEG) and clips; made when it is not there; None for none.
         say: is told, in a line, of each event that begins.
+        packets: of the source, where rules ask for clips.
 
     Attributes:
         counts: events that began, by rule.
@@ -36,14 +41,21 @@ class RunEvents:
     """
 
     def __init__(
-        self, stream: str, rules: Sequence[AnyRule], folder: str | None, say: Callable[[str], None]
+        self,
+        stream: str,
+        rules: Sequence[AnyRule],
+        folder: str | None,
+        say: Callable[[str], None],
+        packets: PacketRing | None = None,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self.pictures = folder is not None
         self._engine = Engine(stream, rules)
         self._folder = None if folder is None else Path(folder)
         self._say = say
+        self._clips = EventClips(rules, packets, self._write_clip, "there is no folder for it (--events)")
         self._written: deque[Path] = deque()
+        self._cut: deque[tuple[Path, int]] = deque()
         self._last: dict[str, object] | None = None
         self._status: tuple[str, str | None] | None = None
 
@@ -67,7 +79,8 @@ class RunEvents:
             jpeg = snapshot(frame.picture, frame.geometry, states, drawn(self._last))
             for event in started:
                 event["snapshot"] = str(self._write(event, jpeg))
-        return self._told(told)
+        self._clips.begin(told, self._last)
+        return self._told(told + self._clips.due(self._engine))
 
     def status(self, state: str, guard: str | None, frame: int) -> list[Event]:
         """Takes in what the stream and its guard do, where that has changed."""
@@ -75,18 +88,21 @@ class RunEvents:
             return []
         self._status = state, guard
         seen = {"kind": "status", "state": state, "guard": guard, "at": time.time(), "frame": frame}
-        return self._told(self._engine.feed(seen))
+        told = self._engine.feed(seen)
+        self._clips.begin(told, seen)
+        return self._told(told + self._clips.due(self._engine))
 
     def finish(self) -> list[Event]:
         """Ends what is under way."""
-        return [] if self._last is None else self._engine.finish(self._last)
+        cut = self._clips.due(self._engine, everything=True)
+        return [] if self._last is None else cut + self._engine.finish(self._last)
 
     def text(self) -> str:
         """What there was, in a line."""
         counted = ", ".join(f"{count} {rule}" for rule, count in self.counts.most_common()) or "none"
         if self._folder is None or not self._written:
             return counted
-        return f"{counted}; pictures in {self._folder}"
+        return f"{counted}; pictures {'and clips ' if self._cut else ''}in {self._folder}"
 
     def _told(self, events: list[Event]) -> list[Event]:
         for event in events:
@@ -96,9 +112,22 @@ class RunEvents:
                 self._say(f"event {event['rule']}{when}: {event['text']}")
         return events
 
+    def _write_clip(self, event: Event, cut: Cut) -> str:
+        path = self._place(event, cut.ending)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_clip(path, cut.template, cut.packets)
+        self._cut.append((path, cut.size))
+        while sum(size for _, size in self._cut) > MOST_CLIP_BYTES:
+            self._cut.popleft()[0].unlink(missing_ok=True)
+        return str(path)
+
+    def _place(self, event: Event, ending: str) -> Path:
+        assert self._folder is not None
+        return self._folder / f"{event['frame']:06d}-{event['rule']}-{event['id'][:8]}.{ending}"
+
     def _write(self, event: Event, jpeg: bytes) -> Path:
         assert self._folder is not None
-        path = self._folder / f"{event['frame']:06d}-{event['rule']}-{event['id'][:8]}.jpg"
+        path = self._place(event, "jpg")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             path.write_bytes(jpeg)

@@ -166,7 +166,9 @@ class StreamRun:
 
     def _events(self, name: str) -> RunEvents | None:
         options = self._options
-        return RunEvents(name, options.rules, options.events, self._notices.say) if options.rules else None
+        if not options.rules:
+            return None
+        return RunEvents(name, options.rules, options.events, self._notices.say, options.opening.packets)
 
     def _status(self, events: RunEvents, state: StreamState) -> list[Event]:
         guard = state.guarded.guard

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipeline.clips import PacketRing
 from pipeline.defaults import (
     DEFAULT_AUDIT,
     DEFAULT_BATCH,
+    DEFAULT_CLIP_BUFFER_BYTES,
     DEFAULT_HISTORY_BYTES,
     DEFAULT_MIN_SCORE,
     DEFAULT_MODEL,
@@ -156,6 +158,10 @@ def run_options(given: Mapping[str, Any], typed: Collection[str] = ()) -> RunOpt
         relearn_after_s=rest.pop("relearn_after"),
         **{key: rest.pop(key) for key in ("window", "redis", "scope", "window_fps", "window_patches")},
     )
+    rules = _rules(rest.pop("rules"), rest["events"])
+    if any(rule.wants_embedding for rule in rules):
+        rest["embedding"] = True
+    clips = rest["events"] is not None and any(rule.clip is not None for rule in rules)
     opening = SourceOptions(
         open_timeout_s=rest.pop("open_timeout"),
         stall_timeout_s=rest.pop("stall_timeout"),
@@ -165,10 +171,8 @@ def run_options(given: Mapping[str, Any], typed: Collection[str] = ()) -> RunOpt
         max_pixels=rest.pop("max_pixels"),
         fps=rest["fps"],
         decode=rest.pop("decode"),
+        packets=PacketRing(DEFAULT_CLIP_BUFFER_BYTES) if clips else None,
     )
-    rules = _rules(rest.pop("rules"), rest["events"])
-    if any(rule.wants_embedding for rule in rules):
-        rest["embedding"] = True
     return RunOptions(tokenizer=tokenizer, rolling=rolling, opening=opening, rules=rules, **rest)
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from pipeline.errors import ServiceError
 from vocab.connection import connect
 from vocab.embedded import EmbeddedRedis
 from vocab.errors import StoreUnavailable
+from workers.settings.folders import data_folder
 from workers.settings.schema import ServiceSettings
 
 Watch = Callable[[], None]
@@ -35,7 +34,7 @@ def running_redis(settings: ServiceSettings, say: Callable[[str], None]) -> Iter
             raise ServiceError(f"{error} (or leave out --redis, for an embedded one)") from error
         yield settings.redis, lambda: None
         return
-    server = EmbeddedRedis(settings.redis_bytes, settings.data_folder or default_folder())
+    server = EmbeddedRedis(settings.redis_bytes, data_folder(settings))
     try:
         server.start()
     except StoreUnavailable as error:
@@ -44,12 +43,6 @@ def running_redis(settings: ServiceSettings, say: Callable[[str], None]) -> Iter
         yield server.url, lambda: _revive(server, say)
     finally:
         server.stop()
-
-
-def default_folder() -> Path:
-    """Where an embedded server keeps its data unless told otherwise."""
-    state = os.environ.get("XDG_STATE_HOME")
-    return (Path(state) if state else Path("~/.local/state").expanduser()) / "vwt"
 
 
 def _revive(server: EmbeddedRedis, say: Callable[[str], None]) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from pipeline.defaults import (
+    DEFAULT_CLIP_BUFFER_BYTES,
     DEFAULT_MAX_PIXELS,
     DEFAULT_MIN_SCORE,
     DEFAULT_MODEL,
@@ -143,6 +144,8 @@ class IngestSettings(BaseModel):
         lease_s: a stream whose reader died is taken over after this long.
         poll_s: seconds between looks at the list of streams.
         max_pixels: of a picture of a source; a decoder may keep seventeen of them.
+        clip_buffer_bytes: of the newest packets of a stream, for clips of events; of streams whose rules ask
+            for clips alone.
         decode: what is decoded of a stream that is sampled, as `vwt run --decode` takes it.
     """
 
@@ -162,6 +165,7 @@ class IngestSettings(BaseModel):
     rtsp_transport: Literal["tcp", "udp"] = "tcp"
     decode: Literal["all", "needed", "keyframes"] = "needed"
     max_pixels: Annotated[int, Field(ge=1)] = DEFAULT_MAX_PIXELS
+    clip_buffer_bytes: Annotated[int, Field(ge=2**16)] = DEFAULT_CLIP_BUFFER_BYTES
 
 
 class InferenceSettings(BaseModel):
@@ -281,7 +285,9 @@ class ServiceSettings(BaseModel):
         ray_metrics_port: where Prometheus finds the metrics of replicas, at every address of this machine and
             without a token; None for a port of the loopback that Ray picks, as all its others are. Of the Ray
             that is started here.
-        data_folder: where the embedded server keeps its data; None for ~/.local/state/vwt.
+        data_folder: where the embedded server and clips of events are kept; None for ~/.local/state/vwt.
+        clip_folder: for those clips, one that all nodes share; None for "clips" in the data folder.
+        clip_bytes: of all clips in it; the oldest go first.
         key_file: keys that seal the specs of streams in Redis, with credentials of sources and sinks; None to
             keep them in clear. See `vwt key`.
         redis_bytes: memory for data of the embedded server; beyond it nothing more is written.
@@ -302,6 +308,8 @@ class ServiceSettings(BaseModel):
     ray_address: str | None = None
     ray_metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     data_folder: FullPath | None = None
+    clip_folder: FullPath | None = None
+    clip_bytes: Annotated[int, Field(ge=2**16)] = 2 * 2**30
     key_file: FullPath | None = None
     redis_bytes: Annotated[int, Field(ge=64 * 2**20)] = 2 * 2**30
     model: str = DEFAULT_MODEL

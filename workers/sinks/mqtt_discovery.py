@@ -53,7 +53,9 @@ class Sensors:
             if event.get("kind") == "event":
                 state = self._state(event["rule"])
                 yield Message(f"{state}/event", text, retain=True)
-                yield Message(state, b"ON" if event["state"] == "start" else b"OFF", retain=True)
+                # One whose clip is there now is told once more, and is no news of the sensor.
+                if event["state"] in ("start", "end"):
+                    yield Message(state, b"ON" if event["state"] == "start" else b"OFF", retain=True)
 
     def _state(self, rule: str) -> str:
         return f"{self._topic}/{self._stream}/{rule}"

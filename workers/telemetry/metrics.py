@@ -214,6 +214,22 @@ LEASES = Described(
     ("change",),
 )
 HELD = Described("vwt_ingest_streams", "gauge", "Streams that the replica holds.")
+EVENTS = Described(
+    "vwt_events_total",
+    "counter",
+    "Events that began, by what their rules are about (box, changed, region, zone, label, novelty, cut, "
+    "stream, guard) and their severity (info, warning, alarm).",
+    ("what", "severity"),
+)
+EVENTS_OPEN = Described(
+    "vwt_events_open", "gauge", "Events under way, of the streams that the replica holds."
+)
+EVENT_FAILURES = Described(
+    "vwt_event_failures_total",
+    "counter",
+    "Events without what they were to have: a snapshot, or a clip that a rule asks for.",
+    ("part",),
+)
 
 LEARN = Described("vwt_keeper_learn_seconds", "histogram", "Time to learn the words of a scope.")
 PUBLISHED = Described("vwt_keeper_versions_total", "counter", "Versions of words that were published.")
@@ -251,7 +267,7 @@ RUN = (*_BOTH, STAGE)
 # Of each replica, at the metrics port of its node's Ray, which puts "ray_" before the names. The sums of its
 # histograms are Ray's estimates, made of their buckets.
 INFERENCE = (PASS_FRAMES, PASS, WAITED, BACKLOG, RECALL_BYTES, RECALL_FORGOTTEN, WRITE, SETTLE)
-INGEST = (DECODE, ROUND_TRIP, UNDER_WAY, RECONNECTS, LEASES, HELD)
+INGEST = (DECODE, ROUND_TRIP, UNDER_WAY, RECONNECTS, LEASES, HELD, EVENTS, EVENTS_OPEN, EVENT_FAILURES)
 KEEPER = (LEARN, PUBLISHED, KEEPER_FAILED, MATCHED)
 REPLICA = (*INFERENCE, *INGEST, *KEEPER)
 

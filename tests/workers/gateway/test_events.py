@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.vocab.servers import Server
 from tests.workers.gateway.serving import Api
 from vocab.connection import connect
+from workers.access.bearer_tokens import add_token
 from workers.contract.event_log import EventLog, Looked
 
 RULE = {"name": "person", "what": "box", "names": ["person"], "within": [[0, 0], [1, 0], [0.5, 1]]}
@@ -126,3 +130,56 @@ def test_a_picture_is_had_by_its_event(api: Api, redis: Server) -> None:
     missing = api.http.get("/v1/streams/yard/events/b/snapshot.jpg")
     assert (missing.status_code, missing.json()["type"].rpartition(":")[2]) == (404, "no-picture")
     assert api.http.get("/v1/streams/none/events").status_code == 404
+
+
+def test_a_clip_is_had_by_its_event_whole_or_in_parts_and_goes_with_its_stream(
+    serve: Callable[..., Api], redis: Server, tmp_path: Path
+) -> None:
+    manager = add_token(tmp_path / "tokens", "manager", "manage")
+    reader = add_token(tmp_path / "tokens", "reader", "read")
+    api = serve(clip_folder=tmp_path / "clips", access={"token_file": tmp_path / "tokens"})
+    api.http.headers["Authorization"] = f"Bearer {manager}"
+    api.add(name="yard")
+    name, other = "a" * 20, "b" * 20
+    path = f"/v1/streams/yard/events/{name}/clip.mp4"
+    Teller(redis.url, "yard").tell(name, other, clip=None, clip_reason="the seconds after it are awaited")
+    assert api.http.get(path).json()["type"].endswith("no-clip")
+    (tmp_path / "clips" / "yard").mkdir(parents=True)
+    (tmp_path / "clips" / "yard" / f"{name}.mp4").write_bytes(bytes(range(200)))
+    answer = api.http.get(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "video/mp4")
+    assert answer.content == bytes(range(200))
+    part = api.http.get(path, headers={"Range": "bytes=10-19"})
+    assert (part.status_code, part.content) == (206, bytes(range(10, 20)))
+    assert part.headers["content-range"] == "bytes 10-19/200"
+    # What is there now counts, whatever was so when the event was told.
+    shown = {event["id"]: event for event in api.http.get("/v1/events").json()["events"]}
+    assert (shown[name]["clip"], shown[name]["clip_reason"]) == (path, None)
+    assert (shown[other]["clip"], shown[other]["clip_reason"]) == (None, "the seconds after it are awaited")
+    anybody = httpx.Client(base_url=api.http.base_url)
+    assert anybody.get(path).status_code == 401
+    # As the page has it loaded, where no header can carry the token.
+    assert anybody.get(path, params={"token": reader}).status_code == 200
+    snapshot = anybody.get(f"/v1/streams/yard/events/{name}/snapshot.jpg", params={"token": reader})
+    assert snapshot.status_code == 404
+    assert api.http.delete("/v1/streams/yard").status_code == 204
+    assert not (tmp_path / "clips" / "yard").exists()
+    assert api.http.get(path).status_code == 404
+
+
+def test_a_clip_that_is_kept_no_longer_says_so(
+    serve: Callable[..., Api], redis: Server, tmp_path: Path
+) -> None:
+    api = serve(clip_folder=tmp_path)
+    api.add(name="yard")
+    Teller(redis.url, "yard").tell("a" * 20, state="clip", clip="/somewhere.mp4", clip_reason=None)
+    (shown,) = api.http.get("/v1/events").json()["events"]
+    assert (shown["clip"], shown["state"]) == (None, "clip")
+    assert shown["clip_reason"] == "it is kept no longer, or in the folder of another node"
+
+
+@pytest.mark.parametrize("clip", [{"before_s": -1}, {"after_s": 61}, {"seconds": 3}])
+def test_a_clip_that_cannot_be_right_is_refused_by_its_field(api: Api, clip: dict[str, Any]) -> None:
+    answer = api.http.post("/v1/streams", json={"source": "sample:bikes", "rules": [RULE | {"clip": clip}]})
+    (error,) = answer.json()["errors"]
+    assert error["field"].endswith(f"rules.0.box.clip.{next(iter(clip))}")

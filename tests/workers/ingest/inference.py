@@ -100,6 +100,7 @@ class Inference:
                     {
                         "frame": batch.first + n,
                         "pts_s": facts.times.pts_s,
+                        "captured_at": facts.times.captured_at,
                         "pixels": int(image.astype(int).sum()),
                         "dropped": dict(facts.dropped),
                         "prediction": {"kind": "labels", "labels": [{"label": "picture", "score": 0.9}]},

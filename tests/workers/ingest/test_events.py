@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.clips import PacketRing
 from tests.vocab.servers import Server, eventually
 from tests.workers.ingest.test_worker import run, spec_of
 from vocab.connection import connect
@@ -17,6 +18,7 @@ from workers.contract.result_log import ResultLog
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamStore
 from workers.ingest.events import StreamEvents
+from workers.ingest.metrics import IngestMetrics
 from workers.settings.schema import ServiceSettings
 
 __all__ = ["run"]
@@ -33,6 +35,7 @@ class Stream:
         self.spec = StreamSpec.model_validate({"id": "gate", "source": "x", "rules": list(rules)})
         self.fence = 1
         self.told = 0
+        self.packets: PacketRing | None = None
         self._next = 0
         self.running: list[StreamEvents] = []
 
@@ -48,7 +51,11 @@ class Stream:
         def told() -> None:
             self.told += 1
 
-        self.running.append(StreamEvents(self.settings, self.client, self.spec, lambda: self.fence, told))
+        self.running.append(
+            StreamEvents(
+                self.settings, self.client, self.spec, lambda: self.fence, told, IngestMetrics(), self.packets
+            )
+        )
         self.running[-1].start(next_frame)
         return self.running[-1]
 

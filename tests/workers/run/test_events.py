@@ -6,17 +6,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
 
 from pipeline.boxes import Box
+from pipeline.clips import PacketRing
 from pipeline.energy import Ledger, NoMeter
 from pipeline.errors import UsageError, VwtError
 from pipeline.events import read_rules
 from pipeline.results import Prediction
+from pipeline.sources import SourceOptions, open_source, parse_source
+from tests import make_clips
 from tests.e2e.command import refused, succeeds
 from tests.pipeline.outputs.examples import a_result, clip_frames
+from workers.run import events as run_events
 from workers.run.delivery import Delivery
 from workers.run.events import RunEvents, check_folder
 
@@ -90,6 +95,42 @@ def test_vwt_run_tells_events_of_a_clip(tmp_path: Path) -> None:
     assert Path(events[0]["snapshot"]).read_bytes()[:2] == b"\xff\xd8"
     # What a rule looks at is there without being asked for.
     assert all("embedding" in line["prediction"] for line in lines if "kind" not in line)
+
+
+def test_vwt_run_cuts_clips_of_events(tmp_path: Path) -> None:
+    clip = make_clips.steady(tmp_path / "a.mp4", frames=60)
+    rules, out = tmp_path / "rules.yaml", tmp_path / "out.jsonl"
+    rules.write_text("- {name: still, what: cut, above: 0.0001, clip: {before_s: 0.5, after_s: 1}}\n")
+    run = ("run", clip, "--tokenizer", "full", "--fps", "1", "--rules", rules, "--out", out)
+    done = succeeds(*run, "--events", tmp_path / "seen")
+    assert f"pictures and clips in {tmp_path / 'seen'}" in done.stderr
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    events = [line for line in lines if line.get("kind") == "event"]
+    start, told = (next(e for e in events if e["state"] == state) for state in ("start", "clip"))
+    assert (start["clip"], start["id"], start["snapshot"]) == (None, told["id"], told["snapshot"])
+    with av.open(told["clip"]) as container:
+        count = sum(1 for _ in container.decode(video=0))
+    # From the key frame half a second before.
+    assert 15 <= count <= 21
+    succeeds(*run)
+    reasons = {json.loads(line).get("clip_reason") for line in out.read_text().splitlines()}
+    assert reasons == {None, "there is no folder for it (--events)"}
+
+
+def test_the_oldest_clips_of_a_run_go_where_they_take_too_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring = PacketRing(2**24)
+    clip = make_clips.steady(tmp_path / "a.mp4", frames=60)
+    source = open_source(parse_source(str(clip)), SourceOptions(decoder="cpu", packets=ring), print)
+    assert len(list(source.frames())) == 60
+    monkeypatch.setattr(run_events, "MOST_CLIP_BYTES", clip.stat().st_size)
+    rule = PERSON | {"clip": {"before_s": 1, "after_s": 3}}
+    events = RunEvents("carphone", read_rules([rule]), str(tmp_path / "seen"), print, ring)
+    lines = delivered(tmp_path, events, [True, False] * 4)
+    told = [Path(line["clip"]) for line in lines if line.get("state") == "clip"]
+    assert len(told) == 4
+    assert [path.exists() for path in told] == [False, False, False, True]
 
 
 def test_bad_rules_are_told_before_anything_is_loaded(tmp_path: Path) -> None:

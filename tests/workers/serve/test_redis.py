@@ -6,7 +6,8 @@ import pytest
 
 from pipeline.errors import ServiceError
 from vocab.connection import connect
-from workers.serve.redis import default_folder, running_redis
+from workers.serve.redis import running_redis
+from workers.settings.folders import data_folder
 from workers.settings.schema import ServiceSettings
 
 
@@ -72,8 +73,8 @@ def test_a_folder_that_another_service_uses_is_reported(tmp_path):
 
 def test_data_goes_where_the_desktop_keeps_state(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    assert default_folder() == tmp_path / "vwt"
+    assert data_folder(ServiceSettings()) == tmp_path / "vwt"
 
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert default_folder() == tmp_path / ".local" / "state" / "vwt"
+    assert data_folder(ServiceSettings()) == tmp_path / ".local" / "state" / "vwt"

@@ -15,6 +15,7 @@ from workers.contract.result_log import ResultLog
 from workers.contract.sink_offsets import sink_status
 from workers.contract.stream_spec import StreamSpec
 from workers.ingest.deliveries import StreamDeliveries
+from workers.ingest.metrics import IngestMetrics
 from workers.settings.schema import ServiceSettings
 
 __all__ = ["client"]
@@ -63,7 +64,11 @@ class Bench:
     def deliver(self, *sinks: dict[str, Any], fence: int | None = None) -> StreamDeliveries:
         """Starts deliveries to such sinks."""
         deliveries = StreamDeliveries(
-            self.settings, self.client, self.spec(*sinks), lambda: self.fence if fence is None else fence
+            self.settings,
+            self.client,
+            self.spec(*sinks),
+            lambda: self.fence if fence is None else fence,
+            IngestMetrics(),
         )
         self._running.append(deliveries)
         deliveries.start()

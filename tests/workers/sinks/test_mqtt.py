@@ -147,7 +147,9 @@ def test_home_assistant_finds_each_rule_as_a_sensor(broker: Mosquitto) -> None:
     topic = _open(sink)
     topic.announce(["person", "lost"])
     event = {"stream": "gate", "kind": "event", "id": "a", "rule": "person", "state": "start"}
-    topic.write([b'{"stream":"gate","frame":0}', json.dumps(event, separators=(",", ":")).encode()])
+    clipped = event | {"state": "clip", "clip": "/v1/streams/gate/events/a/clip.mp4"}
+    told = [json.dumps(one, separators=(",", ":")).encode() for one in (event, clipped)]
+    topic.write([b'{"stream":"gate","frame":0}', *told])
     topic.close()
     # Whoever comes later is given what was retained, and no results.
     heard: dict[str, bytes] = {}
@@ -165,7 +167,8 @@ def test_home_assistant_finds_each_rule_as_a_sensor(broker: Mosquitto) -> None:
     config = json.loads(heard["homeassistant/binary_sensor/vwt_gate/person/config"])
     assert config["unique_id"] == "vwt_gate_person"
     assert heard[config["state_topic"]] == b"ON"
-    assert json.loads(heard[config["json_attributes_topic"]]) == event
+    # That its clip is there now changes what is known of it, not whether it is on.
+    assert json.loads(heard[config["json_attributes_topic"]]) == clipped
     assert json.loads(heard["homeassistant/binary_sensor/vwt_gate/lost/config"])["device"]["name"] == "gate"
     assert len(heard) == 4
 

@@ -12,6 +12,8 @@ const MARKS = { info: "○", warning: "◐", alarm: "●" };
 class Item {
   #when = el("small");
   #text = el("p");
+  #clip = el("p", { class: "play", hidden: true });
+  #shown = null;
 
   constructor(event, withStream) {
     const picture = event.snapshot
@@ -21,16 +23,44 @@ class Item {
     const stream = el("a", { href: `#/streams/${event.stream}` }, event.stream);
     this.element = el("li", { class: "event", "data-severity": event.severity, "data-event": event.id }, picture,
       el("p", { class: "severity" }, el("span", { "aria-hidden": "true" }, `${MARKS[event.severity] ?? "○"} `), event.severity),
-      el("strong", {}, event.rule), this.#text, ...(withStream ? [stream] : []), this.#when);
+      el("strong", {}, event.rule), this.#text, ...(withStream ? [stream] : []), this.#when, this.#clip);
   }
 
-  update({ start, end }) {
+  update({ start, end, clip }) {
+    if (start || end) this.#tell(start, end);
+    const of = clip ?? end ?? start;
+    const shown = of.clip ?? of.clip_reason ?? null;
+    if (shown === this.#shown) return;
+    this.#shown = shown;
+    this.#clip.hidden = shown === null;
+    this.#clip.replaceChildren(of.clip
+      ? el("button", { type: "button", "aria-label": `Play the clip of ${of.rule}`, onclick: () => play(of) }, "▶ Clip")
+      : el("small", {}, `no clip: ${of.clip_reason}`));
+  }
+
+  #tell(start, end) {
     const began = start?.at ?? start?.noted_at ?? end.began?.at ?? end.noted_at;
     const lasted = end ? (end.duration_s === null ? "over" : `lasted ${duration(end.duration_s)}`) : "under way";
     this.element.dataset.state = end ? "end" : "start";
     write(this.#text, (start ?? end).text);
     write(this.#when, `${clock(began)} · ${lasted}`);
   }
+}
+
+/** Plays a clip over the page; what the browser cannot play can still be saved. */
+function play(event) {
+  const source = address(event.clip.slice(1));
+  const trouble = el("p", { hidden: true }, "This browser does not play what the camera sends; save it for another player.");
+  const video = el("video", {
+    src: source, controls: true, autoplay: true, muted: true, playsInline: true, onerror: () => { trouble.hidden = false; },
+  });
+  const dialog = el("dialog", { class: "clip", "aria-label": `Clip of ${event.rule}`, onclose: () => dialog.remove() },
+    el("h2", {}, `${event.rule}, ${event.stream}`), video, trouble,
+    el("div", { class: "buttons" },
+      el("a", { href: source, download: `${event.stream}-${event.rule}-${event.clip.split("/").pop()}` }, "Save"),
+      el("button", { type: "button", onclick: () => dialog.close() }, "Close")));
+  document.body.append(dialog);
+  dialog.showModal();
 }
 
 function clock(seconds) {
@@ -40,7 +70,7 @@ function clock(seconds) {
   return then.toLocaleString("en-GB", { ...day, hour: "2-digit", minute: "2-digit", second: "2-digit" });
 }
 
-/** Starts and ends of the same events together, in the order of the newest of each. */
+/** What was told of the same events together, in the order of the newest of each. */
 function together(events) {
   const found = new Map();
   for (const event of events) {
@@ -69,7 +99,7 @@ export function timeline(path, { withStream = false, quiet = false } = {}) {
     }
     let before = null;
     for (const [key, pair] of found) {
-      if (!items.has(key)) items.set(key, new Item(pair.start ?? pair.end, withStream));
+      if (!items.has(key)) items.set(key, new Item(pair.start ?? pair.end ?? pair.clip, withStream));
       const item = items.get(key);
       item.update(pair);
       // Moved only where it is not in its place, so that the row stays where it was scrolled to.
