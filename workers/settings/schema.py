@@ -142,7 +142,7 @@ class IngestSettings(BaseModel):
         in_flight: messages of one stream under way at most; more wait in its reader, or are dropped there.
         lease_s: a stream whose reader died is taken over after this long.
         poll_s: seconds between looks at the list of streams.
-        max_pixels: of a picture of a source; a decoder may keep seventeen of them.
+        max_pixels: of a picture of a source; a decoder may keep nine of them, or more that are smaller.
         decode: what is decoded of a stream that is sampled, as `vwt run --decode` takes it.
     """
 
