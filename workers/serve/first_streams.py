@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.errors import UsageError
 from pipeline.sources import SourceSpec, are_images, fixed_part, parse_source
 from vocab.connection import RedisClient
+from vocab.paths import is_file
 from workers.access.sources import check_source
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamStore
@@ -55,7 +56,7 @@ def given_sources(texts: Sequence[str], access: AccessSettings) -> tuple[list[Gi
         spec = parse_source(text)
         if spec.kind == "file":
             path = Path(spec.location).resolve()
-            if not (path.is_file() or are_images(path)):
+            if not (is_file(path) or are_images(path)):
                 raise UsageError(f"there is no file {spec.display}")
             files.append(fixed_part(path))
             text = str(path)
