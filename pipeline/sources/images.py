@@ -132,9 +132,10 @@ class ImagesSource(Source):
         place, display = Path(self._spec.location), self._spec.display
         try:
             found = _named(place)
-        except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or str(error)
-            raise SourceError(f"cannot look for the images {display}: {why}: check the path") from error
+        except OSError as error:
+            raise SourceError(f"cannot look for {display}: {error.strerror}: check the path") from error
+        except ValueError as error:
+            raise SourceError(f"{display} is no pattern: {error}") from error
         images = [
             path for path in found if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
         ]
