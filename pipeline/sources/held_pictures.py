@@ -1,4 +1,4 @@
-"""How many pixels a stream of H.264 or H.265 has its decoder keep, by what its parameter sets state.
+"""How many pixels a stream of H.264 or H.265 has its decoder keep for reference, by its parameter sets.
 
 The decoder allocates what they state, so this is looked at before it has them: in what the container says of
 the stream, and in every packet, since a stream may state anew at any key frame.
@@ -22,7 +22,7 @@ _HIGH = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}
 _H264_SPS, _H265_SPS = 7, 33
 # Where avcC and hvcC state how long a length is.
 _LENGTH_AT = {"h264": 4, "hevc": 21}
-# Of one parameter set, which may be changed by 1 MB of padding otherwise.
+# No parameter set has more bytes than this before what is read of it.
 _LONGEST = 4096
 
 
