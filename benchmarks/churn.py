@@ -5,8 +5,9 @@
 A real `vwt serve` with the null model and one replica of each kind. Streams of a short clip are added, run
 and are removed, eight at a time; at every mark the resident memory of each process is noted. At the end: what
 each had after the warm-up (a third) and then, at some marks on the way, and the slope of a line through the
-marks between, in MB per thousand streams. More than MAX_SLOPE in Ingest or Inference is told as a leak. What is kept of a stream goes
-a minute after its last frame, so a run of less than five minutes measures the warm-up.
+marks between, in MB per thousand streams. More than MAX_SLOPE in Ingest or Inference is told as a leak. What
+is kept of a stream goes a minute after its last frame, so a run of less than five minutes measures the
+warm-up.
 """
 
 from __future__ import annotations
