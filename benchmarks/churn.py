@@ -4,9 +4,10 @@
 
 A real `vwt serve` with the null model and one replica of each kind. Streams of a short clip are added, run
 and are removed, eight at a time; at every mark the resident memory of each process is noted. At the end: what
-each had after the warm-up (a third) and then, and the slope of a line through the marks between, in MB per
-thousand streams. More than MAX_SLOPE in Ingest or Inference is told as a leak. What is kept of a stream goes
-a minute after its last frame, so a run of less than five minutes measures the warm-up.
+each had after the warm-up (a third) and then, at some marks on the way, and the slope of a line through the
+marks between, in MB per thousand streams. More than MAX_SLOPE in Ingest or Inference is told as a leak. What
+is kept of a stream goes a minute after its last frame, so a run of less than five minutes measures the
+warm-up.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from tests.survival.service import Service, until
 AT_ONCE = 8
 MARK_EVERY = 5
 WARM_UP = 1 / 3
+POINTS = 12
 SETTINGS = {"model": "null", "tokenizer": "full", "loop": True, "realtime": True}
 MB = 1e6
 MAX_SLOPE = 25.0
@@ -65,8 +67,8 @@ def churn(folder: Path, cycles: int, minutes: float) -> dict[str, Any]:
     }
 
 
-def growth(name: str, marks: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
-    """What a process had after the warm-up and at the end, and the slope between."""
+def growth(name: str, marks: list[tuple[int, dict[str, float]]]) -> dict[str, Any]:
+    """What a process had after the warm-up and at the end, the slope between, and points on the way."""
     series = [(at, memory[name]) for at, memory in marks if name in memory]
     steady_part = series[int(len(series) * WARM_UP) :]
     slope = np.polyfit(*np.array(steady_part).T, 1)[0] if len(steady_part) > 1 else 0.0
@@ -75,6 +77,7 @@ def growth(name: str, marks: list[tuple[int, dict[str, float]]]) -> dict[str, fl
         "warm_mb": round(steady_part[0][1]),
         "end_mb": round(steady_part[-1][1]),
         "mb_per_1000": round(1000 * float(slope), 2),
+        "mb_at": {at: round(memory) for at, memory in series[:: max(1, len(series) // POINTS)]},
     }
 
 

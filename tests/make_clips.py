@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import chain, repeat
 from pathlib import Path
 
 import av
@@ -25,15 +26,20 @@ def timed(
     turn: int = 0,
     axes: tuple[int, int, int, int] | None = None,
     pixel_aspect: Fraction | None = None,
+    references: int = 3,
+    codec: str = "libx264",
 ) -> Path:
     """A clip whose frames are shown at the given times (milliseconds), so its rate may vary.
 
     `turn` is what a phone writes when held upright: clockwise degrees to turn the picture for display. `axes`
     says the same with mirroring: where the axes of the stored picture point, each as (right, down). Pixels
-    may be wider than high.
+    may be wider than high, and frames refer to so many others.
     """
+    options = {"g": "5", "preset": "ultrafast", "refs": str(references)}
+    if codec == "libx265":
+        options["x265-params"] = f"ref={references}:bframes=0:log-level=error"
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"g": "5", "preset": "ultrafast"})
+        stream = container.add_stream(codec, rate=25, options=options)
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         stream.time_base = stream.codec_context.time_base = MILLISECOND
@@ -97,13 +103,18 @@ def picture(number: int, size: tuple[int, int]) -> np.ndarray:
     return image
 
 
-def changing(path: Path, sizes: Iterable[tuple[int, int]], frames: int = 6) -> Path:
-    """A transport stream, 10 pictures a second, that changes to the next size after every `frames`."""
+def changing(
+    path: Path, sizes: Iterable[tuple[int, int]], frames: int = 6, references: Iterable[int] = ()
+) -> Path:
+    """A transport stream, 10 pictures a second, that changes to the next size after every `frames`.
+
+    And to the next number of references, where they are given; 3 otherwise.
+    """
     with path.open("wb") as file:
-        for number, size in enumerate(sizes):
+        for number, (size, count) in enumerate(zip(sizes, chain(references, repeat(3)), strict=False)):
             part = path.with_suffix(f".{number}.ts")
             first = number * (frames + 10)
-            timed(part, [100 * (first + n) for n in range(frames)], size)
+            timed(part, [100 * (first + n) for n in range(frames)], size, references=count)
             file.write(part.read_bytes())
     return path
 

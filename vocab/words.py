@@ -18,6 +18,7 @@ from vocab.background import one_core
 from vocab.errors import VocabularyError
 from vocab.kmeans import kmeans
 from vocab.linear import in_tf32, linear_map
+from vocab.paths import is_file
 
 _FORMAT = "vwt-vocabulary-1"
 _WORDS_AT_ONCE = 2048  # bounds the similarity table to patches x this many floats
@@ -224,7 +225,7 @@ class Vocabulary:
         Raises:
             VocabularyError: when there is no such file or it is no vocabulary.
         """
-        if not Path(path).is_file():
+        if not is_file(path):
             raise VocabularyError(
                 f"no vocabulary at {path}; make one with `vwt vocab learn SOURCE -o {path}`"
             )

@@ -48,8 +48,8 @@ def read_rules_file(path: str | Path) -> list[AnyRule]:
         text = place.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError(f"cannot read the rules {path}: {error.strerror}; give a file of rules") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"cannot read the rules {path}: it is no text in UTF-8") from None
+    except ValueError:
+        raise UsageError(f"cannot read the rules {path}: it is no text in UTF-8, or no path") from None
     return read_rules(_parsed(text, place), str(path))
 
 

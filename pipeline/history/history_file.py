@@ -13,6 +13,7 @@ from pipeline.defaults import DEFAULT_HISTORY_BYTES
 from pipeline.errors import UsageError, VwtError
 from pipeline.history.moments import Moment, Records, Widths, pack, record_type, renumbered, unpack
 from pipeline.results import Prediction
+from vocab.paths import exists, is_folder
 
 SUFFIX = ".history"
 _FORMAT = "vwt-history/1"
@@ -69,7 +70,7 @@ class HistoryFile:
         self._capacity = max(1, (most_bytes - _HEAD_BYTES) // record_type(widths).itemsize)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            before = [] if anew or not self.path.exists() else self._before(origin, widths)
+            before = [] if anew or not exists(self.path) else self._before(origin, widths)
             self._fd = self._open(origin, widths, before)
         except OSError as error:
             raise UsageError(f"cannot write the history {self.path}: {error.strerror or error}") from error
@@ -117,7 +118,7 @@ class HistoryFile:
         head = json.dumps({"format": _FORMAT, "widths": asdict(widths), **asdict(origin)}).encode()
         if len(head) > _HEAD_BYTES:
             raise UsageError("the names of stream, model and weights are too long for a history")
-        if self.path.exists():
+        if exists(self.path):
             with self.path.open("rb") as old:
                 self._lock(old.fileno())
         fresh = self.path.with_suffix(".new")
@@ -159,10 +160,16 @@ def read_history(path: Path) -> tuple[Origin, Records]:
         if told.pop("format") != _FORMAT:
             raise ValueError("of another version")
         widths = Widths(**told.pop("widths"))
-        whole = isinstance(widths.frame, int) and isinstance(widths.part, int)
+        whole = type(widths.frame) is type(widths.part) is int
         if not (whole and 0 < widths.frame < _WIDEST and 0 <= widths.part < _WIDEST):
             raise ValueError("no widths")
         origin = Origin(**{field.name: told[field.name] for field in fields(Origin)})
+        if not all(isinstance(text, str) for text in (origin.stream, origin.model)) or not all(
+            text is None or isinstance(text, str) for text in asdict(origin).values()
+        ):
+            raise ValueError("no names")
+        # Halves of characters cannot be shown.
+        (origin.stream + origin.model).encode()
     except OSError as error:
         raise UsageError(f"cannot read the history {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -176,7 +183,7 @@ def histories(folder: Path) -> list[Path]:
     Raises:
         UsageError: there is none.
     """
-    found = sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []
+    found = sorted(folder.glob(f"*{SUFFIX}")) if is_folder(folder) else []
     if not found:
         raise UsageError(f"no history in {folder}: fill it with `vwt run SOURCE --index {folder}`")
     return found

@@ -15,6 +15,8 @@ from pipeline.results import CELLS, Prediction
 # Records of one kind, as `record_type` lays them out.
 Records = npt.NDArray[np.void]
 _CHECK = "check"
+# The year 3870, and 1900 years before 1970.
+_LATEST_S = 6e10
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +92,22 @@ def renumbered(record: np.void, number: int) -> bytes:
 
 
 def unpack(data: bytes, widths: Widths) -> Records:
-    """Records as `pack` made them, by number; those that are torn or were never written are left out."""
+    """Records as `pack` made them, by number, without those that are torn, never written or no numbers."""
     kind = record_type(widths)
     records = np.frombuffer(data, kind, count=len(data) // kind.itemsize)
     written = np.flatnonzero(records["number"])
     whole = [at for at in written.tolist() if records[_CHECK][at] == _sum(records[at : at + 1].tobytes())]
     found = records[whole]
+    found = found[_numbers(found)]
     return found[np.argsort(found["number"], kind="stable")]
+
+
+def _numbers(records: Records) -> npt.NDArray[np.bool_]:
+    """Whether vectors are finite and times, where there are any, those of a calendar."""
+    good = np.isfinite(records["vector"]).all(1) & np.isfinite(records["parts"]).all((1, 2))
+    for name in ("pts_s", "captured_at"):
+        good &= ~(np.abs(records[name]) > _LATEST_S)
+    return np.asarray(good)
 
 
 def moments(records: Records) -> list[Moment]:

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from pipeline.defaults import HUB_PREFIX
 from pipeline.errors import ModelError
 from pipeline.models.weights import first_line, hub_answers
+from vocab.paths import is_file, is_folder
 
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
 
@@ -66,8 +67,8 @@ def open_hub_model(weights: str) -> HubModel:
         ModelError: there is no such file, it cannot be read, or the hub cannot be reached.
     """
     path = _fetched(weights) if weights.startswith(HUB_PREFIX) else Path(weights)
-    path = path / _WEIGHTS if path.is_dir() else path
-    if not path.is_file():
+    path = path / _WEIGHTS if is_folder(path) else path
+    if not is_file(path):
         raise ModelError(
             f"no weights at {path}; give a .safetensors file or {HUB_PREFIX}OWNER/NAME with --weights"
         )

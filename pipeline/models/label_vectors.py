@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,9 +13,14 @@ from safetensors.torch import save_file
 from torch.nn.functional import normalize
 
 from pipeline.errors import UsageError
+from pipeline.models.names import is_shown
+from vocab.paths import is_file
 
 NONE_OF_THESE = "none of these"
 _FORMAT = "vwt-labels/1"
+_UNREADABLE = (SafetensorError, KeyError, ValueError, TypeError, OverflowError, RecursionError)
+# Times a cosine it must be a number of which there is an exponential function.
+_MOST_SCALE = 1e6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +89,7 @@ class LabelVectors:
         Raises:
             UsageError: it cannot be read, or holds no labels.
         """
-        if not Path(path).is_file():
+        if not is_file(path):
             raise UsageError(f"no labels at {path}; make some with `vwt labels text`")
         try:
             with safe_open(str(path), framework="pt") as file:
@@ -104,7 +108,7 @@ class LabelVectors:
                     None if none_below is None else float(none_below),
                     told.get("made_with", ""),
                 )
-        except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
+        except (*_UNREADABLE, OSError) as error:
             raise UsageError(f"cannot read labels from {path}: {error}") from error
 
     def check_model(self, path: str | Path, model: str, width: int) -> None:
@@ -138,8 +142,10 @@ class LabelVectors:
             self.vectors.norm(dim=1), torch.ones(len(self.vectors), device=self.vectors.device), atol=1e-3
         ):
             return "a vector is not of unit length"
-        if not (math.isfinite(self.scale) and self.scale > 0):
-            return f"the scale {self.scale} is not above 0"
+        if not all(is_shown(name) for name in self.names):
+            return "a name holds what cannot be shown"
+        if not 0 < self.scale <= _MOST_SCALE:
+            return f"the scale {self.scale:g} is not above 0 and at most {_MOST_SCALE:g}"
         if self.none_below is not None and not -1 <= self.none_below <= 1:
             return f"{self.none_below} is no cosine (-1 to 1)"
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,17 @@ def read_names(path: str | Path) -> list[str]:
     while names and not names[-1].strip():
         names.pop()
     names = [name.strip() for name in names]
+    if not all(is_shown(name) for name in names):
+        raise UsageError(f"a name in {path} holds what cannot be shown: give plain text")
     if not names or not all(names):
         missing = f"line {names.index('') + 1} is empty" if names else "it is empty"
         raise UsageError(f"the names in {path} are not one per class: {missing}")
     return names
+
+
+def is_shown(name: str) -> bool:
+    """Whether a name is text all through: no control characters, no halves of characters."""
+    return all(unicodedata.category(letter) not in ("Cc", "Cs") for letter in name)
 
 
 def check_count(names: list[str], path: str | Path, model: str, classes: int) -> None:
@@ -56,6 +64,8 @@ def check_count(names: list[str], path: str | Path, model: str, classes: int) ->
 def _from_json(found: Any) -> list[str]:
     if isinstance(found, dict):
         found = found.get("id2label", found)
+        if not isinstance(found, dict):
+            raise ValueError("no names by index")
         by_index = {int(index): name for index, name in found.items()}
         found = [by_index[index] for index in range(len(by_index))] if _counted(by_index) else None
     if not isinstance(found, list) or not all(isinstance(name, str) for name in found):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from pipeline.models.label_vectors import LabelVectors, full_name
 from pipeline.models.timm_import import timm
 from pipeline.models.weights import reaching_hub
 from pipeline.results import RANDOM_WEIGHTS
+from vocab.paths import is_file
 
 TEMPLATES = ("{}", "a photo of {}.", "a picture of {}, seen by a camera.")
 _AT_ONCE = 64
@@ -120,7 +120,7 @@ def _load(tower: TextTower) -> tuple[Any, Any]:
         )
     random = tower.weights == RANDOM_WEIGHTS
     known = open_clip.pretrained._PRETRAINED.get(tower.name, {}).get(tower.weights)
-    if not random and known is None and not Path(tower.weights).is_file():
+    if not random and known is None and not is_file(tower.weights):
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(tower.name)) or "none"
         raise UsageError(
             f"there are no text weights '{tower.weights}': give a file, or one of open_clip's tags for "

@@ -19,6 +19,7 @@ from torch import nn
 from pipeline.errors import ModelError
 from pipeline.models.elsewhere import FOLDER, is_elsewhere
 from pipeline.models.timm_import import timm
+from vocab.paths import is_file
 
 _HUB_TIMEOUT_S = 5.0
 _MEND = "give a file with --weights (the service: the setting inference.weights)"
@@ -123,7 +124,7 @@ def create_from_file(name: str, path: Path) -> nn.Module:
     Raises:
         ModelError: when the file cannot be read or holds weights of another model.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise ModelError(f"no weights at {path}; give a .safetensors or .pth file with --weights")
     try:
         state: dict[str, Any] = timm.models.load_state_dict(str(path))

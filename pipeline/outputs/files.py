@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from pipeline.errors import UsageError, VwtError
+from vocab.paths import exists, is_folder
 
 STDOUT = "-"
 _STDOUT_FD = 1
@@ -26,11 +27,11 @@ def check_output(path: str | Path, option: str) -> None:
     if str(path) == STDOUT:
         return
     code = None
-    if place.is_dir():
+    if is_folder(place):
         code = errno.EISDIR
-    elif not place.parent.is_dir():
+    elif not is_folder(place.parent):
         code = errno.ENOENT
-    elif not os.access(place if place.exists() else place.parent, os.W_OK):
+    elif not os.access(place if exists(place) else place.parent, os.W_OK):
         code = errno.EACCES
     if code is not None:
         raise UsageError(_refusal(path, option, OSError(code, os.strerror(code))))

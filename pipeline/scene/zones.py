@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from pipeline.reading import PatchFeatures
 
 _FORMAT = "vwt-zones/1"
-_MAX_ZONES, _MAX_STATES, _MAX_WIDTH, _MAX_NAME = 16, 8, 8192, 64
+_MAX_ZONES, _MAX_STATES, _MAX_WIDTH, _MAX_NAME, _MAX_TEXT = 16, 8, 8192, 64, 1000
+_MAX_EXAMPLES = 1_000_000
 _DECIMALS = 5
+# Of the largest number of a mean, which is of unit length as it is written.
+_LEAST, _MOST = 1e-6, 1e6
 
 Vector = npt.NDArray[np.float32]
 
@@ -115,7 +118,7 @@ class Zones:
             zones = {check_name(name, "zone"): _zone(name, one) for name, one in given["zones"].items()}
             if not 0 < len(zones) <= _MAX_ZONES:
                 raise UsageError(f"{len(zones)} zones: there may be 1 to {_MAX_ZONES}")
-            return cls(str(given["model"]), str(given["input"]), zones)
+            return cls(_text(given["model"]), _text(given["input"]), zones)
         except UsageError as error:
             raise UsageError(f"these are no zones that can be used: {error}") from None
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -154,6 +157,12 @@ def check_name(name: Any, what: str) -> str:
     return name
 
 
+def _text(given: Any) -> str:
+    if not isinstance(given, str) or len(given) > _MAX_TEXT:
+        raise UsageError(f"model and input are texts, not {given!s:.80}")
+    return given
+
+
 def check_states(zone: str, states: Sequence[str]) -> None:
     """Refuses a zone with one state, or too many."""
     if not 2 <= len(states) <= _MAX_STATES:
@@ -163,19 +172,22 @@ def check_states(zone: str, states: Sequence[str]) -> None:
 def _zone(name: str, given: Any) -> Zone:
     states = {check_name(state, "state"): own for state, own in given["states"].items()}
     check_states(name, list(states))
-    means = {state: np.asarray(own["mean"], np.float32) for state, own in states.items()}
+    means = {state: np.asarray(own["mean"], np.float64) for state, own in states.items()}
     widths = {mean.shape for mean in means.values()}
     if len(widths) != 1 or any(len(shape) != 1 or not 0 < shape[0] <= _MAX_WIDTH for shape in widths):
         raise UsageError(f"the means of zone {name} are no vectors of one length")
-    if not all(np.isfinite(mean).all() and mean.any() for mean in means.values()):
-        raise UsageError(f"a mean of zone {name} is not finite, or all zeros")
+    if not all(_LEAST <= np.abs(mean).max() <= _MOST for mean in means.values()):
+        raise UsageError(f"a mean of zone {name} is not finite, or next to zero")
     unknown_from, accuracy = float(given["unknown_from"]), float(given["leave_one_out"])
     if not (math.isfinite(unknown_from) and unknown_from >= 0 and 0 <= accuracy <= 1):
         raise UsageError(f"unknown_from or leave_one_out of zone {name} cannot be right")
+    examples = {state: int(own["examples"]) for state, own in states.items()}
+    if not all(0 < count <= _MAX_EXAMPLES for count in examples.values()):
+        raise UsageError(f"a state of zone {name} has 1 to {_MAX_EXAMPLES} examples")
     return Zone(
         Polygon.of(given["polygon"]),
-        {state: mean / np.linalg.norm(mean) for state, mean in means.items()},
-        {state: int(own["examples"]) for state, own in states.items()},
+        {state: (mean / np.linalg.norm(mean)).astype(np.float32) for state, mean in means.items()},
+        examples,
         unknown_from,
         accuracy,
     )

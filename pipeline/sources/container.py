@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 
 from pipeline.errors import SourceError
 from pipeline.redact import redact
+from pipeline.sources.held_pictures import StatedPictures
 from pipeline.sources.pipe import Pipe
 from pipeline.sources.source import SourceOptions
 from pipeline.sources.spec import SourceSpec
@@ -34,6 +35,7 @@ _PROTOCOLS = {
     "rtsp": "rtsp,rtp,udp,tcp,tls",
 }
 _INPUT_OUTPUT_ERROR = 5
+SMALLER = "take a smaller stream, or raise the limit (--max-pixels, ingest.max_pixels)"
 
 
 def open_pipe(spec: SourceSpec, options: SourceOptions) -> Pipe | None:
@@ -116,8 +118,11 @@ def video_stream(container: InputContainer, spec: SourceSpec, max_pixels: int) -
     if context.width * context.height > max_pixels:
         raise SourceError(
             f"{spec.display} has pictures of {context.width}x{context.height}, more than {max_pixels} "
-            "pixels: take a smaller stream, or raise the limit (--max-pixels, ingest.max_pixels)"
+            f"pixels: {SMALLER}"
         )
+    stated = StatedPictures.of(video, max_pixels)
+    if (why := stated.refused(context.width, context.height)) is not None:
+        raise SourceError(f"{spec.display} {why}: {SMALLER}")
     # It may change its size at any picture.
     context.options = {**context.options, "max_pixels": _decoder_limit(max_pixels)}
     for other in container.streams:

@@ -18,6 +18,7 @@ from pipeline.frame import Decoded, FrameTimes, Pixels
 from pipeline.sources.deadline import within
 from pipeline.sources.source import Notice, OnNotice, Source, SourceInfo, SourceOptions
 from pipeline.sources.spec import SourceSpec
+from vocab.paths import exists, is_folder
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -28,13 +29,15 @@ def are_images(path: str | Path) -> bool:
     """Whether a path names images rather than a video: a folder, an image by its ending, or a pattern."""
     path = Path(path)
     return (
-        path.is_dir() or path.suffix.lower() in _SUFFIXES or (glob.has_magic(str(path)) and not path.exists())
+        is_folder(path)
+        or path.suffix.lower() in _SUFFIXES
+        or (glob.has_magic(str(path)) and not exists(path))
     )
 
 
 def fixed_part(path: Path) -> Path:
     """The folder that all lie in whom a pattern matches; a path that is no pattern as it is."""
-    while glob.has_magic(str(path)) and not path.exists():
+    while glob.has_magic(str(path)) and not exists(path):
         path = path.parent
     return path
 
@@ -127,12 +130,12 @@ class ImagesSource(Source):
 
     def _find(self) -> list[Path]:
         place, display = Path(self._spec.location), self._spec.display
-        if place.is_dir():
-            found = [path for path in place.iterdir() if path.is_file()]
-        elif place.exists():
-            found = [place]
-        else:
-            found = _matching(place)
+        try:
+            found = _named(place)
+        except OSError as error:
+            raise SourceError(f"cannot look for {display}: {error.strerror}: check the path") from error
+        except ValueError as error:
+            raise SourceError(f"{display} is no pattern: {error}") from error
         images = [
             path for path in found if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
         ]
@@ -184,14 +187,14 @@ class ImagesSource(Source):
             return None, error.strerror or "it cannot be read"
 
 
-def _matching(pattern: Path) -> list[Path]:
-    root = fixed_part(pattern)
-    if root == pattern:
-        return []
-    try:
-        return [path for path in root.glob(str(pattern.relative_to(root))) if path.is_file()]
-    except ValueError as error:
-        raise SourceError(f"{pattern} is no pattern: {error}") from error
+def _named(place: Path) -> list[Path]:
+    """The files in a folder, the one at a path, or those that a pattern matches."""
+    if place.is_dir():
+        return [path for path in place.iterdir() if path.is_file()]
+    root = fixed_part(place)
+    if root == place:
+        return [place] if place.exists() else []
+    return [path for path in root.glob(str(place.relative_to(root))) if path.is_file()]
 
 
 def _in_order(path: Path) -> list[tuple[int, str]]:

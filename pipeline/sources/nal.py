@@ -23,7 +23,7 @@ def restarts(packet: Packet[VideoStream], codec: str, extradata: bytes | None) -
     if not packet.is_keyframe or codec != "h264":
         return bool(packet.is_keyframe)
     head = bytes(memoryview(packet)[:_HEAD_BYTES])
-    kinds = (head[at] & 31 for at in _units(head, extradata, 4))
+    kinds = (head[at] & 31 for at in units(head, extradata, 4))
     return next((kind for kind in kinds if kind in _H264_SLICES), None) == _H264_RESTART
 
 
@@ -37,14 +37,20 @@ def layered(codec: str, extradata: bytes | None) -> bool:
     data = extradata or b""
     if len(data) > 22 and data[0] == 1:
         return (data[21] >> 3) & 7 != 1
-    for at in _units(data, None, 21):
+    for at in units(data, None, 21):
         if (data[at] >> 1) & 63 == _H265_PARAMETERS and at + 3 < len(data):
             return (data[at + 3] >> 1) & 7 != 0
     return True
 
 
-def _units(data: bytes, extradata: bytes | None, length_at: int) -> Iterator[int]:
-    """Where the header of each unit is: behind a length, as MP4 has it, or behind a start code."""
+def units(data: bytes, extradata: bytes | None, length_at: int) -> Iterator[int]:
+    """Where the header of each unit is: behind a length, as MP4 has it, or behind a start code.
+
+    Args:
+        data: of a packet.
+        extradata: what the container says of the stream.
+        length_at: where in it MP4 says how long a length is.
+    """
     if extradata and extradata[0] == 1 and len(extradata) > length_at:
         width = (extradata[length_at] & 3) + 1
         at = width

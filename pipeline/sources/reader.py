@@ -18,8 +18,9 @@ from av.video.stream import VideoStream
 from pipeline.clips import Section
 from pipeline.errors import SourceError
 from pipeline.frame import Decoded, FrameTimes
-from pipeline.sources.container import explain, is_live, open_container, open_pipe, video_stream
+from pipeline.sources.container import SMALLER, explain, is_live, open_container, open_pipe, video_stream
 from pipeline.sources.display import display_of, pixel_aspect
+from pipeline.sources.held_pictures import StatedPictures
 from pipeline.sources.losses import Extent, Losses, seconds
 from pipeline.sources.needed import Step
 from pipeline.sources.planning import Planning
@@ -94,6 +95,7 @@ class Reader:
             raise
         try:
             self._stream = video_stream(self._container, spec, options.max_pixels)
+            self._stated = StatedPictures.of(self._stream, options.max_pixels)
             format_ = self._container.format
             # Of single pictures in a row it makes a rate up.
             self.timed = not format_.flags & _NO_TIMESTAMPS and format_.name != "jpeg_pipe"
@@ -272,7 +274,7 @@ class Reader:
         """Packets, then None: hand out what the decoder still holds. Also when reading breaks off."""
         try:
             for packet in self._container.demux(self._stream):
-                if packet.size:
+                if packet.size and self._bounded(packet):
                     if self._section is not None:
                         self._section.add(packet, self._on_line(packet))
                     yield packet
@@ -284,6 +286,13 @@ class Reader:
         if self._section is not None:
             self._section.end()
         yield None
+
+    def _bounded(self, packet: Packet[VideoStream]) -> bool:
+        """Whether what a packet states of its pictures may be decoded."""
+        why = self._stated.refused_in(packet)
+        if why is not None:
+            self._losses.count("corrupt", "corrupt", f"left out a packet that {why}: {SMALLER}")
+        return why is None
 
     def _on_line(self, packet: Packet[VideoStream]) -> float | None:
         """When a packet of a file is decoded, by the times of its frames."""

@@ -44,9 +44,8 @@ class SourceOptions:
         backoff_initial_s, backoff_cap_s: bounds of the first and of the longest wait before reconnecting.
         backoff_seed: makes the jitter of those waits repeatable; None for a random one.
         threads: decoder threads; 0 for one per core.
-        max_pixels: of a picture; a decoder of H.264 or H.265 may hold seventeen, and one more per thread. The
-            limit is for that many, not for those that a stream states: it may state others at any key frame,
-            inside a packet, and the library has a limit for the size alone.
+        max_pixels: of a picture; of what a stream has its decoder keep, nine times that (`KEPT` of
+            `held_pictures`), beside one picture per thread.
         fps: frames per second that are sampled; the reader's `fps` must say the same. None for every frame.
         decode: what of it is decoded. "all", "needed" (what the sampled frames, which stay the same, refer
             to), or "keyframes", of which alone frames are then sampled.

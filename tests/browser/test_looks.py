@@ -57,6 +57,14 @@ def fits(page: Page) -> bool:
     return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
 
 
+def filled(page: Page) -> float:
+    """How much of the width of the screen the tiles take."""
+    ends = page.evaluate(
+        "[...document.querySelectorAll('.tile')].map(tile => tile.getBoundingClientRect().right)"
+    )
+    return float(max(ends) / page.evaluate("innerWidth"))
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "height"), _SIZES)
 def test_it_fits_from_phone_to_wall(
@@ -73,6 +81,7 @@ def test_it_fits_from_phone_to_wall(
     expect(page.locator(".tile").first).to_contain_text(" J")
     assert fits(page)
     assert faint(page) == []
+    assert filled(page) > 0.9
     OUT.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=OUT / f"wall-{width}-{scheme}.png")
 
@@ -97,6 +106,9 @@ def test_it_fits_from_phone_to_wall(
 
     page.get_by_role("button", name="Add a stream").click()
     expect(page.get_by_label("Source")).to_be_focused()
+    # Without scrolling.
+    for button in page.locator("#settings .buttons button").all():
+        expect(button).to_be_in_viewport(ratio=1)
     assert fits(page)
     assert faint(page) == []
     page.screenshot(path=OUT / f"form-{width}-{scheme}.png")

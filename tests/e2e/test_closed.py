@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -31,11 +33,31 @@ def test_every_socket_of_the_service_is_on_the_loopback(service: Service) -> Non
         (process.name(), connection.laddr.ip)
         for process in (command, *command.children(recursive=True))
         for connection in process.net_connections("inet")
+        # What takes datagrams has a socket without a state, and no peer.
         if connection.status == psutil.CONN_LISTEN
+        or (connection.type == socket.SOCK_DGRAM and not connection.raddr)
     ]
+
     assert "raylet" in {name for name, _ in listening}
     loopback = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
     assert [(name, ip) for name, ip in listening if ip not in loopback] == []
+
+
+def test_the_gateway_listens_itself_and_there_is_no_proxy_of_serve(service: Service) -> None:
+    port = urlsplit(service.url).port
+    command = psutil.Process(service.process.pid)
+    beneath = {process: " ".join(process.cmdline()) for process in command.children(recursive=True)}
+    assert [title for title in beneath.values() if "Proxy" in title] == []
+    behind = [
+        title
+        for process, title in beneath.items()
+        if any(
+            at.status == psutil.CONN_LISTEN and at.laddr.port == port
+            for at in process.net_connections("inet")
+        )
+    ]
+    assert len(behind) == 1
+    assert "Gateway" in behind[0]
 
 
 def test_nobody_else_reads_what_it_keeps_or_what_ray_logs(service: Service) -> None:

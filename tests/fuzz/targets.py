@@ -12,10 +12,16 @@ import numpy as np
 import torch
 import yaml  # type: ignore[import-untyped]
 from pydantic import ValidationError
+from safetensors.torch import save_file
 
 from pipeline.errors import VwtError
 from pipeline.events import Engine, read_rules_file
+from pipeline.history import HistoryFile, Moment, Origin, Wanted, Widths
 from pipeline.input_spec import InputSpec
+from pipeline.models.label_vectors import LabelVectors
+from pipeline.models.names import read_names
+from pipeline.results import Prediction
+from pipeline.scene.zones import Zones
 from pipeline.sources import SourceOptions, open_source, parse_source
 from tests import make_clips
 from tests.fuzz.cases import Target
@@ -23,6 +29,7 @@ from tests.fuzz.mutate import damaged, twisted
 from vocab.words import Vocabulary
 from workers.contract.sealing import from_text, to_text
 from workers.contract.stream_spec import StreamSpec
+from workers.find.search import search
 from workers.gateway.frames import check_image
 from workers.gateway.problems import Problem
 from workers.gateway.streams import NewStream
@@ -32,6 +39,22 @@ from workers.settings.loading import load_settings
 REFUSALS = (VwtError, ValidationError, Problem)
 _MOST_FRAMES = 100
 _MOST_PIXELS = 10_000_000
+_ZONES = {
+    "format": "vwt-zones/1",
+    "model": "m",
+    "input": "448x252 fit",
+    "zones": {
+        "gate": {
+            "polygon": [[0, 0], [1, 0], [0.5, 1]],
+            "unknown_from": 0.2,
+            "leave_one_out": 0.9,
+            "states": {
+                "open": {"examples": 5, "mean": [0.6, 0.8, 0]},
+                "closed": {"examples": 4, "mean": [0, 0.6, 0.8]},
+            },
+        }
+    },
+}
 _STREAM = {
     "source": "rtsp://user:password@camera.example/live",
     "name": "gate",
@@ -43,10 +66,15 @@ _STREAM = {
     "audit": 0.05,
     "size": "448x252",
     "sinks": [
-        {"kind": "webhook", "url": "https://example.com/hook", "headers": {"X-Key": "a"}},
-        "jsonl:///tmp/x",
+        {"kind": "webhook", "url": "https://example.com/hook", "authorization": "Bearer a"},
+        "/tmp/x.jsonl",
     ],
     "rules": [{"name": "person", "what": "box", "within": [[0, 0], [1, 0], [0.5, 1]]}],
+    "zones": _ZONES,
+    "changed": True,
+    "history": 10_000_000,
+    "priority": 2.0,
+    "min_target": 0.9,
 }
 _RULES = [
     {
@@ -161,6 +189,70 @@ def _read_rules(path: Path) -> None:
     json.dumps(engine.state(), allow_nan=False)
 
 
+def _zones(_folder: Path, random: Random) -> tuple[bytes, str]:
+    if random.random() < 0.3:
+        return damaged(json.dumps(_ZONES).encode(), random), ".json"
+    return json.dumps(twisted(_ZONES, random)).encode(), ".json"
+
+
+def _read_zones(path: Path) -> None:
+    zones = Zones.load(path)
+    again = Zones.from_dict(json.loads(json.dumps(zones.to_dict(), allow_nan=False)))
+    for name, zone in zones.zones.items():
+        for mean in zone.means.values():
+            distance = again.zones[name].nearest(mean).distance
+            assert distance is not None
+            assert distance < 1e-3
+
+
+def _labels(folder: Path, random: Random) -> tuple[bytes, str]:
+    made = folder / "made.safetensors"
+    vectors = torch.eye(3)[: random.randint(1, 3)]
+    told = {"format": "vwt-labels/1", "names": json.dumps(["a", "b", "c"][: len(vectors)]), "model": "m"}
+    told |= {"scale": "100.0", "none_below": "0.2", "made_with": "x"}
+    if random.random() < 0.5:
+        save_file({"vectors": vectors}, made, told)
+        return damaged(made.read_bytes(), random), ".safetensors"
+    told[random.choice(list(told))] = json.dumps(twisted(["a", 1.0, None], random))
+    save_file({"vectors": vectors}, made, told)
+    return made.read_bytes(), ".safetensors"
+
+
+def _read_labels(path: Path) -> None:
+    labels = LabelVectors.load(path)
+    assert torch.isfinite(labels.scores(torch.ones(1, labels.vectors.shape[1])).softmax(1)).all()
+    "".join(labels.answers).encode()
+
+
+def _names(_folder: Path, random: Random) -> tuple[bytes, str]:
+    if random.random() < 0.3:
+        return damaged(b"cat\ndog\nbird\n", random), ".txt"
+    found = random.choice([["cat", "dog"], {"0": "cat", "1": "dog"}, {"id2label": {"0": "cat"}}])
+    return json.dumps(twisted(found, random)).encode(), ".json"
+
+
+def _read_names(path: Path) -> None:
+    "".join(read_names(path)).encode()
+
+
+def _history(folder: Path, random: Random) -> tuple[bytes, str]:
+    seen = Prediction("embedding", embedding=[0.6, 0.8])
+    with HistoryFile(folder / "made", Origin("gate", "m"), Widths.of(seen), 8192, anew=True) as file:
+        for frame in range(5):
+            file.add(Moment(frame, float(frame), random.choice([None, 1e9])), seen)
+    whole = file.path.read_bytes()
+    if random.random() < 0.5:
+        return damaged(whole, random), ".history"
+    head, records = whole[:4096], whole[4096:]
+    return json.dumps(twisted(json.loads(head), random)).encode().ljust(4096) + records, ".history"
+
+
+def _read_history(path: Path) -> None:
+    for hit in search(path.parent, [], lambda _origin: Wanted(np.ones(2)), 5, None, None, 2.0):
+        hit.text().encode()
+        json.dumps(hit.to_dict(), allow_nan=False)
+
+
 TARGETS = {
     "clip": Target(_clip, _read_clip),
     "image": Target(_image, _read_image),
@@ -168,4 +260,8 @@ TARGETS = {
     "stream": Target(_stream, _read_stream),
     "settings": Target(_settings, _read_settings),
     "rules": Target(_rules, _read_rules),
+    "zones": Target(_zones, _read_zones),
+    "labels": Target(_labels, _read_labels),
+    "names": Target(_names, _read_names),
+    "history": Target(_history, _read_history),
 }

@@ -15,9 +15,8 @@ def test_damaged_inputs_are_taken_or_refused_with_an_error_of_ours(tmp_path: Pat
         outcomes = {target: [runner.run(target, number) for number in range(40)] for target in TARGETS}
     for target, some in outcomes.items():
         assert not [outcome for outcome in some if isinstance(outcome, Finding)], target
-        assert "refused" in some, target
-    # Nor is the damage so great that nothing is read.
-    assert sum(some.count("taken") for some in outcomes.values()) > 20
+        # Nor is the damage so great that nothing is read.
+        assert {"refused", "taken"} <= {outcome for outcome in some if isinstance(outcome, str)}, target
 
 
 @pytest.mark.parametrize(

@@ -58,13 +58,6 @@ class AllowedHosts:
         """Whether every host may be read."""
         return "*" in self._names
 
-    def vouched(self, host: str) -> bool:
-        """Whether whoever runs the service has named this very host, not only a network that it is in."""
-        name = _plain(host)
-        literal = _literal(name)
-        alone = [network.network_address for network in self._networks if network.num_addresses == 1]
-        return self.any or name in self._names or (literal is not None and literal in alone)
-
     def check(self, host: str, shown: str, refusal: str = SOURCE_REFUSAL) -> None:
         """Looks a host up, and refuses it when any of its addresses must not be read.
 
@@ -104,13 +97,6 @@ class AllowedHosts:
 
 def _plain(host: str) -> str:
     return host.lower().strip("[]").rstrip(".")
-
-
-def _literal(name: str) -> Address | None:
-    try:
-        return ipaddress.ip_address(name)
-    except ValueError:
-        return None
 
 
 def _resolve(host: str, shown: str) -> list[Address]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.errors import UsageError
+from vocab.paths import exists
 
 Role = Literal["read", "manage"]
 
@@ -88,7 +89,7 @@ def add_token(path: Path, name: str, role: Role) -> str:
     Raises:
         UsageError: the name cannot be one or is taken, or the file cannot be read or written.
     """
-    if path.exists() and any(entry.name == name for entry in _read(path)):
+    if exists(path) and any(entry.name == name for entry in _read(path)):
         raise UsageError(f"{path} has a token {name!r} already: give another name, or delete its line first")
     # The prefix lets scanners for leaked secrets find it.
     token = f"vwt_{secrets.token_urlsafe(32)}"

@@ -169,7 +169,7 @@ _STDERR_FD = 2
     type=click.IntRange(min=1),
     default=DEFAULT_MAX_PIXELS,
     show_default=True,
-    help="Refuse video with larger pictures; a decoder may keep seventeen of them.",
+    help="Refuse video with larger pictures, or that has more than nine such kept to be decoded.",
 )
 @click.option(
     "--decode",

@@ -65,13 +65,14 @@ def learn(
     from pipeline.outputs.files import check_output
     from pipeline.scene.polygon import Polygon
     from pipeline.scene.zones import Zones, check_name, check_states
+    from vocab.paths import is_file
 
     check_name(zone, "zone")
     place = Polygon.of([pair.split(",") for pair in polygon.split()])
     moments = _moments(states)
     check_states(zone, list(moments))
     check_output(out, "--out")
-    before = Zones.load(out) if out.is_file() and out.stat().st_size else None
+    before = Zones.load(out) if is_file(out) and out.stat().st_size else None
 
     from rich.console import Console
 

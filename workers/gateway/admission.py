@@ -28,7 +28,20 @@ _FREE = 0.1
 def admit(
     client: RedisClient, specs: Iterable[StreamSpec], asked: StreamSpec, settings: ServiceSettings
 ) -> None:
-    """Checks that a stream can be full beside all others, each with as many results as are kept.
+    """Checks that a stream can be full beside all others; arguments and errors as `no_room` has them.
+
+    Raises:
+        Problem: there is no room, 507.
+    """
+    why = no_room(client, specs, asked, settings)
+    if why is not None:
+        raise Problem(507, why, "redis-full")
+
+
+def no_room(
+    client: RedisClient, specs: Iterable[StreamSpec], asked: StreamSpec, settings: ServiceSettings
+) -> str | None:
+    """Why a stream cannot be full beside all others, each with as many results as are kept; None if it can.
 
     Args:
         client: of Redis.
@@ -37,23 +50,21 @@ def admit(
         settings: of the service.
 
     Raises:
-        Problem: there is no room, 507.
         StoreUnavailable: Redis does not answer.
     """
     now = memory(client)
     if now.limit is None:
-        return
+        return None
     present = list(specs)
     usable = int(now.limit * (1 - _FREE))
     wanted = budget([*present, asked], settings)
-    if wanted > usable or now.used > usable:
-        raise Problem(
-            507,
-            f"Redis has no room for another stream: {len(present)} are there, with this one they may come to "
-            f"take {_mb(wanted)}, {_mb(now.used)} are taken now, and {_mb(usable)} of its maxmemory of "
-            f"{_mb(now.limit)} are for streams; raise its maxmemory, lower kept_results, or remove a stream",
-            "redis-full",
-        )
+    if wanted <= usable and now.used <= usable:
+        return None
+    return (
+        f"Redis has no room for another stream: {len(present)} are there, with this one they may come to "
+        f"take {_mb(wanted)}, {_mb(now.used)} are taken now, and {_mb(usable)} of its maxmemory of "
+        f"{_mb(now.limit)} are for streams; raise its maxmemory, lower kept_results, or remove a stream"
+    )
 
 
 def budget(specs: Iterable[StreamSpec], settings: ServiceSettings) -> int:

@@ -28,7 +28,7 @@ _AT_ONCE = 2
 class FindQuery(BaseModel):
     """What of a history is searched, and how."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     box: str | None = Field(
         default=None,

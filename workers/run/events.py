@@ -19,6 +19,7 @@ from pipeline.events.snapshot import drawn, snapshot
 from pipeline.frame import Frame
 from pipeline.outputs.files import write_failure
 from pipeline.results import FrameResult
+from vocab.paths import exists, is_folder
 
 # Pictures and clips of the newest events stay; older ones of the same run go.
 MOST_PICTURES = 1000
@@ -145,5 +146,5 @@ def check_folder(folder: str) -> None:
     Raises:
         UsageError: it is a file.
     """
-    if Path(folder).exists() and not Path(folder).is_dir():
+    if exists(folder) and not is_folder(folder):
         raise UsageError(f"cannot write --events {folder}: it is a file; give a folder")

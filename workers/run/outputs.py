@@ -7,6 +7,7 @@ from pathlib import Path
 from pipeline.errors import UsageError
 from pipeline.outputs.files import check_output
 from pipeline.sources import parse_source
+from vocab.paths import exists
 from workers.run.options import RunOptions
 
 # What each option writes, and what its file may be called; without an ending it may be anything.
@@ -50,4 +51,4 @@ def _check_kind(path: str, option: str) -> None:
 
 def _same(one: Path, other: Path) -> bool:
     """Whether two paths are one file, be it by two hard links."""
-    return one == other or (one.exists() and other.exists() and one.samefile(other))
+    return one == other or (exists(one) and exists(other) and one.samefile(other))

@@ -13,6 +13,7 @@ from pipeline.history import HistoryFile, Moment, Novelty, Origin, Widths
 from pipeline.models import Model
 from pipeline.models.label_vectors import full_name
 from pipeline.results import FrameResult
+from vocab.paths import is_file
 from workers.run.options import RunOptions
 
 
@@ -104,4 +105,4 @@ class Remembered:
 
 def _whole(path: str | None) -> str | None:
     """A path that holds from other folders, too; what is no file stays."""
-    return str(Path(path).resolve()) if path is not None and Path(path).is_file() else path
+    return str(Path(path).resolve()) if path is not None and is_file(path) else path

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UsageError
 from pipeline.sources import SourceSpec, are_images, fixed_part, parse_source
+from vocab.connection import RedisClient
+from vocab.paths import is_file
 from workers.access.sources import check_source
+from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamStore
-from workers.settings.schema import AccessSettings
+from workers.gateway.admission import no_room
+from workers.settings.schema import AccessSettings, ServiceSettings
 
 _AS_A_CAMERA: dict[str, Any] = {"loop": True, "realtime": True, "policy": "drop-oldest"}
 
@@ -52,7 +56,7 @@ def given_sources(texts: Sequence[str], access: AccessSettings) -> tuple[list[Gi
         spec = parse_source(text)
         if spec.kind == "file":
             path = Path(spec.location).resolve()
-            if not (path.is_file() or are_images(path)):
+            if not (is_file(path) or are_images(path)):
                 raise UsageError(f"there is no file {spec.display}")
             files.append(fixed_part(path))
             text = str(path)
@@ -65,29 +69,37 @@ def given_sources(texts: Sequence[str], access: AccessSettings) -> tuple[list[Gi
     return given, wider
 
 
-def add_given(store: StreamStore, given: Sequence[Given], model: Mapping[str, str | None]) -> list[str]:
-    """Makes streams of sources; one that the store has from an earlier run goes on.
+def add_given(
+    client: RedisClient, given: Sequence[Given], settings: ServiceSettings, say: Callable[[str], None]
+) -> dict[str, Given]:
+    """Makes streams of sources; one that is there from an earlier run goes on.
 
     Args:
-        store: of the service.
+        client: of the service's Redis.
         given: the sources.
-        model: `ServiceSettings.model_settings`.
+        settings: of the service.
+        say: told of each source that is left out because Redis has no room for its stream.
 
     Returns:
-        The ids of the streams, in order.
+        The sources by the ids of their streams, in order.
 
     Raises:
         StoreUnavailable: Redis does not answer.
     """
+    store = StreamStore(client)
     before = sorted(store.all().values(), key=lambda spec: spec.created_at)
-    ids = []
+    streams = {}
     for one in given:
         known = next((spec for spec in before if spec.source == one.text), None)
-        if known is None:
-            settings = {"source": one.text, **model} | (_AS_A_CAMERA if one.looped else {})
-            ids.append(store.add_named(one.spec.name, settings).id)
-        else:
+        if known is not None:
             before.remove(known)
             # The new revision also starts one again that had failed.
-            ids.append(store.change(known.id, {"paused": False}).id)
-    return ids
+            streams[store.change(known.id, {"paused": False}).id] = one
+            continue
+        fields = {"source": one.text, **settings.model_settings} | (_AS_A_CAMERA if one.looped else {})
+        asked = StreamSpec(id=one.spec.name, **fields)
+        if (why := no_room(client, store.all().values(), asked, settings)) is not None:
+            say(f"no stream of {one.spec.display}: {why}")
+            continue
+        streams[store.add_named(asked.id, fields).id] = one
+    return streams

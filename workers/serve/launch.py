@@ -62,8 +62,8 @@ def serve_until_stopped(settings: ServiceSettings, sources: Sequence[str], notic
         stack.callback(lambda: notices.say("stopped"))
         try:
             # Before anybody can ask: who is told that the service is ready finds them there.
-            store = StreamStore(connect(url))
-            ids = add_given(store, given, settings.model_settings)
+            client = connect(url)
+            streams = add_given(client, given, settings, notices.say)
         except StoreUnavailable as error:
             raise ServiceError(str(error)) from error
         with notices.waiting("starting the service: it loads torch and the model", long=True):
@@ -72,8 +72,8 @@ def serve_until_stopped(settings: ServiceSettings, sources: Sequence[str], notic
         watches = (processes.check, watch)
         # It was ready for a while already, and something may have died in it.
         _look(watches)
-        _say_where(settings, dict(zip(ids, given, strict=True)), logs, notices)
-        _stay(StatusLine(store, notices.say), watches, notices)
+        _say_where(settings, streams, logs, notices)
+        _stay(StatusLine(StreamStore(client), notices.say), watches, notices)
 
 
 def _check(settings: ServiceSettings) -> None:

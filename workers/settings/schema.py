@@ -143,7 +143,7 @@ class IngestSettings(BaseModel):
         in_flight: messages of one stream under way at most; more wait in its reader, or are dropped there.
         lease_s: a stream whose reader died is taken over after this long.
         poll_s: seconds between looks at the list of streams.
-        max_pixels: of a picture of a source; a decoder may keep seventeen of them.
+        max_pixels: of a picture of a source; a decoder may keep nine of them, or more that are smaller.
         clip_buffer_bytes: of the newest packets of a stream, for clips of events; of streams whose rules ask
             for clips alone.
         decode: what is decoded of a stream that is sampled, as `vwt run --decode` takes it.

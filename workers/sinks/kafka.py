@@ -12,6 +12,7 @@ from pipeline.errors import UsageError
 from workers.access.addresses import AllowedHosts
 from workers.settings.schema import AccessSettings
 from workers.sinks.kafka_metadata import advertised_hosts
+from workers.sinks.kafka_relay import KafkaRelay
 from workers.sinks.settings import REFUSAL, UrlSinkSettings
 from workers.sinks.sink import SinkError
 from workers.sinks.urls import split_url, topic_of
@@ -42,19 +43,6 @@ class KafkaSettings(UrlSinkSettings):
             raise ValueError("a Kafka sink takes no login")
         return url
 
-    def check_access(self, access: AccessSettings) -> None:
-        """See `SinkSettings`.
-
-        A broker names others that its clients are to connect to, and their library does so by itself: such
-        connections cannot be checked. So the broker itself must have been named by who runs the service.
-        """
-        super().check_access(access)
-        if not AllowedHosts(access.allow_hosts).vouched(self.host):
-            raise UsageError(
-                f"{REFUSAL.format(self.display)}: a Kafka broker sends its clients on to addresses of its "
-                f"own choice; if it is trusted, start the service with --allow-host {self.host}"
-            )
-
     def open(self, stream: str, access: AccessSettings) -> KafkaTopic:
         """See `SinkSettings`."""
         return KafkaTopic(self, stream, access)
@@ -82,14 +70,18 @@ class KafkaTopic:
         self._failure: str | None = None
         url = split_url(settings.url, settings.schemes)
         port = url.port or _PORT
-        where = settings.addresses(access)[0]
-        self._check_brokers(where, port, AllowedHosts(access.allow_hosts))
-        address = f"[{where}]" if ":" in where else where
+        hosts = AllowedHosts(access.allow_hosts)
+        self._check_brokers(settings.addresses(access)[0], port, hosts)
+        self._relay = KafkaRelay(hosts, self._shown, (settings.host, port))
         # One request at a time: one that is tried again cannot overtake another. No linger: batches are
         # made before they come here.
         self._producer = Producer(
             {
-                "bootstrap.servers": f"{address}:{port}",
+                "bootstrap.servers": self._relay.address,
+                # That is an address of IPv4.
+                "broker.address.family": "v4",
+                # It would ask for more than the relay lets through.
+                "enable.metrics.push": False,
                 "client.id": "vwt-stream",
                 "acks": "all",
                 "max.in.flight.requests.per.connection": 1,
@@ -114,7 +106,7 @@ class KafkaTopic:
         """See `Sink`."""
         from confluent_kafka import KafkaException
 
-        self._failure = None
+        self._failure = self._relay.refusal = None
         try:
             for result in results:
                 self._producer.produce(self._topic, result, self._key, on_delivery=self._on_delivery)
@@ -122,6 +114,8 @@ class KafkaTopic:
         except (KafkaException, BufferError) as error:
             raise SinkError(f"{self._shown} cannot take results: {error}; look at its log") from error
         if left or self._failure is not None:
+            if self._relay.refusal is not None:
+                raise UsageError(self._relay.refusal)
             why = self._failure or f"no answer within {_TIMEOUT_S:.0f} s"
             raise SinkError(
                 f"{self._shown} did not take results: {why}; check that it runs and has the topic"
@@ -131,6 +125,7 @@ class KafkaTopic:
         """See `Sink`."""
         self._producer.purge()
         self._producer.flush(0)
+        self._relay.close()
 
     def _on_delivery(self, error: Any, _record: Any) -> None:
         if error is not None and self._failure is None:

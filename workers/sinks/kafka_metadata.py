@@ -1,9 +1,11 @@
-"""Asks a Kafka broker where it sends its clients, before their library goes there by itself."""
+"""Asks a Kafka broker where it sends its clients, so that a sink that leads elsewhere is refused at once."""
 
 from __future__ import annotations
 
 import socket
 import struct
+
+from workers.sinks.kafka_relay import read_brokers
 
 _METADATA, _VERSION, _NUMBER = 3, 4, 1
 _CLIENT = b"vwt-stream"
@@ -28,23 +30,12 @@ def advertised_hosts(address: str, port: int, topic: str, timeout_s: float) -> l
             raise ValueError(f"its answer has {size} bytes, as none of Kafka has")
         answer = _exactly(connection, size)
     try:
-        return _hosts(answer)
+        if struct.unpack_from(">i", answer)[0] != _NUMBER:
+            raise ValueError("its answer is none of Kafka")
+        # Behind the number is for how long it holds clients back.
+        return [host for _, host, _, _ in read_brokers(answer, 8, racks=True)[0]]
     except (struct.error, UnicodeDecodeError):
         raise ValueError("its answer is none of Kafka") from None
-
-
-def _hosts(answer: bytes) -> list[str]:
-    number, _throttled, count = struct.unpack_from(">iii", answer)
-    if number != _NUMBER or not 0 <= count <= len(answer):
-        raise ValueError("its answer is none of Kafka")
-    hosts, at = [], 12
-    for _ in range(count):
-        _node, length = struct.unpack_from(">ih", answer, at)
-        at += 6
-        hosts.append(answer[at : at + length].decode())
-        _port, rack = struct.unpack_from(">ih", answer, at + length)
-        at += length + 6 + max(rack, 0)
-    return hosts
 
 
 def _exactly(connection: socket.socket, count: int) -> bytes:

@@ -1,3 +1,4 @@
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -79,6 +80,22 @@ def test_a_record_that_was_half_written_is_left_out(tmp_path: Path) -> None:
     assert kept(tmp_path) == [0, 1, 3, 4]
 
 
+@pytest.mark.parametrize(
+    ("moment", "vector"),
+    [
+        (Moment(1, math.inf, None), 1.0),
+        (Moment(1, 1e300, None), 1.0),
+        (Moment(1, None, -1e14), 1.0),
+        (Moment(1, 1.0, None), math.nan),
+    ],
+)
+def test_what_is_no_number_or_no_time_is_left_out(tmp_path: Path, moment: Moment, vector: float) -> None:
+    with HistoryFile(tmp_path, ORIGIN, FOUR) as file:
+        file.add(Moment(0, 0.0, None), showing(1.0, 0, 0, 0))
+        file.add(moment, showing(vector, 0, 0, 0))
+    assert kept(tmp_path) == [0]
+
+
 def test_a_history_cut_short_keeps_what_is_whole(tmp_path: Path) -> None:
     write(tmp_path, range(5))
     os.truncate(tmp_path / "gate.history", 4096 + 3 * RECORD + 5)
@@ -124,7 +141,9 @@ def test_any_name_of_a_stream_is_a_file_in_the_folder(tmp_path: Path) -> None:
     "data",
     [
         *(b"", b"{}", b"[1]".ljust(4096), b"null", b"\xff" * 5000, b'{"format": "vwt-history/1"}'),
-        *(HEAD % width for width in (b"1.5", b"-1", b'"a"', b"null")),
+        *(HEAD % width for width in (b"1.5", b"-1", b'"a"', b"null", b"true")),
+        *((HEAD % b"4").replace(b'"b"', model) for model in (b"[1]", b"{}", b"null", b'"\\ud800"')),
+        (HEAD % b"4").replace(b'"size": null', b'"size": [3]'),
     ],
 )
 def test_what_is_no_history_is_said_to_be_none(data: bytes, tmp_path: Path) -> None:

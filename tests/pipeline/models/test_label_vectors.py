@@ -72,6 +72,10 @@ def test_none_of_these_is_the_answer_exactly_where_no_label_is_near_enough():
         ({"vectors": torch.ones(3, 192)}, "not of unit length"),
         ({"vectors": torch.full((3, 192), float("nan"))}, "not of unit length"),
         ({"scale": 0.0}, "not above 0"),
+        ({"scale": float("nan")}, "not above 0"),
+        ({"scale": 1e300}, "not above 0 and at most 1e"),
+        ({"names": ["a", "b", "\ud800"]}, "cannot be shown"),
+        ({"names": ["a", "b", "c\x1b[31m"]}, "cannot be shown"),
         ({"none_below": 1.5}, "no cosine"),
     ],
 )
@@ -107,6 +111,7 @@ def test_a_file_of_anything_else_is_one_line(tmp_path):
     vector = {"vectors": torch.eye(1)}
     for damaged in (
         told | {"names": "7"},
+        told | {"none_below": "1" + "0" * 400},
         told | {"names": "[1]"},
         told | {"scale": "x"},
         told | {"none_below": "[]"},

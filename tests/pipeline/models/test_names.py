@@ -51,6 +51,9 @@ def test_a_file_names_the_classes(tmp_path, file, content):
         ("names.json", '{"0": "ok", "2": "dent"}', "give text with a name per line"),
         ("names.json", "[1, 2]", "give text with a name per line"),
         ("names.json", "[" * 100_000, "give text with a name per line"),
+        ("names.json", '{"id2label": null}', "give text with a name per line"),
+        ("names.json", '["ok", "\\ud800"]', "holds what cannot be shown"),
+        ("names.txt", "ok\nde\x1b[31mnt", "holds what cannot be shown"),
     ],
 )
 def test_a_file_that_does_not_is_one_line(tmp_path, file, content, says):

@@ -122,7 +122,16 @@ def changed(whole: dict[str, Any], *path: str, to: Any) -> str:
         (["zones", "gate", "leave_one_out"], 2, "unknown_from or leave_one_out of zone gate"),
         (["zones", "gate", "states"], {}, "0 states"),
         (["zones", "gate", "states", "open", "mean"], [1.0], "no vectors of one length"),
-        (["zones", "gate", "states", "open", "mean"], [0.0] * WIDTH, "not finite, or all zeros"),
+        (["zones", "gate", "states", "open", "mean"], [0.0] * WIDTH, "not finite, or next to zero"),
+        *(
+            (["zones", "gate", "states", "open", "mean"], [value] * WIDTH, "not finite, or next to zero")
+            for value in (1e308, 1e30, 1e-30, float("nan"), float("-inf"))
+        ),
+        (["zones", "gate", "states", "open", "mean"], [10**400] * WIDTH, "too large"),
+        (["zones", "gate", "states", "open", "examples"], 10**300, "1 to 1000000 examples"),
+        (["zones", "gate", "states", "open", "examples"], -1, "1 to 1000000 examples"),
+        (["model"], ["x"], "model and input are texts"),
+        (["input"], "x" * 1001, "model and input are texts"),
         (["zones", "gate", "states", "open", "mean"], [[1.0]], "no vectors of one length"),
         (["zones", "gate", "states", "open"], {}, "'mean' is missing"),
     ],

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.errors import SourceError
 from pipeline.sources import Notice, SourceOptions, open_source, parse_source, remote
-from pipeline.sources.connection import Connection
+from pipeline.sources.connection import Connection, _Pace
 from pipeline.sources.deadline import within
 from pipeline.sources.reader import Reader
 from pipeline.sources.source import Dropped
@@ -41,6 +41,16 @@ def test_a_result_that_comes_too_late_is_discarded(stuck: threading.Event) -> No
         within(0.05, slow, lambda _result: discarded.set())
     stuck.set()
     assert discarded.wait(60)
+
+
+def test_a_picture_whose_time_is_far_off_is_not_waited_for() -> None:
+    pace = _Pace()
+    assert pace.wait_s(0.0, now_s=100.0) == 0
+    assert pace.wait_s(1.5, now_s=100.5) == pytest.approx(1.0)
+    # What comes next is due by the time of this one.
+    assert pace.wait_s(3600.0, now_s=101.5) == 0
+    assert pace.wait_s(3601.0, now_s=101.5) == pytest.approx(1.0)
+    assert pace.wait_s(2.0, now_s=102.5) == 0
 
 
 def test_work_in_time_returns_its_result_or_raises_its_error() -> None:

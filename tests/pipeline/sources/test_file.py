@@ -364,15 +364,21 @@ def test_a_large_picture_of_many_references_takes_no_memory(tmp_path: Path) -> N
         "from pipeline.sources import SourceOptions, open_source, parse_source\n"
         "def most(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024\n"
         "before = most()\n"
-        "try: open_source(parse_source(sys.argv[1]), SourceOptions(decoder='cpu'), print)\n"
-        "except SourceError as error: print(most() - before, error)\n"
+        "for options in SourceOptions(decoder='cpu'), SourceOptions(decoder='cpu', max_pixels=8000 * 6000):\n"
+        "    try: open_source(parse_source(sys.argv[1]), options, print)\n"
+        "    except SourceError as error: print(most() - before, error)\n"
     )
     told = subprocess.run(
         [sys.executable, "-c", look, str(clip)], capture_output=True, text=True, check=True
     ).stdout
-    megabytes, _, message = told.partition(" ")
-    assert "pictures of 8000x6000" in message
+    by_size, by_references = told.splitlines()
+    megabytes, _, message = by_size.partition(" ")
+    assert "pictures of 8000x6000, more than 36000000 pixels" in message
     assert int(megabytes) < 60  # one such picture takes 72
+    assert (
+        "would have 17 pictures of 8000x6000 kept, 816000000 pixels and more than 432000000" in by_references
+    )
+    assert "take a smaller stream, or raise the limit (--max-pixels" in by_references
 
 
 def test_a_picture_that_becomes_too_large_on_the_way_is_left_out(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
+import cv2
 import pytest
 
 from pipeline.errors import SourceError
@@ -298,6 +299,15 @@ def test_a_file_of_a_stated_length_has_an_end_even_without_times(site: Site) -> 
     source = opened(site.url("a.h264"))
     assert source.info.live is False
     assert len(list(source.frames())) == 10
+
+
+@pytest.mark.parametrize("name", ["a.mjpeg", "a.mjpg"])
+def test_pictures_in_a_row_are_read_over_http_too(site: Site, name: str) -> None:
+    pictures = (cv2.imencode(".jpg", make_clips.picture(number, (160, 96)))[1] for number in range(6))
+    (site.folder / name).write_bytes(b"".join(picture.tobytes() for picture in pictures))
+    source = opened(site.url(name))
+    assert source.info.rate is None
+    assert len(list(source.frames())) == 6
 
 
 @pytest.mark.parametrize("name", ["part{}.php?id={}", "part{}.image", "part{}.jpg", "part{}"])

@@ -115,6 +115,9 @@ def test_damaged_images_are_counted_and_told_once(folder):
         ("a**b.jpg", "is no pattern"),
         ("bad.jpg", r"no picture of .*bad.jpg could be decoded"),
         ("bads", "none of the 2 images of"),
+        ("a" * 300, "File name too long: check the path"),
+        ("a" * 300 + ".png", "File name too long: check the path"),
+        ("*/" + "a" * 300 + ".png", "File name too long: check the path"),
     ],
 )
 def test_where_there_is_no_image_one_line_says_so(tmp_path, source, says):

@@ -172,3 +172,8 @@ def test_the_command_refuses_a_folder_that_is_not_there(tmp_path):
     assert done.returncode == 2
     assert done.stdout == ""
     assert "cannot write the token file" in done.stderr
+
+
+def test_a_token_file_that_cannot_be_is_refused_in_one_line(tmp_path):
+    with pytest.raises(UsageError, match=r"cannot write the token file .*: File name too long"):
+        add_token(tmp_path / ("a" * 300), "gate", "manage")

@@ -73,6 +73,14 @@ def test_times_and_numbers_are_asked_for(api: Api, history: Writer) -> None:
     assert frames(apart=50) == [0, 5]
 
 
+@pytest.mark.parametrize("query", ["since=nan", "until=-inf", "since=1e400", "apart=inf", "top=1e9"])
+def test_what_is_no_time_and_no_number_is_refused(api: Api, history: Writer, query: str) -> None:
+    remember(history, 0, seen(AXES[0]))
+    answer = api.http.post(f"/v1/streams/bikes/find?{query}", content=picture())
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"].endswith(query.partition("=")[0])
+
+
 def test_a_box_is_compared_with_parts(api: Api, history: Writer) -> None:
     remember(history, 0, seen(AXES[0], AXES[1]))
     remember(history, 1, seen(AXES[1], AXES[0]))

@@ -6,13 +6,13 @@ from vocab.embedded import EmbeddedRedis
 from workers.access.sources import check_source
 from workers.contract.stream_store import StreamStore
 from workers.serve.first_streams import add_given, given_sources
-from workers.settings.schema import AccessSettings
+from workers.settings.schema import AccessSettings, ServiceSettings
 
 
 @pytest.fixture
-def store():
+def client():
     with EmbeddedRedis() as server:
-        yield StreamStore(connect(server.url))
+        yield connect(server.url)
 
 
 @pytest.fixture
@@ -70,26 +70,47 @@ def test_a_scheme_that_is_not_allowed_is_refused_here_too():
         given_sources(["camera:0"], AccessSettings(allow_schemes=["https"]))
 
 
-def test_a_clip_is_played_as_a_camera_would_come_and_a_camera_as_it_is(store):
-    clip, camera = add_given(store, given("sample:bikes", "camera:0"), {"model": "m"})
+def add(client, *texts: str, say=lambda _: None, **settings):
+    return list(add_given(client, given(*texts), ServiceSettings(model="m", **settings), say))
 
-    spec = store.get(clip)
+
+def test_a_clip_is_played_as_a_camera_would_come_and_a_camera_as_it_is(client):
+    clip, camera = add(client, "sample:bikes", "camera:0")
+
+    spec = StreamStore(client).get(clip)
     assert (spec.loop, spec.realtime, spec.policy, spec.model) == (True, True, "drop-oldest", "m")
     # The model takes what suits it.
     assert spec.tokenizer is None
-    spec = store.get(camera)
+    spec = StreamStore(client).get(camera)
     assert (spec.loop, spec.realtime, spec.policy) == (False, False, None)
 
 
-def test_a_source_given_twice_is_two_streams(store):
-    assert add_given(store, given("sample:bikes", "sample:bikes"), {"model": "m"}) == ["bikes", "bikes-2"]
+def test_a_source_given_twice_is_two_streams(client):
+    assert add(client, "sample:bikes", "sample:bikes") == ["bikes", "bikes-2"]
 
 
-def test_a_stream_of_an_earlier_run_goes_on_under_its_name(store):
-    add_given(store, given("sample:bikes"), {"model": "m"})
+def test_a_stream_of_an_earlier_run_goes_on_under_its_name(client):
+    add(client, "sample:bikes")
+    store = StreamStore(client)
     store.change("bikes", {"paused": True})
 
-    assert add_given(store, given("sample:bikes", "sample:bunny"), {"model": "m"}) == ["bikes", "bunny"]
+    assert add(client, "sample:bikes", "sample:bunny") == ["bikes", "bunny"]
     assert not store.get("bikes").paused
     assert store.get("bikes").revision == 2
     assert len(store.all()) == 2
+
+
+def test_sources_that_redis_has_no_room_for_are_told_in_a_line_each_and_the_others_run(client):
+    client.config_set("maxmemory", "30000000")
+    said: list[str] = []
+
+    assert add(client, "sample:bikes", "sample:bunny", "sample:carphone", say=said.append) == [
+        "bikes",
+        "bunny",
+    ]
+    (line,) = said
+    assert line.startswith("no stream of sample:carphone: Redis has no room for another stream: 2 are there")
+    assert "27 MB of its maxmemory of 30 MB" in line
+    assert set(StreamStore(client).all()) == {"bikes", "bunny"}
+    # What is there already goes on.
+    assert add(client, "sample:carphone", "sample:bunny") == ["bunny"]

