@@ -22,15 +22,17 @@ from pipeline.history import Wanted
 from pipeline.looking import Part, wanted
 from pipeline.models import resolve_device
 from pipeline.results import Energy
+from pipeline.scene.polygon import Point, Polygon
 from vocab.lazy_client import LazyClient
 from vocab.window import WindowOptions
-from workers.contract.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings
+from workers.contract.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings, ZoneExample
 from workers.contract.result_log import ResultLog
 from workers.inference.batcher import Batcher
 from workers.inference.image import ImageReader
 from workers.inference.load import Load
 from workers.inference.metering import LATER, Figures, MeteredSpan, Metering, OwnMetering, SharedMetering
 from workers.inference.models import Models
+from workers.inference.moments import Moments, Shown, request_for
 from workers.inference.queue import Request
 from workers.inference.sequencer import Sequencer
 from workers.inference.sharing import Sharing
@@ -95,6 +97,7 @@ class InferenceCore:
         window = WindowOptions(keeper.window_fps, keeper.window_patches)
         self._streams = Streams(self._redis.get, window, recall_bytes=own.recall_bytes)
         self._batcher = Batcher(own.batch, own.batch_wait_s, self._record)
+        self._moments = Moments()
         self._read_image = ImageReader()
         self._preparing = ThreadPoolExecutor(_PREPARING_THREADS, thread_name_prefix="vwt-prepare")
         self._sequencer = Sequencer(lambda stream: self._aside(self._durable, stream))
@@ -159,6 +162,24 @@ class InferenceCore:
         found: Wanted = await self._single(image, settings, partial(_answer_look, part))
         return found
 
+    async def example(self, stream: str, polygon: Sequence[Point]) -> ZoneExample:
+        """What a zone looks like in the next frame of a stream, run in full; nothing is stored.
+
+        Args:
+            stream: its id; one whose frames come to this replica.
+            polygon: corners in 0..1 of the source picture.
+
+        Raises:
+            UsageError: it is no polygon, the model has no patches or sees nothing of it.
+            ServiceError: no frame came in time, or see `infer`.
+        """
+        place = Polygon.of(polygon)
+        shown = await self._moments.next(stream)
+        request = request_for(shown, place, _SINGLE_KEY)
+        self._batcher.submit(request)
+        found: ZoneExample = await asyncio.wrap_future(request.future)
+        return found
+
     async def _single(self, image: bytes, settings: TokenSettings, deliver: Callable[[Request], None]) -> Any:
         engine = await self._models.get(settings.model)
         request = await self._aside(self._prepare_single, image, settings, engine, deliver)
@@ -200,6 +221,8 @@ class InferenceCore:
             # From now on, and for the streams beside it, too.
             engine.model.cells = True
         guarded = self._streams.get(batch.stream, batch.settings, engine.model)
+        last = batch.first + len(frames) - 1
+        self._moments.show(batch.stream, Shown(frames[-1], last, engine, batch.settings))
         return Request(
             stream=batch.stream,
             engine=engine,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.frame import Frame, Pixels
+from pipeline.frame import Frame, Geometry, Pixels
 from pipeline.outputs.drawing import Painter
 from pipeline.outputs.visible import visible_part
 from pipeline.results import FrameResult
@@ -66,7 +67,13 @@ class Preview:
         painter = self._painter_for(picture)
         plain = encode(painter.paint(picture, geometry, None, result))
         jpeg = plain if states is None else encode(painter.paint(picture, geometry, states, result))
-        fields = {"jpeg": jpeg, "plain": plain, "frame": result.frame, "at": time.time()}
+        fields = {
+            "jpeg": jpeg,
+            "plain": plain,
+            "part": json.dumps(_part(frame.geometry)),
+            "frame": result.frame,
+            "at": time.time(),
+        }
         with redis_errors("write the preview", self._where):
             pipeline = self._client.pipeline(transaction=False)
             pipeline.hset(self._keys.preview, mapping=fields)
@@ -79,6 +86,12 @@ class Preview:
             # Pages have the legend and the figures beside it.
             self._painter = size, Painter(*size, strip=False)
         return self._painter[1]
+
+
+def _part(geometry: Geometry) -> list[float]:
+    """Left, top, right and bottom of what is shown, in 0..1 of the source picture: the rest was cropped."""
+    left, top, right, bottom = geometry.content_box()
+    return [round(value, 5) for value in (*geometry.to_source(left, top), *geometry.to_source(right, bottom))]
 
 
 def encode(picture: Pixels) -> bytes:

@@ -12,7 +12,8 @@ from pipeline.defaults import DEFAULT_MODEL
 from pipeline.errors import UsageError
 from pipeline.frame import FrameTimes
 from pipeline.models import load_model
-from pipeline.scene.learning import examples_of, learned, patches_of
+from pipeline.scene.learning import examples_of, patches_of
+from pipeline.scene.means import learned
 from pipeline.scene.polygon import Polygon
 from pipeline.scene.scene import seen_as
 from pipeline.scene.zones import Zones
