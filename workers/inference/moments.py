@@ -23,7 +23,7 @@ from workers.contract.messages import TokenSettings, ZoneExample
 from workers.inference.queue import Request
 
 # A stream that gives a frame less often is not one that somebody can click along with.
-_WITHIN_S = 10.0
+_WITHIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

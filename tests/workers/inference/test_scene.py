@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -88,3 +89,38 @@ def test_what_cannot_be_seen_is_refused(
     with pytest.raises(UsageError, match=why):
         replica.infer(batch("asks", 0, 1, replace(settings, zones=zones), frames=frames))
     replica.close()
+
+
+def test_what_a_zone_looks_like_is_that_of_the_next_frame_run_in_full(server: Any, redis: Any) -> None:  # noqa: ARG001
+    replica = Replica(server.url)
+    frames = clip(count=4)
+    model = load_model()
+    asked = replica.core.example("yard", FACE.points)
+    other = replica.core.example("yard", FACE.points)
+    # It waits for a frame, and however the stream is tokenized it runs in full.
+    recall = TokenSettings(DEFAULT_MODEL, "recall", {}, "yard")
+    found, again, _ = replica.do(asked, other, replica.core.infer(batch("yard", 0, 4, recall)))
+    replica.close()
+    (expected,) = examples_of(FACE, frames[-1:], patches_of(model, frames[-1:]), 14)
+    np.testing.assert_allclose(found.vector, expected, atol=1e-5)
+    assert (found.model, found.seen_as, found.frame) == (model.name, seen_as(model.input), 3)
+    np.testing.assert_array_equal(found.vector, again.vector)
+
+
+def test_a_moment_that_cannot_be_had_is_refused(server: Any, redis: Any) -> None:  # noqa: ARG001
+    replica = Replica(server.url)
+
+    async def seen(stream: str, polygon: Any, *batches: Any) -> Any:
+        return await asyncio.gather(
+            replica.core.example(stream, polygon), *map(replica.core.infer, batches), return_exceptions=True
+        )
+
+    nothing, no_patches, crossed = replica.do(
+        seen("quiet", FACE.points),
+        seen("null", FACE.points, batch("null", 0, 1)),
+        seen("yard", FACE.points[:2]),
+    )
+    replica.close()
+    assert "no frame of quiet came" in str(nothing[0])
+    assert "no patches to compare" in str(no_patches[0])
+    assert "3 to 64 corners" in str(crossed[0])
