@@ -182,15 +182,15 @@ def test_what_cannot_be_right_is_said_at_its_field(screen: Screen) -> None:
     page = screen.page
     page.get_by_role("button", name="Draw a zone").click()
     page.get_by_role("button", name="Save zone").click()
-    expect(page.get_by_label("Name", exact=True)).to_have_attribute("aria-invalid", "true")
-    page.get_by_label("Name", exact=True).fill("gate")
+    expect(page.locator(".zone-form [name=name]")).to_have_attribute("aria-invalid", "true")
+    page.locator(".zone-form [name=name]").fill("gate")
     page.get_by_role("button", name="Save zone").click()
     expect(page.locator(".zone-form")).to_contain_text("click three corners")
     # Lines that cross, which the API refuses.
     click(page, (0.2, 0.2), (0.6, 0.6), (0.6, 0.2), (0.2, 0.6))
-    page.get_by_label("States").fill("open")
+    page.locator(".zone-form [name=states]").fill("open")
     page.get_by_role("button", name="Save zone").click()
-    expect(page.get_by_label("States")).to_have_attribute("aria-invalid", "true")
+    expect(page.locator(".zone-form [name=states]")).to_have_attribute("aria-invalid", "true")
     expect(page.locator(".zone-form")).to_contain_text("lines of the polygon cross")
     expect(page.locator(".zone-form")).to_contain_text("two states at least")
 
@@ -198,8 +198,7 @@ def test_what_cannot_be_right_is_said_at_its_field(screen: Screen) -> None:
 def test_of_a_cropped_picture_places_are_those_of_the_source(api: Api, yard: Actor, page: Page) -> None:
     yard.client.hset(yard.keys.preview, mapping={"part": "[0.25, 0, 0.75, 1]"})
     yard.give(1)
-    page.wait_for_timeout(0)
-    page.wait_for_function("document.querySelector('.stage canvas').dataset.frame === '6'")
+    expect(page.locator(".stage canvas")).to_have_attribute("data-frame", "6")
     draw(page)
     expected = [(0.25 + x / 2, y) for x, y in GATE]
     assert np.allclose(saved(api)["gate"]["polygon"], expected, atol=0.01)
@@ -238,7 +237,13 @@ def test_zones_and_rules_fit_from_phone_to_wall(
     schedule = {"days": ["mon", "tue"], "start": "22:00", "until": "06:00", "zone": "Europe/Berlin"}
     rules = [
         {"name": "open-long", "what": "zone", "zone": "gate", "state": "open", "for_s": 30, "quiet_s": 60},
-        {"name": "person-at-gate", "what": "box", "names": ["person"], "severity": "alarm", "schedule": schedule},
+        {
+            "name": "person-at-gate",
+            "what": "box",
+            "names": ["person"],
+            "severity": "alarm",
+            "schedule": schedule,
+        },
     ]
     api.http.patch("/v1/streams/yard", json={"rules": rules}).raise_for_status()
     yard.told = {"zones": {"gate": {"state": "open", "distance": 0.031}}}

@@ -1,7 +1,7 @@
 // The zones of a stream over its picture: outlines, and what each looks like now.
 
 import { el, shape, write } from "./dom.js";
-import { middle } from "./shapes.js";
+import { above } from "./shapes.js";
 
 export const UNKNOWN_STATE = "unknown";
 
@@ -27,8 +27,9 @@ export function marks(stage) {
       label.hidden = name === hidden || !stage.ready;
       if (!stage.ready) continue;
       outline.setAttribute("d", `M${polygon.map((corner) => stage.toScreen(corner).join(" ")).join("L")}Z`);
-      const [x, y] = stage.toScreen(middle(polygon));
-      label.style.translate = `calc(${x}px - 50%) calc(${y}px - 50%)`;
+      const [x, y] = stage.toScreen(above(polygon));
+      // Over the zone, and within the picture wherever that is.
+      label.style.translate = `max(0px, min(${x}px - 50%, ${stage.element.clientWidth}px - 100%)) max(0px, ${y}px - 100%)`;
     }
   };
 

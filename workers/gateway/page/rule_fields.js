@@ -18,11 +18,17 @@ export function ruleFields(zones, rule) {
   const rest = el("div", { class: "part" });
   let fields = null;
 
+  // What all rules have comes behind what this one is about.
+  const schemas = Object.values(mapping).map((ref) => schemaOf(ref.split("/").at(-1)));
+  const last = Object.keys(schemas[0].properties).filter((name) => name !== "name" && schemas.every(({ properties }) => name in properties));
+
   const draw = () => {
     const kept = fields?.read() ?? rule;
-    fields = fieldsOf(schemaOf(mapping[what.value].split("/").at(-1)), { given: ["what"], special: specials(zones) });
+    fields = fieldsOf(schemaOf(mapping[what.value].split("/").at(-1)), { given: ["what"], last, special: specials(zones) });
     fields.write(kept);
     rest.replaceChildren(...fields.elements);
+    // Hours are those of who fills them in.
+    if (!kept?.schedule) rest.querySelector('[name="schedule.zone"]').value = Intl.DateTimeFormat().resolvedOptions().timeZone;
   };
   what.value = rule?.what ?? (zones.length ? "zone" : "box");
   draw();

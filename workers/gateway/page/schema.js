@@ -24,16 +24,17 @@ function resolved(property) {
 }
 
 /**
- * Fields for all properties of a schema but those in `given`.
+ * Fields for all properties of a schema but those in `given`; those in `last` come last.
  *
  * `special(name)` may give a field of the caller's own, `{element, read(), write(value)}`; null for the common one.
  * Names of inputs are `prefix` and the property's. Returns the elements, `read()` (what was filled in, without what is as it is
  * anyway), and `write(object)`.
  */
-export function fieldsOf(schema, { given = [], special = () => null, prefix = "" } = {}) {
+export function fieldsOf(schema, { given = [], last = [], special = () => null, prefix = "" } = {}) {
   const required = schema.required ?? [];
   const fields = new Map();
-  for (const [name, property] of Object.entries(schema.properties)) {
+  const properties = Object.entries(schema.properties).sort(([a], [b]) => last.includes(a) - last.includes(b));
+  for (const [name, property] of properties) {
     const found = resolved(property);
     // Nothing is to be chosen.
     if (given.includes(name) || found.const !== undefined || (found.minimum !== undefined && found.minimum === found.maximum)) continue;

@@ -21,7 +21,8 @@ export function boxOf([[ax, ay], [bx, by]]) {
   return { x: Math.min(ax, bx), y: Math.min(ay, by), w: Math.abs(ax - bx), h: Math.abs(ay - by) };
 }
 
-/** Where a name is best put: in the middle of the corners. */
-export function middle(corners) {
-  return [0, 1].map((axis) => corners.reduce((sum, corner) => sum + corner[axis], 0) / corners.length);
+/** Where a name is best put: over the middle. */
+export function above(corners) {
+  const across = corners.map(([x]) => x);
+  return [(Math.min(...across) + Math.max(...across)) / 2, Math.min(...corners.map(([, y]) => y))];
 }
