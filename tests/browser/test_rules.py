@@ -1,4 +1,4 @@
-"""Rules on a stream's page: a form made of the API's OpenAPI, with zones to choose and reasons at their fields."""
+"""Rules on a stream's page: a form made of OpenAPI, with zones to choose and reasons at their fields."""
 
 from __future__ import annotations
 

@@ -214,7 +214,8 @@ def test_a_box_can_be_drawn_in_one_go(page: Page) -> None:
             element: document.querySelector(".stage"), layer: document.querySelector(".layer"), ready: true,
             part: [0, 0, 1, 1], onMove: () => () => {},
             toScreen: ([x, y]) => [x * box.width, y * box.height],
-            toPicture: ({ clientX, clientY }) => [(clientX - box.left) / box.width, (clientY - box.top) / box.height],
+            toPicture: (event) => [
+                (event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height],
         };
         window.boxes = [];
         const changed = (corners, closed) => { if (closed) window.boxes.push(boxOf(corners)); };
