@@ -101,6 +101,9 @@ def test_a_zone_is_drawn_taught_by_clicks_and_told_over_the_picture(
     yard.give(1)
     expect(mark).to_have_text("gate: unknown, 0.40 away")
     expect(page.locator(".zones path")).to_have_attribute("data-known", "false")
+    # Of a camera that is lost nothing is known.
+    yard.say("reconnecting", "the camera closed the connection")
+    expect(mark).to_have_text("gate: not told now")
     # A click that was wrong is taken back.
     card.get_by_role("button", name="Take back").click()
     expect(card).to_contain_text("give 1 more of closed")

@@ -10,7 +10,7 @@ import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,6 +44,20 @@ return 1
 )
 
 
+class Moment(NamedTuple):
+    """What a zone looked like in one frame.
+
+    Attributes:
+        state: it was in, as somebody said.
+        frame: its number in the stream.
+        vector: (C,) of unit length.
+    """
+
+    state: str
+    frame: int
+    vector: Vector
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class DrawnZone:
     """A zone, and its moments so far.
@@ -51,36 +65,40 @@ class DrawnZone:
     Attributes:
         polygon: where it is.
         states: that it may be in.
-        examples: state and (C,) of unit length of each moment, oldest first.
+        examples: its moments, in the order they were recorded.
         model, seen_as: that gave them; None while there are none.
     """
 
     polygon: Polygon
     states: Sequence[str]
-    examples: Sequence[tuple[str, Vector]] = ()
+    examples: Sequence[Moment] = ()
     model: str | None = None
     seen_as: str | None = None
 
     def count(self, state: str) -> int:
         """How many moments of a state there are."""
-        return sum(own == state for own, _ in self.examples)
+        return sum(one.state == state for one in self.examples)
 
     def with_example(self, state: str, example: ZoneExample) -> DrawnZone:
         """The same with one more; where there are too many the oldest of the state that has most goes.
 
         Raises:
-            UsageError: another model, or another input of it, gave those before.
+            UsageError: the frame was recorded before, or another model, or another input of it, gave those
+                before.
         """
+        # Two of one frame would tell each other right.
+        if any(one.frame == example.frame for one in self.examples):
+            raise UsageError(f"frame {example.frame} was recorded already; wait for the next one")
         seen = (example.model, example.seen_as)
         if self.examples and seen != (self.model, self.seen_as):
             raise UsageError(
                 f"the examples so far are of {self.model} at {self.seen_as}, and the stream runs "
                 f"{example.model} at {example.seen_as}: draw the zone anew"
             )
-        kept = [*self.examples, (state, example.vector)]
+        kept = [*self.examples, Moment(state, example.frame, example.vector)]
         if len(kept) > MOST_EXAMPLES:
             most = max(self.states, key=self.count)
-            del kept[[own for own, _ in kept].index(most)]
+            del kept[[one.state for one in kept].index(most)]
         return replace(self, examples=kept, model=example.model, seen_as=example.seen_as)
 
     def without_newest(self) -> DrawnZone:
@@ -89,19 +107,23 @@ class DrawnZone:
 
     def redrawn(self, polygon: Polygon, states: Sequence[str]) -> DrawnZone:
         """The same elsewhere, or with other states; moments stay where they still say something."""
-        kept = [one for one in self.examples if one[0] in states] if polygon == self.polygon else []
+        kept = [one for one in self.examples if one.state in states] if polygon == self.polygon else []
         return replace(self, polygon=polygon, states=states, examples=kept)
 
     def learned(self, name: str) -> Zone | None:
         """What follows from the moments; None while there are too few."""
         if any(self.count(state) < FEWEST for state in self.states):
             return None
-        by_state = {state: [one for own, one in self.examples if own == state] for state in self.states}
+        by_state = {
+            state: [one.vector for one in self.examples if one.state == state] for state in self.states
+        }
         return learned(name, self.polygon, by_state)
 
     def to_json(self) -> str:
         """What `from_json` reads."""
-        moments = [(state, base64.b64encode(one.tobytes()).decode()) for state, one in self.examples]
+        moments = [
+            (one.state, one.frame, base64.b64encode(one.vector.tobytes()).decode()) for one in self.examples
+        ]
         return json.dumps(
             {
                 "polygon": self.polygon.points,
@@ -117,7 +139,8 @@ class DrawnZone:
         """Reads what `to_json` made."""
         given = json.loads(text)
         examples = [
-            (state, np.frombuffer(base64.b64decode(one), np.float32)) for state, one in given["examples"]
+            Moment(state, frame, np.frombuffer(base64.b64decode(vector), np.float32))
+            for state, frame, vector in given["examples"]
         ]
         return cls(Polygon.of(given["polygon"]), given["states"], examples, given["model"], given["input"])
 

@@ -24,7 +24,7 @@ from workers.gateway.connections import Connections
 from workers.gateway.problems import Problem, responses
 
 # Each runs a frame in full.
-_AT_ONCE = 2
+_AT_ONCE = 4
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True)]
 ZoneName = Annotated[str, Path(max_length=64)]
@@ -362,7 +362,7 @@ def _kept(make: Callable[[], DrawnZone]) -> DrawnZone:
     try:
         return make()
     except UsageError as error:
-        raise Problem(409, str(error), "models-differ") from None
+        raise Problem(409, str(error), "no-moment") from None
 
 
 def _checked(check: Callable[[], object]) -> None:

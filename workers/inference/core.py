@@ -221,8 +221,6 @@ class InferenceCore:
             # From now on, and for the streams beside it, too.
             engine.model.cells = True
         guarded = self._streams.get(batch.stream, batch.settings, engine.model)
-        last = batch.first + len(frames) - 1
-        self._moments.show(batch.stream, Shown(frames[-1], last, engine, batch.settings))
         return Request(
             stream=batch.stream,
             engine=engine,
@@ -230,9 +228,15 @@ class InferenceCore:
             keys=[(batch.stream, batch.first + offset) for offset in range(len(frames))],
             guarded=guarded,
             settings=batch.settings,
-            deliver=self._writer.write,
+            deliver=self._deliver,
             batch=batch,
         )
+
+    def _deliver(self, request: Request) -> None:
+        assert request.batch is not None
+        last = request.batch.first + len(request.frames) - 1
+        self._moments.show(request.stream, Shown(request.frames[-1], last, request.engine, request.settings))
+        self._writer.write(request)
 
     def _prepare_single(
         self, image: bytes, settings: TokenSettings, engine: Engine, deliver: Callable[[Request], None]

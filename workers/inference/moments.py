@@ -23,7 +23,7 @@ from workers.contract.messages import TokenSettings, ZoneExample
 from workers.inference.queue import Request
 
 # A stream that gives a frame less often is not one that somebody can click along with.
-_WITHIN_S = 5.0
+_WITHIN_S = 8.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +44,10 @@ class Shown:
 
 
 class Moments:
-    """Gives the next frame of a stream to all who wait for one; frames come from any thread."""
+    """Gives the next frame of a stream that ran to all who wait for one; frames come from any thread.
+
+    That is the one nearest to the picture that somebody sees: others may still wait behind it.
+    """
 
     def __init__(self, within_s: float = _WITHIN_S) -> None:
         self._within_s = within_s

@@ -32,6 +32,7 @@ class Edge:
         # What a zone looks like, and to whom; each look is a little off.
         self.vector = np.array([1.0, 0, 0, 0], np.float32)
         self.seen = ("dinov2_vits14_saliency", "448x448 native")
+        self.frame = 7
         self._noise = np.random.default_rng(0)
 
     async def image(self, data: bytes, settings: TokenSettings) -> dict[str, Any]:
@@ -50,7 +51,8 @@ class Edge:
         if self.error is not None:
             raise self.error
         vector = self.vector + self._noise.normal(0, 0.02, 4).astype(np.float32)
-        return ZoneExample(*self.seen, 7, vector / np.linalg.norm(vector))
+        self.frame += 1
+        return ZoneExample(*self.seen, self.frame, vector / np.linalg.norm(vector))
 
     async def ready(self) -> dict[str, Any]:
         if isinstance(self.error, ServiceError):

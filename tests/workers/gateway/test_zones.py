@@ -14,7 +14,7 @@ from tests.workers.gateway.serving import Api
 from vocab.connection import connect
 from workers.contract.keys import StreamKeys
 from workers.contract.stream_store import NoStreamError, StreamStore
-from workers.contract.zone_store import DrawnZone, ZoneStore
+from workers.contract.zone_store import DrawnZone, Moment, ZoneStore
 
 GATE = [[0.1, 0.1], [0.5, 0.1], [0.5, 0.6]]
 OTHER = [[0.2, 0.1], [0.5, 0.1], [0.5, 0.6]]
@@ -82,6 +82,15 @@ def test_moments_that_were_clicked_wrong_show_and_can_be_taken_back(yard: Api) -
     assert told(yard) is None
 
 
+def test_a_frame_is_a_moment_once_or_it_would_tell_itself(yard: Api) -> None:
+    draw(yard)
+    say(yard, "open")
+    yard.edge.frame -= 1
+    again = say(yard, "open")
+    assert (again.status_code, "recorded already" in again.json()["detail"]) == (409, True)
+    assert say(yard, "open").json()["states"][0]["examples"] == 2
+
+
 def test_a_zone_that_is_moved_begins_anew_and_one_that_stays_keeps_its_moments(yard: Api) -> None:
     teach(yard)
     kept = draw(yard, states=["open", "closed", "ajar"]).json()
@@ -147,7 +156,8 @@ def test_a_zone_keeps_64_moments_and_a_stream_16_zones(yard: Api, redis: Server)
 
     def filled(present: DrawnZone | None) -> DrawnZone:
         assert present is not None
-        examples = [("open", vector)] * 60 + [("closed", vector)] * 4
+        states = ["open"] * 60 + ["closed"] * 4
+        examples = [Moment(state, -frame, vector) for frame, state in enumerate(states)]
         return DrawnZone(present.polygon, present.states, examples, *yard.edge.seen)
 
     draw(yard)

@@ -7,7 +7,7 @@ export const UNKNOWN_STATE = "unknown";
 
 /** What a result says of a zone, in words: "open, 0.03 away"; `found` is undefined where it says nothing. */
 export function stateText(found) {
-  if (!found) return "not told yet";
+  if (!found) return "not told now";
   const { state, distance } = found;
   return distance === null ? `${state}, nothing seen of it` : `${state}, ${distance.toFixed(2)} away`;
 }

@@ -24,13 +24,16 @@ export function zones(id, stage) {
   const shown = marks(stage);
   const cards = new Map();
   let all = [];
-  let told = {};
+  let newest = {};
+  let live = false;
   let revision = null;
   let askedAt = -Infinity;
   let form = null;
   let open = true;
 
   const draw = () => {
+    // What was so when the stream was lost may not be so now.
+    const told = live ? newest : {};
     for (const [name, card] of cards) {
       if (all.some((zone) => zone.name === name)) continue;
       card.element.remove();
@@ -46,10 +49,11 @@ export function zones(id, stage) {
   };
 
   const load = async () => {
-    askedAt = performance.now();
+    const asked = askedAt = performance.now();
     try {
       const found = await ask("GET", streamPath(id, "/zones"));
-      if (!open) return;
+      // An older answer may come after a newer one.
+      if (!open || asked !== askedAt) return;
       all = found.zones;
       draw();
     } catch {
@@ -116,14 +120,15 @@ export function zones(id, stage) {
     },
     /** What the newest result says of the zones. */
     tell(result) {
-      told = result?.zones ?? {};
+      newest = result?.zones ?? {};
       draw();
     },
     update(view) {
+      live = view.status.state === "running";
       if (view.revision !== revision || performance.now() > askedAt + EVERY_MS) {
         revision = view.revision;
         load();
-      }
+      } else draw();
     },
     close() {
       open = false;
