@@ -92,6 +92,8 @@ def test_a_zone_is_drawn_taught_by_clicks_and_told_over_the_picture(
             card.get_by_text(f"It is {state}").click()
             expect(card).to_contain_text(f"It is {state} ({count})")
     expect(card).to_contain_text("told by the others: 100 % right")
+    # What is said is said of the frame that is shown.
+    assert api.edge.shown == int(page.locator(".stage canvas").get_attribute("data-frame") or -1)
     yard.told = {"zones": {"gate": {"state": "open", "distance": 0.031}}}
     yard.give(1)
     mark = page.locator(".labels span")

@@ -30,8 +30,8 @@ class Backend(Protocol):
             ModelError, ServiceError: see `image`.
         """
 
-    async def example(self, stream: str, polygon: Sequence[Point]) -> ZoneExample:
-        """What a zone looks like in the next frame of a stream.
+    async def example(self, stream: str, polygon: Sequence[Point], frame: int | None) -> ZoneExample:
+        """What a zone looks like in a frame that was just shown, or the next of the stream.
 
         Raises:
             UsageError: the model has nothing to compare there.

@@ -52,11 +52,11 @@ class ServiceBackend:
         found: Wanted = await _answer(inference.look.remote(data, settings, box), _IMAGE_WITHIN_S)
         return found
 
-    async def example(self, stream: str, polygon: Sequence[Point]) -> ZoneExample:
+    async def example(self, stream: str, polygon: Sequence[Point], frame: int | None) -> ZoneExample:
         """See `Backend`."""
         # The replica that the stream's frames come to, see `workers.ingest.deployment`.
         inference: Any = self._inference.options(session_id=stream)
-        found: ZoneExample = await _answer(inference.example.remote(stream, polygon), _IMAGE_WITHIN_S)
+        found: ZoneExample = await _answer(inference.example.remote(stream, polygon, frame), _IMAGE_WITHIN_S)
         return found
 
     async def ready(self) -> dict[str, Any]:

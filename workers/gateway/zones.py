@@ -80,6 +80,11 @@ class Said(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     state: Name = Field(description="One of the zone's states.")
+    frame: int | None = Field(
+        default=None,
+        description="Number of the frame in which it is so, as `/v1/previews` has it; the stream's next one "
+        "without, or where that was shown more than some seconds ago.",
+    )
 
 
 class StateView(BaseModel):
@@ -143,9 +148,9 @@ def zone_routes(connections: Connections, backend: Backend) -> APIRouter:
     async def record(
         stream: str, zone: ZoneName, said: Annotated[Said, Body(examples=[{"state": "open"}])]
     ) -> DrawnView:
-        """Takes the stream's next frame for a moment of a state. With two of each, results have the state.
+        """Takes a frame that was just shown, or the next, for a moment of a state.
 
-        Five of each, from different times of day, do better. A zone keeps 64; of the state with most of
+        With two of each, results have the state. Five of each, from different times of day, do better. A zone keeps 64; of the state with most of
         them the oldest goes.
         """
         spec = await connections.spec(stream)
@@ -156,7 +161,7 @@ def zone_routes(connections: Connections, backend: Backend) -> APIRouter:
         if spec.paused:
             raise Problem(409, f"{stream} is paused, so that nothing is to be seen; resume it", "paused")
         async with limiter:
-            example = await backend.example(stream, drawn.polygon.points)
+            example = await backend.example(stream, drawn.polygon.points, said.frame)
 
         def add(present: DrawnZone | None) -> DrawnZone:
             # It may have been drawn anew while the frame was waited for.

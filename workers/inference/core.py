@@ -32,7 +32,7 @@ from workers.inference.image import ImageReader
 from workers.inference.load import Load
 from workers.inference.metering import LATER, Figures, MeteredSpan, Metering, OwnMetering, SharedMetering
 from workers.inference.models import Models
-from workers.inference.moments import Moments, Shown, request_for
+from workers.inference.moments import Moments, request_for, shown_of
 from workers.inference.queue import Request
 from workers.inference.sequencer import Sequencer
 from workers.inference.sharing import Sharing
@@ -81,6 +81,7 @@ class InferenceCore:
         _check_budget(settings.budget, meter, device.type)
         self._sharing = Sharing(settings.budget, torch.get_num_threads())
         self._tracing = open_tracing(settings.trace, "Inference", where)
+        self._moments = Moments()
         self._writer = ResultWriter(
             self._redis.get,
             settings.kept_results,
@@ -89,6 +90,7 @@ class InferenceCore:
             self._tracing,
             self._sharing,
             own.embedding,
+            lambda request: self._moments.keep(request.stream, shown_of(request)),
         )
         self._embedding = own.embedding
         self._metering = _metering(meter, open_exchange, self._settle)
@@ -97,7 +99,6 @@ class InferenceCore:
         window = WindowOptions(keeper.window_fps, keeper.window_patches)
         self._streams = Streams(self._redis.get, window, recall_bytes=own.recall_bytes)
         self._batcher = Batcher(own.batch, own.batch_wait_s, self._record)
-        self._moments = Moments()
         self._read_image = ImageReader()
         self._preparing = ThreadPoolExecutor(_PREPARING_THREADS, thread_name_prefix="vwt-prepare")
         self._sequencer = Sequencer(lambda stream: self._aside(self._durable, stream))
@@ -162,19 +163,20 @@ class InferenceCore:
         found: Wanted = await self._single(image, settings, partial(_answer_look, part))
         return found
 
-    async def example(self, stream: str, polygon: Sequence[Point]) -> ZoneExample:
-        """What a zone looks like in the next frame of a stream, run in full; nothing is stored.
+    async def example(self, stream: str, polygon: Sequence[Point], frame: int | None) -> ZoneExample:
+        """What a zone looks like in a frame of a stream, run in full; nothing is stored.
 
         Args:
             stream: its id; one whose frames come to this replica.
             polygon: corners in 0..1 of the source picture.
+            frame: number of one that was just shown; the next one where that is gone, or for None.
 
         Raises:
             UsageError: it is no polygon, the model has no patches or sees nothing of it.
             ServiceError: no frame came in time, or see `infer`.
         """
         place = Polygon.of(polygon)
-        shown = await self._moments.next(stream)
+        shown = self._moments.at(stream, frame) or await self._moments.next(stream)
         request = request_for(shown, place, _SINGLE_KEY)
         self._batcher.submit(request)
         found: ZoneExample = await asyncio.wrap_future(request.future)
@@ -233,9 +235,7 @@ class InferenceCore:
         )
 
     def _deliver(self, request: Request) -> None:
-        assert request.batch is not None
-        last = request.batch.first + len(request.frames) - 1
-        self._moments.show(request.stream, Shown(request.frames[-1], last, request.engine, request.settings))
+        self._moments.show(request.stream, shown_of(request))
         self._writer.write(request)
 
     def _prepare_single(

@@ -76,9 +76,9 @@ class Inference:
         """See `InferenceCore.look`."""
         return await self._running.look(image, settings, box)
 
-    async def example(self, stream: str, polygon: Sequence[Point]) -> ZoneExample:
+    async def example(self, stream: str, polygon: Sequence[Point], frame: int | None) -> ZoneExample:
         """See `InferenceCore.example`."""
-        return await self._running.example(stream, polygon)
+        return await self._running.example(stream, polygon, frame)
 
     async def where(self) -> dict[str, Any]:
         """The replica's id, its node's, and its process id."""

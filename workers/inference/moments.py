@@ -1,12 +1,13 @@
-"""What a zone looks like just now: waits for the stream's next frame and runs it once more, in full."""
+"""What a zone looks like just now: the frame that is shown, or the next, is run once more in full."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Hashable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from pipeline.engine import Engine
@@ -24,6 +25,9 @@ from workers.inference.queue import Request
 
 # A stream that gives a frame less often is not one that somebody can click along with.
 _WITHIN_S = 8.0
+# What was shown is kept for so long, and so much of all streams together.
+_KEPT_S = 10.0
+_KEPT_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,15 +48,38 @@ class Shown:
 
 
 class Moments:
-    """Gives the next frame of a stream that ran to all who wait for one; frames come from any thread.
+    """Gives frames of streams that were shown lately, or the next that ran; frames come from any thread.
 
-    That is the one nearest to the picture that somebody sees: others may still wait behind it.
+    Args:
+        within_s: how long the next is waited for.
+        kept_bytes: of what was shown.
     """
 
-    def __init__(self, within_s: float = _WITHIN_S) -> None:
+    def __init__(self, within_s: float = _WITHIN_S, kept_bytes: int = _KEPT_BYTES) -> None:
         self._within_s = within_s
+        self._kept_bytes = kept_bytes
+        # By stream and number, oldest first, with when it was shown.
+        self._kept: dict[tuple[str, int], tuple[float, Shown]] = {}
         self._lock = threading.Lock()
         self._waiting: dict[str, list[Future[Shown]]] = {}
+
+    def keep(self, stream: str, shown: Shown) -> None:
+        """Keeps a frame that somebody gets to see."""
+        # Else all frames of its message would be kept.
+        own = replace(shown, frame=replace(shown.frame, image=shown.frame.image.copy()))
+        with self._lock:
+            self._kept[stream, shown.number] = (time.monotonic(), own)
+            while sum(one.frame.image.nbytes for _, one in self._kept.values()) > self._kept_bytes:
+                del self._kept[next(iter(self._kept))]
+
+    def at(self, stream: str, number: int | None) -> Shown | None:
+        """A frame that was shown; None where it is not at hand any more."""
+        oldest = time.monotonic() - _KEPT_S
+        with self._lock:
+            # Numbers begin anew where another stream gets the name.
+            self._kept = {key: one for key, one in self._kept.items() if one[0] > oldest}
+            found = None if number is None else self._kept.get((stream, number))
+        return None if found is None else found[1]
 
     async def next(self, stream: str) -> Shown:
         """The next frame of a stream.
@@ -86,6 +113,13 @@ class Moments:
             left = [one for one in self._waiting.pop(stream, ()) if one is not future]
             if left:
                 self._waiting[stream] = left
+
+
+def shown_of(request: Request) -> Shown:
+    """The last frame of a message that ran."""
+    assert request.batch is not None
+    last = request.batch.first + len(request.frames) - 1
+    return Shown(request.frames[-1], last, request.engine, request.settings)
 
 
 def request_for(shown: Shown, polygon: Polygon, key: str) -> Request:

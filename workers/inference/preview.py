@@ -41,8 +41,8 @@ class Preview:
         self._look_at = self._paint_at = 0.0
         self._painter: tuple[tuple[int, int], Painter] | None = None
 
-    def show(self, frame: Frame, states: npt.NDArray[np.uint8] | None, result: FrameResult) -> None:
-        """Paints a frame if it is time to and somebody watches.
+    def show(self, frame: Frame, states: npt.NDArray[np.uint8] | None, result: FrameResult) -> bool:
+        """Paints a frame if it is time to and somebody watches; returns whether it was.
 
         Args:
             frame: as it ran.
@@ -58,7 +58,7 @@ class Preview:
             with redis_errors("see who watches", self._where):
                 self._watched = bool(self._client.exists(self._keys.watched))
         if not self._watched or now < self._paint_at:
-            return
+            return False
         self._paint_at = now + _PAINT_EVERY_S
         picture, geometry, prediction, changed = visible_part(
             frame.image, frame.geometry, result.prediction, result.changed
@@ -79,6 +79,7 @@ class Preview:
             pipeline.hset(self._keys.preview, mapping=fields)
             pipeline.expire(self._keys.preview, _EXPIRES_S)
             raise_first(pipeline.execute(raise_on_error=False))
+        return True
 
     def _painter_for(self, picture: Pixels) -> Painter:
         size = (picture.shape[1], picture.shape[0])

@@ -33,6 +33,8 @@ class Edge:
         self.vector = np.array([1.0, 0, 0, 0], np.float32)
         self.seen = ("dinov2_vits14_saliency", "448x448 native")
         self.frame = 7
+        # The one that was named last.
+        self.shown: int | None = None
         self._noise = np.random.default_rng(0)
 
     async def image(self, data: bytes, settings: TokenSettings) -> dict[str, Any]:
@@ -47,7 +49,8 @@ class Edge:
         self.asked.append((len(data), settings))
         return Wanted(np.array([1.0, 0, 0, 0]), part=box is not None)
 
-    async def example(self, stream: str, polygon: Sequence[Point]) -> ZoneExample:  # noqa: ARG002
+    async def example(self, stream: str, polygon: Sequence[Point], frame: int | None) -> ZoneExample:  # noqa: ARG002
+        self.shown = frame
         if self.error is not None:
             raise self.error
         vector = self.vector + self._noise.normal(0, 0.02, 4).astype(np.float32)

@@ -76,7 +76,7 @@ export class Preview {
     canvas.dataset.frame = frame;
     if (!canvas.isConnected) this.box.replaceChildren(canvas);
     this.#shown = frame;
-    this.box.dispatchEvent(new CustomEvent("shown", { detail: { width: canvas.width, height: canvas.height, part } }));
+    this.box.dispatchEvent(new CustomEvent("shown", { detail: { frame, width: canvas.width, height: canvas.height, part } }));
   }
 }
 

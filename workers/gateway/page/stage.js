@@ -36,6 +36,10 @@ export function stage(preview) {
     get ready() {
       return shown !== null && element.clientWidth > 0;
     },
+    /** The number of the frame that is shown; null before there is one. */
+    get frame() {
+      return shown?.frame ?? null;
+    },
     /** Pixels from the layer's upper left corner. */
     toScreen([x, y]) {
       const { left, top, across, down, part } = fit();

@@ -62,9 +62,9 @@ export function zones(id, stage) {
   };
 
   const does = {
-    /** Takes the next frame for a moment of a state. */
+    /** Takes the frame that is shown for a moment of a state. */
     async record(name, state) {
-      const zone = await ask("POST", path(name, "/examples"), { state });
+      const zone = await ask("POST", path(name, "/examples"), { state, frame: stage.frame });
       const { examples } = zone.states.find((one) => one.name === state);
       say(`${name} is ${state}: ${number(examples)} recorded`);
       await load();
