@@ -150,8 +150,8 @@ def zone_routes(connections: Connections, backend: Backend) -> APIRouter:
     ) -> DrawnView:
         """Takes a frame that was just shown, or the next, for a moment of a state.
 
-        With two of each, results have the state. Five of each, from different times of day, do better. A zone keeps 64; of the state with most of
-        them the oldest goes.
+        With two of each, results have the state. Five of each, from different times of day, do better. A
+        zone keeps 64; of the state with most of them the oldest goes.
         """
         spec = await connections.spec(stream)
         drawn = await connections.call(lambda client: _drawn(ZoneStore(client, spec).all(), spec, zone))
