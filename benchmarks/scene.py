@@ -27,7 +27,8 @@ from pipeline.preprocess import Preprocessor
 from pipeline.reading import PatchFeatures
 from pipeline.scene.background import SAMPLES, WINDOW_S, Background
 from pipeline.scene.changed import changed_boxes, distances
-from pipeline.scene.learning import examples_of, learned
+from pipeline.scene.learning import examples_of
+from pipeline.scene.means import learned
 from pipeline.scene.polygon import Polygon
 from pipeline.sources import SourceOptions, open_source, parse_source
 from pipeline.stacking import Part

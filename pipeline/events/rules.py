@@ -72,13 +72,25 @@ class Rule(BaseModel):
     wants_embedding: ClassVar[bool] = False
 
     what: str
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$")]
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$")] = Field(
+        description="Small letters, digits and -."
+    )
     severity: Severity = "info"
-    for_s: Seconds = Field(default=0.0, description="How long it must be so before an event begins.")
-    gone_s: Seconds = Field(default=0.0, description="How long it must not be so before the event ends.")
-    quiet_s: Seconds = Field(default=0.0, description="After an event's end none begins for so long.")
-    schedule: Schedule | None = Field(default=None, description="When it is in force; always without.")
-    clip: Clip | None = Field(default=None, description="Cut this of the source for each; none without.")
+    for_s: Seconds = Field(
+        default=0.0, title="Lasts, seconds", description="How long it must be so before an event begins."
+    )
+    gone_s: Seconds = Field(
+        default=0.0, title="Gone, seconds", description="How long it must not be so before the event ends."
+    )
+    quiet_s: Seconds = Field(
+        default=0.0, title="Quiet, seconds", description="After an event's end none begins for so long."
+    )
+    schedule: Schedule | None = Field(
+        default=None, title="Schedule", description="When it is in force; always without."
+    )
+    clip: Clip | None = Field(
+        default=None, title="Clip", description="Cut this of the source for each; none without."
+    )
 
     def look(self, seen: Object, on: bool, memory: dict[str, Any]) -> Sight | None:
         """Looks at one result or status.
@@ -129,11 +141,15 @@ class ThingRule(_Level):
 
     what: Literal["box", "changed", "region"]
     when: Literal["appears", "disappears"] = "appears"
-    names: Annotated[list[Name], Field(min_length=1, max_length=64)] | None = None
+    names: Annotated[list[Name], Field(min_length=1, max_length=64)] | None = Field(
+        default=None, description="Of things that count, such as person; any without."
+    )
     within: Annotated[list[Point], AfterValidator(lambda points: check_polygon(points) or points)] | None = (
         Field(default=None, description="Polygon in 0..1 in which they stand, by their lower edge's middle.")
     )
-    at_least: Annotated[int, Field(ge=1, le=1000)] = 1
+    at_least: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=1, title="At least", description="How many there must be."
+    )
     above: Share = Field(default=0.0, description="Score from which a thing counts.")
 
     @model_validator(mode="after")
@@ -225,7 +241,9 @@ class NoveltyRule(_Level):
 
     what: Literal["novelty"]
     above: Annotated[float, Field(gt=0, le=2)] = Field(description="Cosine distance.")
-    memory_s: Annotated[float, Field(gt=0, le=_DAY_S)] = 60.0
+    memory_s: Annotated[float, Field(gt=0, le=_DAY_S)] = Field(
+        default=60.0, title="Memory, seconds", description="How far back it is compared."
+    )
 
     def look(self, seen: Object, on: bool, memory: dict[str, Any]) -> Sight | None:
         """See `Rule`."""
@@ -241,7 +259,9 @@ class CutRule(_Level):
 
     what: Literal["cut"]
     above: Annotated[float, Field(gt=0, le=2)] = Field(default=0.5, description="Cosine distance.")
-    for_s: Annotated[float, Field(ge=0, le=0)] = Field(default=0.0, description="A cut does not last.")
+    for_s: Annotated[float, Field(ge=0, le=0)] = Field(
+        default=0.0, title="Lasts, seconds", description="A cut does not last."
+    )
 
     def look(self, seen: Object, on: bool, memory: dict[str, Any]) -> Sight | None:
         """See `Rule`."""

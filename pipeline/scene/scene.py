@@ -74,6 +74,11 @@ class Scene:
             zones.check_model(model.name, seen_as(spec or model.input))
         return cls(model.patch_size, changed, zones)
 
+    def follow(self, before: Scene | None) -> None:
+        """Takes over what is usual from the one before it, of the same stream with other zones."""
+        if before is not None and self._background is not None and before._background is not None:
+            self._background = before._background
+
     def look(self, frame: Frame, patches: PatchFeatures | None) -> Seen:
         """What is seen in the next frame.
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from pipeline.reading import PatchFeatures
 
 _FORMAT = "vwt-zones/1"
-_MAX_ZONES, _MAX_STATES, _MAX_WIDTH, _MAX_NAME, _MAX_TEXT = 16, 8, 8192, 64, 1000
+MAX_ZONES = 16
+_MAX_STATES, _MAX_WIDTH, _MAX_NAME, _MAX_TEXT = 8, 8192, 64, 1000
 _MAX_EXAMPLES = 1_000_000
 _DECIMALS = 5
 # Of the largest number of a mean, which is of unit length as it is written.
@@ -116,8 +117,8 @@ class Zones:
             if given["format"] != _FORMAT:
                 raise UsageError(f"format {given['format']!r} is not {_FORMAT}")
             zones = {check_name(name, "zone"): _zone(name, one) for name, one in given["zones"].items()}
-            if not 0 < len(zones) <= _MAX_ZONES:
-                raise UsageError(f"{len(zones)} zones: there may be 1 to {_MAX_ZONES}")
+            if not 0 < len(zones) <= MAX_ZONES:
+                raise UsageError(f"{len(zones)} zones: there may be 1 to {MAX_ZONES}")
             return cls(_text(given["model"]), _text(given["input"]), zones)
         except UsageError as error:
             raise UsageError(f"these are no zones that can be used: {error}") from None

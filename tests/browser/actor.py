@@ -29,6 +29,7 @@ class Actor(Writer):
     Attributes:
         lose: frames dropped before each result, by reason.
         watched: further fields of its status, from now on.
+        told: further fields of its results, from now on.
 
     Args:
         url: of Redis.
@@ -49,6 +50,7 @@ class Actor(Writer):
         self.version = version
         self.lose: dict[str, int] = {}
         self.watched: dict[str, Any] = {}
+        self.told: dict[str, Any] = {}
         self._recalls = recalls
         self._next = 0
         self._sums: dict[str, Any] = {
@@ -140,7 +142,7 @@ class Actor(Writer):
             "latency_ms": {"decode": 1.3, "queue": 0.4, "infer": 61.0, "total": 40 + 25 * wave + spike},
             "energy": {"joules": joules, "above_idle_joules": None, "method": self._method, "settled": True,
                        "uncertainty_joules": 0.05},
-            "dropped": self.lose,
+            "dropped": self.lose, **self.told,
         }  # fmt: skip
 
 

@@ -104,18 +104,18 @@ def test_rules_are_filled_in_refused_by_their_field_and_changed(
         ("[{", "a list in JSON is wanted"),
         ('[{"name": "a", "what": "box", "at_least": 0}]', "rule 1, at_least: Input should be greater"),
     ):
-        page.get_by_label("Rules").fill(text)
+        form.get_by_label("Rules").fill(text)
         form.get_by_role("button", name="Save").click()
-        expect(page.get_by_label("Rules")).to_have_attribute("aria-invalid", "true")
+        expect(form.get_by_label("Rules")).to_have_attribute("aria-invalid", "true")
         expect(form).to_contain_text(reason)
-    page.get_by_label("Rules").fill('[{"name": "a", "what": "box", "at_least": 2}]')
+    form.get_by_label("Rules").fill('[{"name": "a", "what": "box", "at_least": 2}]')
     form.get_by_role("button", name="Save").click()
     expect(form).to_be_hidden()
     (rule,) = api.http.get("/v1/streams/yard").json()["settings"]["rules"]
     assert rule["at_least"] == 2
     # What is there is shown, and left alone when nothing was changed.
     page.get_by_role("button", name="Change yard").click()
-    assert json.loads(page.get_by_label("Rules").input_value())[0]["at_least"] == 2
+    assert json.loads(form.get_by_label("Rules").input_value())[0]["at_least"] == 2
     form.get_by_role("button", name="Save").click()
     expect(form).to_be_hidden()
     assert api.http.get("/v1/streams/yard").json()["revision"] == 1

@@ -42,6 +42,14 @@ def test_results_come_over_http_go_on_after_a_restart_and_sigterm_ends_it_in_tim
     assert {result["tokenizer"] for _, result in first.results("bunny", 3)} == {"full"}
     assert httpx.get(f"{first.url}/v1/streams/bunny").json()["settings"]["tokenizer"] == "full"
     assert httpx.delete(f"{first.url}/v1/streams/bunny").status_code == 204
+    teach_zone(first, "bikes")
+    seen = list(results)
+
+    def is_told() -> bool:
+        seen[:] = first.results("bikes", 5, after=seen[-1][0])
+        return "lane" in seen[-1][1].get("zones", {})
+
+    eventually(is_told, within_s=60)
     assert first.end(signal.SIGTERM) == 0
     assert "Traceback" not in first.said
     assert first.process.stdout.read() == ""
@@ -51,6 +59,16 @@ def test_results_come_over_http_go_on_after_a_restart_and_sigterm_ends_it_in_tim
     frames = [result["frame"] for _, result in second.results("bikes", 40, after=results[-1][0])]
     assert frames == list(range(3, 43))
     assert second.end(signal.SIGINT) == 0
+
+
+def teach_zone(service: Service, stream: str) -> None:
+    """Draws a zone and says of the next frames in which state it is, as the page does."""
+    lane = f"{service.url}/v1/streams/{stream}/zones/lane"
+    drawn = {"polygon": [[0.2, 0.2], [0.8, 0.2], [0.5, 0.9]], "states": ["busy", "free"]}
+    assert httpx.put(lane, json=drawn).status_code == 200
+    for state in ("busy", "busy", "free", "free"):
+        answer = httpx.post(f"{lane}/examples", json={"state": state}, timeout=60)
+        assert answer.status_code == 200, answer.text
 
 
 @pytest.mark.timeout(300)

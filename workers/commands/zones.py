@@ -82,7 +82,8 @@ def learn(
     with notices.waiting(f"loading {model}"):
         from pipeline.models import load_model, resolve_device
         from pipeline.preprocess import Preprocessor
-        from pipeline.scene.learning import examples_of, frames_at, learned, patches_of
+        from pipeline.scene.learning import examples_of, frames_at, patches_of
+        from pipeline.scene.means import learned
         from pipeline.scene.scene import seen_as
 
         loaded = load_model(model, weights, resolve_device(device), fit=fit, size=size)

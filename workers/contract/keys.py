@@ -107,6 +107,11 @@ class StreamKeys:
         return self._key("pictures")
 
     @property
+    def zones(self) -> str:
+        """Hash of zone to what was drawn and clicked of it, see `zone_store`."""
+        return self._key("zones")
+
+    @property
     def sinks(self) -> str:
         """Hash of sink name to how far it has come."""
         return self._key("sinks")

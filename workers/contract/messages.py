@@ -141,3 +141,20 @@ class ModelFacts:
 
     inputs: Inputs
     tokenizers: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ZoneExample:
+    """What a zone looked like at a moment.
+
+    Attributes:
+        model: that saw it.
+        seen_as: its input, see `pipeline.scene.scene.seen_as`.
+        frame: its number in the stream.
+        vector: (C,) float32 of unit length.
+    """
+
+    model: str
+    seen_as: str
+    frame: int
+    vector: npt.NDArray[np.float32]

@@ -131,4 +131,4 @@ def _keys(spec: StreamSpec) -> tuple[str, ...]:
     keys = StreamKeys(spec.id)
     written = (keys.state, keys.results, keys.energy, keys.events, keys.preview, keys.sinks, keys.bill)
     happened = (keys.happened, keys.looked, keys.snapshots, keys.snapshot_ids)
-    return (keys.lease, keys.last, *written, *happened, keys.history, keys.pictures)
+    return (keys.lease, keys.last, *written, *happened, keys.history, keys.pictures, keys.zones)

@@ -27,6 +27,7 @@ from workers.gateway.problems import answer_with_problems
 from workers.gateway.results import result_routes
 from workers.gateway.streams import stream_routes
 from workers.gateway.words import word_routes
+from workers.gateway.zones import zone_routes
 from workers.settings.schema import ServiceSettings
 
 
@@ -68,6 +69,7 @@ def build_api(settings: ServiceSettings, backend: Backend) -> FastAPI:
     app.include_router(bill_routes(settings.gateway, connections))
     app.include_router(frame_routes(settings, backend))
     app.include_router(find_routes(settings, connections, backend))
+    app.include_router(zone_routes(connections, backend))
     app.include_router(health_routes(connections, backend))
     app.include_router(metric_routes(connections))
     app.include_router(page_routes())

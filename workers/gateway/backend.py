@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from pipeline.history import Wanted
-from workers.contract.messages import TokenSettings
+from pipeline.scene.polygon import Point
+from workers.contract.messages import TokenSettings, ZoneExample
 
 
 class Backend(Protocol):
@@ -26,6 +28,14 @@ class Backend(Protocol):
         Raises:
             UsageError: the picture cannot be decoded, or there is no such part.
             ModelError, ServiceError: see `image`.
+        """
+
+    async def example(self, stream: str, polygon: Sequence[Point], frame: int | None) -> ZoneExample:
+        """What a zone looks like in a frame that was just shown, or the next of the stream.
+
+        Raises:
+            UsageError: the model has nothing to compare there.
+            ServiceError: no frame came, or nobody predicts now.
         """
 
     async def ready(self) -> dict[str, Any]:

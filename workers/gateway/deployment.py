@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -14,7 +14,8 @@ from ray.serve.handle import DeploymentHandle
 
 from pipeline.errors import ServiceError
 from pipeline.history import Wanted
-from workers.contract.messages import TokenSettings
+from pipeline.scene.polygon import Point
+from workers.contract.messages import TokenSettings, ZoneExample
 from workers.contract.sealing import use_keys
 from workers.deployment import by_size, keep_to_loopback
 from workers.gateway.api import build_api
@@ -49,6 +50,13 @@ class ServiceBackend:
         """See `Backend`."""
         inference = by_size(self._inference, len(data))
         found: Wanted = await _answer(inference.look.remote(data, settings, box), _IMAGE_WITHIN_S)
+        return found
+
+    async def example(self, stream: str, polygon: Sequence[Point], frame: int | None) -> ZoneExample:
+        """See `Backend`."""
+        # The replica that the stream's frames come to, see `workers.ingest.deployment`.
+        inference: Any = self._inference.options(session_id=stream)
+        found: ZoneExample = await _answer(inference.example.remote(stream, polygon, frame), _IMAGE_WITHIN_S)
         return found
 
     async def ready(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator
@@ -25,6 +26,7 @@ _LOOK_EVERY_S = 0.1
 _BOUNDARY = "picture"
 
 _MOST_STREAMS = 64
+_WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 Map = Annotated[bool, Query(description="false: the plain picture, without the token map.")]
 Streams = Annotated[
@@ -44,6 +46,11 @@ class Picture(BaseModel):
 
     frame: int = Field(description="Number of the frame it shows.")
     jpeg: Base64Bytes
+    part: tuple[float, float, float, float] = Field(
+        default=_WHOLE,
+        description="Left, top, right and bottom of what it shows, in 0..1 of the source picture, of which a "
+        "model may see less than all.",
+    )
 
 
 class Pictures(BaseModel):
@@ -153,15 +160,24 @@ def preview_routes(connections: Connections) -> APIRouter:
             pipeline = client.pipeline(transaction=False)
             for one in keys.values():
                 pipeline.set(one.watched, 1, ex=_WATCHED_S)
-                pipeline.hmget(one.preview, "frame", "jpeg" if map else "plain")
+                pipeline.hmget(one.preview, "frame", "jpeg" if map else "plain", "part")
             found = raise_first(await pipeline.execute(raise_on_error=False))[1::2]
         pictures = {
-            name: None if jpeg is None else Picture(frame=int(frame), jpeg=b64encode(jpeg))
-            for name, (frame, jpeg) in zip(keys, found, strict=True)
+            name: None
+            if jpeg is None
+            else Picture(frame=int(frame), jpeg=b64encode(jpeg), part=_bounds(part))
+            for name, (frame, jpeg, part) in zip(keys, found, strict=True)
         }
         return Pictures(pictures=dict.fromkeys(streams) | pictures)
 
     return router
+
+
+def _bounds(part: bytes | None) -> tuple[float, float, float, float]:
+    if part is None:
+        return _WHOLE
+    left, top, right, bottom = json.loads(part)
+    return left, top, right, bottom
 
 
 async def _parts(first: bytes, eye: _Viewer) -> AsyncIterator[bytes]:

@@ -23,9 +23,10 @@ from pipeline.history import Wanted
 from pipeline.looking import Part, wanted
 from pipeline.models import resolve_device
 from pipeline.results import Energy
+from pipeline.scene.polygon import Point, Polygon
 from vocab.lazy_client import LazyClient
 from vocab.window import WindowOptions
-from workers.contract.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings
+from workers.contract.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings, ZoneExample
 from workers.contract.result_log import ResultLog
 from workers.inference.batcher import Batcher
 from workers.inference.failures import first_line
@@ -33,6 +34,7 @@ from workers.inference.image import ImageReader
 from workers.inference.load import Load
 from workers.inference.metering import LATER, Figures, MeteredSpan, Metering, OwnMetering, SharedMetering
 from workers.inference.models import Models
+from workers.inference.moments import Moments, request_for, shown_of
 from workers.inference.queue import Request
 from workers.inference.sequencer import Sequencer
 from workers.inference.sharing import Sharing
@@ -81,6 +83,7 @@ class InferenceCore:
         _check_budget(settings.budget, meter, device.type)
         self._sharing = Sharing(settings.budget, torch.get_num_threads())
         self._tracing = open_tracing(settings.trace, "Inference", where)
+        self._moments = Moments()
         self._writer = ResultWriter(
             self._redis.get,
             settings.kept_results,
@@ -89,6 +92,7 @@ class InferenceCore:
             self._tracing,
             self._sharing,
             own.embedding,
+            lambda request: self._moments.keep(request.stream, shown_of(request)),
         )
         self._embedding = own.embedding
         self._most = own.batch
@@ -164,6 +168,25 @@ class InferenceCore:
         found: Wanted = await self._single(image, settings, partial(_answer_look, part))
         return found
 
+    async def example(self, stream: str, polygon: Sequence[Point], frame: int | None) -> ZoneExample:
+        """What a zone looks like in a frame of a stream, run in full; nothing is stored.
+
+        Args:
+            stream: its id; one whose frames come to this replica.
+            polygon: corners in 0..1 of the source picture.
+            frame: number of one that was just shown; the next one where that is gone, or for None.
+
+        Raises:
+            UsageError: it is no polygon, the model has no patches or sees nothing of it.
+            ServiceError: no frame came in time, or see `infer`.
+        """
+        place = Polygon.of(polygon)
+        shown = self._moments.at(stream, frame) or await self._moments.next(stream)
+        request = request_for(shown, place, _SINGLE_KEY)
+        self._batcher.submit(request)
+        found: ZoneExample = await asyncio.wrap_future(request.future)
+        return found
+
     async def _single(self, image: bytes, settings: TokenSettings, deliver: Callable[[Request], None]) -> Any:
         engine = await self._models.get(settings.model)
         request = await self._aside(self._prepare_single, image, settings, engine, deliver)
@@ -220,9 +243,13 @@ class InferenceCore:
             keys=[(batch.stream, batch.first + offset) for offset in range(len(frames))],
             guarded=guarded,
             settings=batch.settings,
-            deliver=self._writer.write,
+            deliver=self._deliver,
             batch=batch,
         )
+
+    def _deliver(self, request: Request) -> None:
+        self._moments.show(request.stream, shown_of(request))
+        self._writer.write(request)
 
     def _prepare_single(
         self, image: bytes, settings: TokenSettings, engine: Engine, deliver: Callable[[Request], None]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ray import serve
 from ray.serve.config import RequestRouterConfig
 
-from workers.contract.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings
+from workers.contract.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings, ZoneExample
 from workers.contract.sealing import use_keys
 from workers.deployment import keep_to_loopback, scaled, where
 from workers.inference.scaling import BACKLOG_S, BUSY, STREAMS, BacklogPolicy
@@ -17,6 +18,7 @@ from workers.threads import share_cores
 
 if TYPE_CHECKING:
     from pipeline.history import Wanted
+    from pipeline.scene.polygon import Point
     from workers.inference.core import InferenceCore
 
 _ROUTER: dict[str, Any] = {
@@ -73,6 +75,10 @@ class Inference:
     async def look(self, image: bytes, settings: TokenSettings, box: str | None) -> Wanted:
         """See `InferenceCore.look`."""
         return await self._running.look(image, settings, box)
+
+    async def example(self, stream: str, polygon: Sequence[Point], frame: int | None) -> ZoneExample:
+        """See `InferenceCore.example`."""
+        return await self._running.example(stream, polygon, frame)
 
     async def where(self) -> dict[str, Any]:
         """The replica's id, its node's, and its process id."""

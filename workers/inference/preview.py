@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.frame import Frame, Pixels
+from pipeline.frame import Frame, Geometry, Pixels
 from pipeline.outputs.drawing import Painter
 from pipeline.outputs.visible import visible_part
 from pipeline.results import FrameResult
@@ -40,8 +41,8 @@ class Preview:
         self._look_at = self._paint_at = 0.0
         self._painter: tuple[tuple[int, int], Painter] | None = None
 
-    def show(self, frame: Frame, states: npt.NDArray[np.uint8] | None, result: FrameResult) -> None:
-        """Paints a frame if it is time to and somebody watches.
+    def show(self, frame: Frame, states: npt.NDArray[np.uint8] | None, result: FrameResult) -> bool:
+        """Paints a frame if it is time to and somebody watches; returns whether it was.
 
         Args:
             frame: as it ran.
@@ -57,7 +58,7 @@ class Preview:
             with redis_errors("see who watches", self._where):
                 self._watched = bool(self._client.exists(self._keys.watched))
         if not self._watched or now < self._paint_at:
-            return
+            return False
         self._paint_at = now + _PAINT_EVERY_S
         picture, geometry, prediction, changed = visible_part(
             frame.image, frame.geometry, result.prediction, result.changed
@@ -66,12 +67,19 @@ class Preview:
         painter = self._painter_for(picture)
         plain = encode(painter.paint(picture, geometry, None, result))
         jpeg = plain if states is None else encode(painter.paint(picture, geometry, states, result))
-        fields = {"jpeg": jpeg, "plain": plain, "frame": result.frame, "at": time.time()}
+        fields = {
+            "jpeg": jpeg,
+            "plain": plain,
+            "part": json.dumps(_part(frame.geometry)),
+            "frame": result.frame,
+            "at": time.time(),
+        }
         with redis_errors("write the preview", self._where):
             pipeline = self._client.pipeline(transaction=False)
             pipeline.hset(self._keys.preview, mapping=fields)
             pipeline.expire(self._keys.preview, _EXPIRES_S)
             raise_first(pipeline.execute(raise_on_error=False))
+        return True
 
     def _painter_for(self, picture: Pixels) -> Painter:
         size = (picture.shape[1], picture.shape[0])
@@ -79,6 +87,12 @@ class Preview:
             # Pages have the legend and the figures beside it.
             self._painter = size, Painter(*size, strip=False)
         return self._painter[1]
+
+
+def _part(geometry: Geometry) -> list[float]:
+    """Left, top, right and bottom of what is shown, in 0..1 of the source picture: the rest was cropped."""
+    left, top, right, bottom = geometry.content_box()
+    return [round(value, 5) for value in (*geometry.to_source(left, top), *geometry.to_source(right, bottom))]
 
 
 def encode(picture: Pixels) -> bytes:

@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.errors import UsageError
 from pipeline.feeding import WindowFeeder
@@ -176,6 +176,8 @@ class Streams:
             return Guarded(kind, kind.check(settings.options), alone, Watch())
         with self._lock:
             state = self._streams.get(stream)
+            if state is not None and state.settings != settings:
+                _rezone(state, settings, model)
             if state is None or (state.settings, state.model, state.scope) != (settings, model, scope):
                 scene = settings.scene(model)
                 if state is not None:
@@ -244,3 +246,12 @@ class Streams:
         self._trimmer.step()
         for scope in scopes:
             scope.look()
+
+
+def _rezone(state: _Stream, settings: TokenSettings, model: Model) -> None:
+    """Gives a stream other zones; where more was changed nothing is done."""
+    if state.model is model and replace(state.settings, zones=settings.zones) == settings:
+        scene = settings.scene(model)
+        if scene is not None:
+            scene.follow(state.guarded.scene)
+        state.guarded.scene, state.settings = scene, settings

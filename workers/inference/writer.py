@@ -48,6 +48,7 @@ class ResultWriter:
         tracing: traces messages; None for no traces.
         sharing: who gets what; None to let every stream have what it wants.
         embedding: whether results have the pooled features beside other predictions.
+        painted: told of messages whose last frame somebody who watches gets to see.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class ResultWriter:
         tracing: Tracing | None = None,
         sharing: Sharing | None = None,
         embedding: bool = False,
+        painted: Callable[[Request], None] = lambda _: None,
     ) -> None:
         self._sharing = Sharing(None) if sharing is None else sharing
         self._connect = connect
@@ -72,6 +74,7 @@ class ResultWriter:
         self._previews: dict[str, Preview] = {}
         self._remembering: dict[str, Remembering] = {}
         self._embedding = embedding
+        self._painted = painted
         self._swept_at = time.monotonic()
 
     def write(self, request: Request) -> None:
@@ -176,7 +179,8 @@ class ResultWriter:
             if preview is None:
                 preview = self._previews[batch.stream] = Preview(self._connect(), batch.stream)
             ran = request.ran[-1]
-            preview.show(ran.frames[-1], ran.outputs[-1].states, result)
+            if preview.show(ran.frames[-1], ran.outputs[-1].states, result):
+                self._painted(request)
         except StoreUnavailable as error:
             _LOG.warning("no preview of %s: %s", batch.stream, error)
         except Exception:

@@ -214,7 +214,8 @@ class Supervisor:
             self._drop(held)
             held.lease.release()
         elif not _same(held.spec, spec):
-            self._again(held, spec, 0)
+            if not held.worker.retune(spec):
+                self._again(held, spec, 0)
         elif outcome is None:
             held.worker.reporter.flush()
         elif outcome.kind == "again":

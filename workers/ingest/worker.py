@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Literal
 
@@ -69,7 +69,7 @@ class StreamWorker:
         threads: of its decoder.
 
     Attributes:
-        spec: as given.
+        spec: as given, or as `retune` was.
         reporter: says what it is doing.
         outcome: how it ended; None while it runs and when it was stopped.
     """
@@ -139,6 +139,19 @@ class StreamWorker:
             self._renewal.notify_all()
         self._source.close()
         self._deliveries.stop(within_s=0)
+
+    def retune(self, spec: StreamSpec) -> bool:
+        """Goes on with other zones from the next frames on, and reads the source no other way.
+
+        Returns:
+            False where more than the zones was changed; nothing is done then.
+        """
+        alike = {"zones": spec.zones, "revision": spec.revision}
+        if self.outcome is not None or self.spec.model_copy(update=alike) != spec:
+            return False
+        self.spec = spec
+        self.reporter.add(revision=spec.revision)
+        return True
 
     def hand_over(self) -> None:
         """Says that another has to take the stream over; after `stop`.
@@ -294,7 +307,9 @@ class StreamWorker:
             raise Stopped
 
     def _send(self, frames: list[Frame], present: Round) -> None:
-        first, settings = present.position.next_frame, self._settings
+        first = present.position.next_frame
+        # Those may change on the way, see `retune`.
+        settings = replace(self._settings, zones=self.spec.zones)
         facts = present.facts(frames)
         images = np.stack([frame.image for frame in frames])
         durable = {} if present.live else present.position.status(self.spec)
@@ -356,6 +371,5 @@ def _settings_for(spec: StreamSpec, model: ModelFacts) -> TokenSettings:
         priority=spec.priority,
         min_target=spec.min_target,
         changed=spec.changed,
-        zones=spec.zones,
         history=spec.history,
     )

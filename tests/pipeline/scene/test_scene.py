@@ -13,7 +13,8 @@ from pipeline.errors import UsageError
 from pipeline.frame import Frame, FrameTimes
 from pipeline.models import load_model
 from pipeline.results import FrameResult
-from pipeline.scene.learning import examples_of, learned, patches_of
+from pipeline.scene.learning import examples_of, patches_of
+from pipeline.scene.means import learned
 from pipeline.scene.polygon import Polygon
 from pipeline.scene.scene import Scene, seen_as
 from pipeline.scene.zones import Zones

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.errors import UsageError
 from pipeline.results import ZoneState
-from pipeline.scene.learning import learned
+from pipeline.scene.means import learned
 from pipeline.scene.polygon import Polygon
 from pipeline.scene.zones import Zone, Zones
 from tests.pipeline.scene.examples import PATCH, WIDTH, geometry, plain

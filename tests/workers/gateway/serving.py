@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,10 +12,11 @@ import numpy as np
 
 from pipeline.errors import ServiceError
 from pipeline.history import Wanted
+from pipeline.scene.polygon import Point
 from vocab.connection import RedisClient, connect
 from vocab.redis_lease import RedisLease
 from workers.contract.keys import StreamKeys
-from workers.contract.messages import TokenSettings
+from workers.contract.messages import TokenSettings, ZoneExample
 from workers.contract.result_log import ResultLog
 from workers.gateway.api import build_api
 from workers.gateway.listener import Listener
@@ -28,6 +29,13 @@ class Edge:
     def __init__(self) -> None:
         self.asked: list[tuple[int, TokenSettings]] = []
         self.error: Exception | None = None
+        # What a zone looks like, and to whom; each look is a little off.
+        self.vector = np.array([1.0, 0, 0, 0], np.float32)
+        self.seen = ("dinov2_vits14_saliency", "448x448 native")
+        self.frame = 7
+        # The one that was named last.
+        self.shown: int | None = None
+        self._noise = np.random.default_rng(0)
 
     async def image(self, data: bytes, settings: TokenSettings) -> dict[str, Any]:
         if self.error is not None:
@@ -40,6 +48,14 @@ class Edge:
             raise self.error
         self.asked.append((len(data), settings))
         return Wanted(np.array([1.0, 0, 0, 0]), part=box is not None)
+
+    async def example(self, stream: str, polygon: Sequence[Point], frame: int | None) -> ZoneExample:  # noqa: ARG002
+        self.shown = frame
+        if self.error is not None:
+            raise self.error
+        vector = self.vector + self._noise.normal(0, 0.02, 4).astype(np.float32)
+        self.frame += 1
+        return ZoneExample(*self.seen, self.frame, vector / np.linalg.norm(vector))
 
     async def ready(self) -> dict[str, Any]:
         if isinstance(self.error, ServiceError):

@@ -71,7 +71,11 @@ def test_the_newest_pictures_of_many_streams_come_at_once(api: Api, writer: Writ
     writer.client.hset(writer.keys.preview, mapping={"frame": 7, "jpeg": b"\xffmapped", "plain": b"plain"})
     for query, jpeg in (("true", b"\xffmapped"), ("false", b"plain")):
         found = api.http.get("/v1/previews", params=[*streams, ("map", query)]).json()["pictures"]
-        assert found == {"bikes": {"frame": 7, "jpeg": b64encode(jpeg).decode()}, "none": None}
+        whole = {"frame": 7, "jpeg": b64encode(jpeg).decode(), "part": [0, 0, 1, 1]}
+        assert found == {"bikes": whole, "none": None}
+    writer.client.hset(writer.keys.preview, "part", "[0.25, 0, 0.75, 1]")
+    cropped = api.http.get("/v1/previews", params=streams).json()["pictures"]["bikes"]
+    assert cropped["part"] == [0.25, 0, 0.75, 1]
 
 
 @pytest.mark.parametrize("streams", [[], ["bikes"] * 65])

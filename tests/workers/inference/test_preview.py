@@ -1,5 +1,6 @@
 """What of the model's input is shown."""
 
+import json
 from collections.abc import Iterator
 
 import cv2
@@ -95,3 +96,16 @@ def test_boxes_keep_their_names_and_move_with_the_part_that_is_shown() -> None:
     for moved in (*prediction.boxes, *changed):
         assert (moved.x, moved.y, moved.w, moved.h) == pytest.approx((0.5, 0.5, 0.2, 0.1), abs=0.01)
         assert (moved.name, moved.score, moved.id) == ("person", 0.9, "7")
+
+
+@pytest.mark.parametrize(
+    ("mode", "part"), [("squash", [0, 0, 1, 1]), ("native", [0, 0, 1, 1]), ("center", [0.25, 0, 0.75, 1])]
+)
+def test_it_is_said_which_part_of_the_picture_is_shown(
+    client: RedisClient, mode: str, part: list[float]
+) -> None:
+    keys = StreamKeys("yard")
+    client.set(keys.watched, "1")
+    image, geometry, _ = Preprocessor(InputSpec(224, 224, mode, patch_size=14))(gradient(640, 320))
+    Preview(client, "yard").show(Frame(FrameTimes(pts_s=0.0), image, geometry), None, a_result())
+    assert json.loads(client.hget(keys.preview, "part")) == pytest.approx(part, abs=0.01)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -9,17 +10,22 @@ import numpy as np
 import pytest
 
 from pipeline.defaults import DEFAULT_MODEL
+from pipeline.engine import Engine
 from pipeline.errors import UsageError
 from pipeline.frame import FrameTimes
 from pipeline.models import load_model
-from pipeline.scene.learning import examples_of, learned, patches_of
+from pipeline.scene.learning import examples_of, patches_of
+from pipeline.scene.means import learned
 from pipeline.scene.polygon import Polygon
 from pipeline.scene.scene import seen_as
 from pipeline.scene.zones import Zones
+from tests.vocab.servers import eventually
 from tests.workers.inference.examples import FULL, batch, clip
 from tests.workers.inference.test_core import Replica, redis, results, server
+from workers.contract.keys import StreamKeys
 from workers.contract.messages import TokenSettings
 from workers.gateway.messages import ResultView
+from workers.inference.moments import Moments, Shown
 
 __all__ = ["redis", "server"]  # fixtures
 
@@ -87,3 +93,69 @@ def test_what_cannot_be_seen_is_refused(
     with pytest.raises(UsageError, match=why):
         replica.infer(batch("asks", 0, 1, replace(settings, zones=zones), frames=frames))
     replica.close()
+
+
+def test_what_a_zone_looks_like_is_that_of_the_next_frame_run_in_full(server: Any, redis: Any) -> None:  # noqa: ARG001
+    replica = Replica(server.url)
+    frames = clip(count=4)
+    model = load_model()
+    asked = replica.core.example("yard", FACE.points, None)
+    other = replica.core.example("yard", FACE.points, None)
+    # It waits for a frame, and however the stream is tokenized it runs in full.
+    recall = TokenSettings(DEFAULT_MODEL, "recall", {}, "yard")
+    found, again, _ = replica.do(asked, other, replica.core.infer(batch("yard", 0, 4, recall)))
+    replica.close()
+    assert nearest(found.vector, frames) == 3
+    assert (found.model, found.seen_as, found.frame) == (model.name, seen_as(model.input), 3)
+    np.testing.assert_array_equal(found.vector, again.vector)
+
+
+def nearest(vector: Any, frames: list[Any]) -> int:
+    """Which of the frames looks like that, run in full; runtimes differ a little."""
+    expected = np.stack(examples_of(FACE, frames, patches_of(load_model(), frames), 14))
+    assert (expected @ vector).max() > 0.9995
+    return int((expected @ vector).argmax())
+
+
+def test_a_moment_that_cannot_be_had_is_refused(server: Any, redis: Any) -> None:  # noqa: ARG001
+    replica = Replica(server.url)
+
+    async def seen(stream: str, polygon: Any, *batches: Any) -> Any:
+        return await asyncio.gather(
+            replica.core.example(stream, polygon, None),
+            *map(replica.core.infer, batches),
+            return_exceptions=True,
+        )
+
+    nothing, no_patches, crossed = replica.do(
+        seen("quiet", FACE.points),
+        seen("null", FACE.points, batch("null", 0, 1)),
+        seen("yard", FACE.points[:2]),
+    )
+    replica.close()
+    assert "no frame of quiet came" in str(nothing[0])
+    assert "no patches to compare" in str(no_patches[0])
+    assert "3 to 64 corners" in str(crossed[0])
+
+
+def test_a_frame_that_was_just_shown_is_the_moment_though_others_came_since(server: Any, redis: Any) -> None:
+    replica = Replica(server.url)
+    redis.set(StreamKeys("yard").watched, 1)
+    frames = clip(count=4)
+    replica.infer(batch("yard", 0, 2, PLAIN))
+    # It is painted once its results are durable.
+    eventually(lambda: redis.hget(StreamKeys("yard").preview, "frame") == b"1")
+    replica.infer(batch("yard", 2, 2, PLAIN))
+    eventually(lambda: replica.core._moments.at("yard", 1) is not None)
+    (found,) = replica.do(replica.core.example("yard", FACE.points, 1))
+    replica.close()
+    assert nearest(found.vector, frames) == found.frame == 1
+
+
+def test_of_what_was_shown_so_much_is_kept() -> None:
+    moments = Moments(kept_bytes=3 * clip(count=1)[0].image.nbytes)
+    engine = Engine(load_model())
+    for number, frame in enumerate(clip(count=5)):
+        moments.keep("yard", Shown(frame, number, engine, PLAIN))
+    assert [number for number in range(5) if moments.at("yard", number)] == [2, 3, 4]
+    assert moments.at("gate", 4) is None

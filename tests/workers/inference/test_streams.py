@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from pipeline.engine import Engine
+from pipeline.errors import UsageError
 from pipeline.frame import Frame, FrameTimes, Geometry
 from pipeline.guard.guarded import Guarded
 from pipeline.input_spec import InputSpec
 from pipeline.models.heads import LabelHead
 from pipeline.models.packed import PackedModel
+from pipeline.scene.polygon import Polygon
+from pipeline.scene.scene import seen_as
+from pipeline.scene.zones import Zone, Zones
 from tests.pipeline.models.families import build
 from tests.vocab.servers import eventually
 from vocab.window import WindowOptions
@@ -74,6 +79,26 @@ def test_a_stream_that_is_paused_for_long_frees_what_it_kept_and_begins_anew(eng
 
     after = streams.get("yard", SETTINGS, engine.model)
     assert run(engine, after, 1.0) == "full"
+    streams.close()
+
+
+def test_a_stream_whose_zones_change_recalls_on(engine: Engine) -> None:
+    streams = opened()
+    before = streams.get("yard", SETTINGS, engine.model)
+    run(engine, before)
+    means = {"open": np.eye(64, dtype=np.float32)[0], "closed": np.eye(64, dtype=np.float32)[1]}
+    gate = Zone(Polygon.of([(0, 0), (1, 0), (1, 1)]), means, dict.fromkeys(means, 5), 0.1, 1.0)
+    seen = seen_as(engine.model.inputs.spec("small", None, None))
+    zones = Zones("small", seen, {"gate": gate}).to_dict()
+
+    after = streams.get("yard", replace(SETTINGS, zones=zones), engine.model)
+
+    assert after is before
+    assert after.scene is not None
+    assert run(engine, after, 1.0) == "hold"
+    with pytest.raises(UsageError, match="cannot be told"):
+        streams.get("yard", replace(SETTINGS, zones={**zones, "model": "another"}), engine.model)
+    assert streams.get("yard", SETTINGS, engine.model).scene is None
     streams.close()
 
 

@@ -7,8 +7,11 @@ import sys
 import threading
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from pipeline.scene.polygon import Polygon
+from pipeline.scene.zones import Zone, Zones
 from tests import make_clips
 from tests.vocab.servers import eventually
 from vocab.connection import connect
@@ -204,6 +207,25 @@ def test_a_changed_stream_is_read_anew_with_its_new_settings(supervise, store, w
     follow.until_state("starting")
     eventually(lambda: inference.calls[-1].settings.options == {"drop": 0.7})
     assert store.status("cam").revision == 1
+
+
+def test_other_zones_are_taken_over_on_the_way_and_the_source_is_not_opened_again(
+    supervise, store, watch, endless, inference, client
+):
+    store.add(endless())
+    supervise()
+    watch("cam").until_frame(3)
+    lease = client.hget(StreamKeys("cam").last, "token")
+    means = dict(zip(("open", "closed"), np.eye(2, dtype=np.float32), strict=True))
+    gate = Zone(Polygon.of([(0, 0), (1, 0), (1, 1)]), means, dict.fromkeys(means, 5), 0.1, 1.0)
+    zones = Zones("any", "64x64 native", {"gate": gate}).to_dict()
+    store.change("cam", {"zones": zones})
+    eventually(lambda: inference.calls[-1].settings.zones == zones)
+    eventually(lambda: store.status("cam").revision == 1)
+    store.change("cam", {"zones": None})
+    eventually(lambda: inference.calls[-1].settings.zones is None)
+    # Whoever reads a stream anew takes a lease of its own.
+    assert client.hget(StreamKeys("cam").last, "token") == lease
 
 
 def test_an_ended_stream_stays_so_until_it_is_changed(supervise, store, watch, endless):

@@ -2,71 +2,22 @@
 
 import { keepToken } from "./api.js";
 import { say } from "./dom.js";
+import { submits, tell } from "./forms.js";
 import { fill, given } from "./settings.js";
 import { addFields, fit, load } from "./tokenizers.js";
 
 /** Opens a dialog; `send(form)` does what it is for, and it closes when that worked. */
-function open(id, send) {
+export function open(id, send) {
   const dialog = document.getElementById(id);
   const form = dialog.querySelector("form");
-  const button = form.querySelector("button:not([type=button])");
-  clear(form);
-  form.onsubmit = async (event) => {
-    event.preventDefault();
-    clear(form);
-    button.disabled = true;
-    try {
-      await send(form);
-      dialog.close();
-    } catch (error) {
-      tell(form, error);
-    } finally {
-      button.disabled = false;
-    }
-  };
+  submits(form, async () => {
+    await send(form);
+    dialog.close();
+  });
   const close = dialog.querySelector("[data-close]");
   if (close) close.onclick = () => dialog.close();
   if (!dialog.open) dialog.showModal();
   return form;
-}
-
-function clear(form) {
-  form.querySelector(".problem").hidden = true;
-  for (const hint of form.querySelectorAll(".wrong")) hint.remove();
-  for (const field of form.querySelectorAll("[aria-invalid]")) {
-    field.removeAttribute("aria-invalid");
-    field.removeAttribute("aria-describedby");
-  }
-}
-
-function tell(form, error) {
-  const left = [];
-  let first = null;
-  for (const [path, reason] of error.fields ?? []) {
-    // What is wrong inside a field is shown at it, as sinks.0.webhook.url.
-    const name = path.split(".")[0];
-    const field = form.elements[name];
-    if (!field || field.closest("[hidden]")) {
-      left.push(`${path}: ${reason}`);
-      continue;
-    }
-    if (field.hasAttribute("aria-invalid")) continue;
-    const hint = Object.assign(document.createElement("small"), { className: "wrong", id: `wrong-${name}`, textContent: `${inside(path)}${reason}` });
-    field.setAttribute("aria-invalid", "true");
-    field.setAttribute("aria-describedby", hint.id);
-    field.after(hint);
-    first ??= field;
-  }
-  const problem = form.querySelector(".problem");
-  problem.textContent = first && !left.length ? "Some fields cannot be right; see below." : [error.message, ...left].join("; ");
-  problem.hidden = false;
-  (first ?? form.querySelector("label:not([hidden]) input"))?.focus();
-}
-
-/** Which of the rules is wrong, and where, as "rule 2, at_least: "; fields with one line each need no such words. */
-function inside(path) {
-  const [name, at, , ...rest] = path.split(".");
-  return name === "rules" && at ? `${[`rule ${Number(at) + 1}`, rest.join(".")].filter(Boolean).join(", ")}: ` : "";
 }
 
 /** Asks for a new stream. */
@@ -110,10 +61,17 @@ async function askForSettings(title, action, view, send) {
 
 /** Asks whether a stream is to be removed. */
 export function askToRemove(id, streams) {
-  document.getElementById("removing-title").textContent = `Remove ${id}?`;
+  askFirst(id, "Its results are deleted from the service as well. This cannot be undone.", () => streams.remove(id));
+}
+
+/** Asks whether something is to be removed; `remove()` does it. */
+export function askFirst(name, consequence, remove) {
+  const dialog = document.getElementById("removing");
+  dialog.querySelector("h2").textContent = `Remove ${name}?`;
+  dialog.querySelector("p:not(.problem, .buttons)").textContent = consequence;
   open("removing", async () => {
-    await streams.remove(id);
-    say(`${id} removed`);
+    await remove();
+    say(`${name} removed`);
   });
 }
 

@@ -12,6 +12,17 @@ export function el(name, properties = {}, ...children) {
   return made;
 }
 
+/** Makes an element of a drawing (SVG); all properties but those that listen are attributes. */
+export function shape(name, properties = {}, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
+    else made.setAttribute(key, value);
+  }
+  made.append(...children);
+  return made;
+}
+
 /** Sets text only when it differs, so that selections and screen readers are left alone. */
 export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;

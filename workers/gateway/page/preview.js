@@ -58,16 +58,16 @@ export class Preview {
   }
 
   /** Decodes a picture that is not on the screen yet; gives what puts it there. */
-  async prepared({ frame, jpeg }, map) {
+  async prepared({ frame, jpeg, part }, map) {
     if (frame === this.#shown || map !== this.map) return null;
     const picture = await createImageBitmap(new Blob([bytes(jpeg)], { type: "image/jpeg" }));
     return () => {
-      if (map === this.map) this.#put(picture, frame);
+      if (map === this.map) this.#put(picture, frame, part);
     };
   }
 
   // Into a canvas: a new picture there needs no layout, and the page around it is not painted again.
-  #put(picture, frame) {
+  #put(picture, frame, part) {
     this.#canvas ??= el("canvas");
     const canvas = this.#canvas;
     if (canvas.width !== picture.width) canvas.width = picture.width;
@@ -76,6 +76,7 @@ export class Preview {
     canvas.dataset.frame = frame;
     if (!canvas.isConnected) this.box.replaceChildren(canvas);
     this.#shown = frame;
+    this.box.dispatchEvent(new CustomEvent("shown", { detail: { frame, width: canvas.width, height: canvas.height, part } }));
   }
 }
 

@@ -10,7 +10,9 @@ import { finder } from "./find.js";
 import { bytes, joules, milliseconds, number, percent, said, UNKNOWN } from "./format.js";
 import { lately, share } from "./lately.js";
 import { Preview } from "./preview.js";
+import { rules } from "./rules.js";
 import { saving } from "./saving.js";
+import { stage } from "./stage.js";
 import { steadyShare } from "./streams.js";
 import { decided, predicted } from "./summary.js";
 import { Tail } from "./tail.js";
@@ -18,6 +20,7 @@ import { timeline } from "./timeline.js";
 import { described, wantsWords } from "./tokenizers.js";
 import { reason } from "./wall.js";
 import { words } from "./words.js";
+import { zones } from "./zones.js";
 
 const DRAW_MS = 1000;
 // What comes within so long is drawn together.
@@ -42,6 +45,9 @@ export function streamView(id, streams) {
     preview.map = map.checked;
     preview.again();
   } });
+  const picture = stage(preview);
+  const drawn = zones(id, picture);
+  const told = rules(id, streams, drawn);
   const lines = lately();
   const facts = figures(FACTS, "facts");
   const drops = el("ul", { class: "drops" });
@@ -63,9 +69,9 @@ export function streamView(id, streams) {
     el("div", { class: "head" }, el("h2", {}, id), state.shown, buttons.shown), why,
     el("div", { class: "columns" },
       el("div", { class: "stack" },
-        el("section", { class: "panel", "aria-label": "Picture" }, preview.box,
+        el("section", { class: "panel", "aria-label": "Picture" }, picture.element,
           el("label", { class: "check" }, map, "token map: hatched patches were merged or dropped, dark ones recalled, the others computed")),
-        sheet.element),
+        drawn.element, told.element, sheet.element),
       el("div", { class: "stack" }, lines.element, worth.element),
       el("div", { class: "stack" },
         el("section", { class: "panel", "aria-label": "Figures" }, facts.list, el("h3", {}, "Frames dropped"), drops,
@@ -88,6 +94,7 @@ export function streamView(id, streams) {
     const results = [...tail.results.values()];
     lines.set(results, streams.all.get(id)?.status.fps);
     savings.lately(results);
+    drawn.tell(results.at(-1));
     write(seen, predicted(results));
     rows.replaceChildren(...results.slice(-SHOWN).reverse().map(row));
     element.dataset.newest = results.at(-1)?.frame ?? "";
@@ -129,6 +136,8 @@ export function streamView(id, streams) {
       costs.update(view);
       sheet.update(view);
       found.update(view, [...tail.results.values()].at(-1)?.captured_at != null);
+      drawn.update(view);
+      told.update(view);
       buttons.update(view);
     },
     close() {
@@ -137,6 +146,8 @@ export function streamView(id, streams) {
       lines.close();
       events.close();
       sheet.close();
+      drawn.close();
+      picture.close();
       tail?.close();
       preview.close();
     },

@@ -84,7 +84,7 @@ function together(events) {
 /** The timeline of `path`; returns the element, `close()`. With `quiet` it is hidden while there are no events. */
 export function timeline(path, { withStream = false, quiet = false } = {}) {
   const items = new Map();
-  const none = el("p", { class: "basis" }, "No events. Rules of the stream make them: Change, Rules.");
+  const none = el("p", { class: "basis" }, "No events. Rules of the stream make them.");
   const list = el("ol", { class: "events", tabIndex: 0, "aria-label": "Events, the newest first" });
   const element = el("section", { class: "panel wide", "aria-label": "Events", hidden: quiet }, el("h3", {}, "Events"), none, list);
   let timer = 0;
