@@ -43,7 +43,7 @@ class Service:
         raise AssertionError(f"it ended without saying {pattern!r}: {self.said}")
 
     def results(self, stream: str, count: int, after: str = "0") -> list[tuple[str, dict]]:
-        """The next results over SSE, each with the id of its event; without `after` from the first one kept."""
+        """The next results over SSE, each with the id of its event; from the first one kept, or `after`."""
         found: list[tuple[str, dict]] = []
         headers = {"Last-Event-ID": after}
         with httpx.stream(
