@@ -36,7 +36,7 @@ _GAIN_BOUNDS = (0.1, 4.0)
 _EPS_STEP, _MISSED, _EPS_RANGE = 0.35, 0.05, 4.0
 # Recalled answers that are given before one is looked at: none at first, when nothing is known of how a
 # stream moves, one after one that missed, and twice as many as before after one that did not, up to these. Of
-# the first 80 frames of bikes at full rate 4 % then miss a target of .98 instead of 11 %, for 7 full runs more.
+# the first 80 frames of bikes at full rate 4 % then miss a target of .98 instead of 11 %, for 7 full runs.
 _FIRST_TRUSTED, _MOST_TRUSTED = 0, 48
 
 
