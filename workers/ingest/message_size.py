@@ -36,7 +36,3 @@ class MessageSize:
         else:
             wanted = self.frames + 1 if self._drops else self.frames * 2
         self.frames = min(max(wanted, self._least), self.largest)
-
-    def restart(self) -> None:
-        """Begins with the smallest message again."""
-        self.frames = self._least

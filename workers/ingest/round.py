@@ -94,15 +94,12 @@ class Round:
         Raises:
             SourceError: the source broke off; what came before was given out.
         """
-        alone = self._overload is not None and (paced or self._overload.gives_way)
-        if alone:
-            # It tries again whether all are taken by and by, not to put off the frames of others.
-            self._size.restart()
-        elif round_trip_s is not None:
+        if round_trip_s is not None:
             self._size.answered(round_trip_s)
-        frames = self._reader.batch(
-            self._size.frames, timeout=LOOK_UP_S, pick=self._evenly.pick if alone else None
-        )
+        if self._overload is not None and (paced or self._overload.gives_way):
+            frames = self._reader.batch(1, timeout=LOOK_UP_S, pick=self._evenly.pick)
+        else:
+            frames = self._reader.batch(self._size.frames, timeout=LOOK_UP_S)
         if frames and self._overload is not None and not paced:
             self._overload.sent(frames[0].dropped.get("late", 0))
         if frames and not self._begun:

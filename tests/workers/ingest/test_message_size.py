@@ -29,15 +29,3 @@ def test_messages_of_a_stream_that_drops_are_small_from_the_start():
 def test_no_message_is_larger_than_allowed():
     for drops in (False, True):
         assert after(MessageSize(drops, most=3), 0.0, 0.0) == 3
-
-
-def test_a_stream_that_gave_way_begins_again_with_one_frame():
-    size = MessageSize(drops=True, most=64)
-    size.restart()
-    assert [size.frames, after(size, 0.1), after(size, 0.1), after(size, 0.1), after(size, 0.1)] == [
-        1,
-        2,
-        3,
-        4,
-        4,
-    ]
