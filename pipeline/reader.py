@@ -6,7 +6,7 @@ import atexit
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal, Protocol
 
@@ -122,7 +122,12 @@ class FrameReader:
         self._thread.start()
 
     def batch(
-        self, size: int, *, wait_s: float = 0.0, timeout: float | None = None, newest: bool = False
+        self,
+        size: int,
+        *,
+        wait_s: float = 0.0,
+        timeout: float | None = None,
+        pick: Callable[[Sequence[float | None]], int] | None = None,
     ) -> list[Frame] | None:
         """Takes the next frames, oldest first.
 
@@ -134,7 +139,8 @@ class FrameReader:
             size: most frames to take.
             wait_s: how long the first frame may wait for others, in seconds.
             timeout: give up after so many seconds without a batch; None waits for ever.
-            newest: drop what waits beyond `size`, oldest first, as "drop-oldest" does.
+            pick: says which of the frames that wait comes first, by their presentation times, oldest first;
+                those before it are dropped as "drop-oldest" does. None for the oldest.
 
         Returns:
             Frames; an empty list when the time was up, nothing is lost then; None at the end of the stream.
@@ -152,7 +158,8 @@ class FrameReader:
                 if self._error is not None:
                     raise self._error
                 return None
-            while newest and len(self._queue) > size:
+            first = 0 if pick is None else pick([frame.times.pts_s for frame in self._queue])
+            for _ in range(first):
                 self._drop_oldest()
             frames = [self._queue.popleft() for _ in range(min(size, len(self._queue)))]
             if self._dropped:

@@ -58,9 +58,6 @@ class Guarded:
         self._audits = Audits(watch.promise if held is None else watch.promise or Promise(held))
         self._alarm = Alarm()
         self._remembers = False
-        # Before anything is learned of a stream, what it recalls may be far off and stay so: of bikes at full
-        # rate p5 is .952 to .954, and .979 to .980 with a look at its second answer.
-        self._to_look = watch.audit > 0
         self._promise = watch.promise
         self._holds = kind.holds
         # What was asked for, and what is kept now; one that gives way keeps less.
@@ -137,7 +134,7 @@ class Guarded:
         if guard is not None and unable and self._remembers:
             # In full it goes on remembering, so that what a probe recalls is as fresh as ever.
             self._tune(guard.value if drawn is not None else guard.none)
-        tokenizer, second = self._tokenizer.next(frames), 0 if self._remembers else 1
+        tokenizer = self._tokenizer.next(frames)
         self._remembers = isinstance(tokenizer, StatefulTokenizer)
         if isinstance(tokenizer, StatefulTokenizer):
             other = None
@@ -154,11 +151,6 @@ class Guarded:
             rung = [row for row, frame in enumerate(frames) if self._alarm.rings(frame.image)]
             if drawn is None and rung:
                 return Part(frames, tokenizer, Check(rung[0], other, drawn=False, called=True))
-        if self._remembers and self._to_look and second < len(frames) and drawn != second:
-            # There is one check in a pass, and this one cannot wait.
-            if drawn is not None:
-                self._draw.owe()
-            return Part(frames, tokenizer, Check(second, other, drawn=False, called=True))
         if drawn is None and looked is not None and self._remembers:
             return Part(frames, tokenizer, Check(looked, other, drawn=False))
         return Part(frames, tokenizer, None if drawn is None else Check(drawn, other))
@@ -175,8 +167,6 @@ class Guarded:
             if part.check.drawn:
                 self._draw.owe()
             return outputs
-        if found.flops:
-            self._to_look = False
         if self._looks is not None and output.share:
             self._looks.took(found.flops * output.share / output.flops)
         if isinstance(part.tokenizer, FullTokenizer):
@@ -189,9 +179,7 @@ class Guarded:
         else:
             audit = self._audits.add(found, output.flops)
             outputs = [*outputs[:index], replace(output, audit=audit), *outputs[index + 1 :]]
-        # The second answer is looked at to teach recall, and says nothing of those that follow.
-        heard = self._holds is None or not part.check.called
-        if heard and self._guard is not None and self._promise is not None:
+        if self._guard is not None and self._promise is not None:
             error = self._promise.error(found.cosine, found.agreement)
             self._guard.hear(error, not part.check.called)
             self._tune(self._guard.value)

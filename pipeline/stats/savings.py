@@ -21,6 +21,9 @@ from pipeline.stats.phases import cost_in_full
 _SCALE = 4.0
 # Frames whose energy is awaited, or known and perhaps asked for; the oldest go.
 _MOST_OPEN = 1024
+# Bounds this far apart tell a person nothing, and so many audits are about enough for nearer ones: 50 to 80
+# where frames vary by 30 to 60 % and cost .3 to .9 of one in full.
+_WIDE, _ENOUGH = 1.0, 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +39,23 @@ class SavedShare:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def wide(self) -> bool:
+        """Whether nothing, or next to nothing, is known beyond the frames looked at."""
+        return self.low is None or self.high is None or self.high - self.low >= _WIDE
+
     def to_dict(self) -> dict[str, float | None]:
         """As JSON has it."""
         return {name: _rounded(getattr(self, name)) for name in ("mean", "low", "high")}
 
     def text(self) -> str | None:
-        """For people; None where there is nothing to say."""
+        """For people; None where there is nothing to say. Bounds are left out where they are wide."""
         if self.mean is None:
             return None
-        low, high = ("?" if one is None else f"{100 * one:.0f}" for one in (self.low, self.high))
-        return f"{100 * self.mean:.0f} % ({low} to {high} %)"
+        mean = f"{100 * self.mean:.0f} %"
+        if self.low is None or self.high is None or self.wide:
+            return mean
+        return f"{mean} ({100 * self.low:.0f} to {100 * self.high:.0f} %)"
 
 
 class _Saved:
@@ -123,6 +133,7 @@ class Savings:
         operations = None if not self._frames else 1 - self._shares / self._frames
         return {
             "audits": self._audits,
+            "enough": _ENOUGH,
             # Counted on all frames, so there is nothing to be bounded.
             "operations": SavedShare(operations, operations, operations).to_dict(),
             "time": self._time.share().to_dict(),
@@ -145,12 +156,14 @@ class Savings:
 
 def saving_text(found: dict[str, Any]) -> str:
     """What `Savings.to_dict` says, in a line for people."""
-    shares = {name: SavedShare(**found[name]).text() for name in ("time", "joules")}
-    says = [f"{text} of the {name}" for name, text in shares.items() if text is not None]
+    shares = {name: SavedShare(**found[name]) for name in ("time", "joules")}
+    says = [f"{text} of the {name}" for name, share in shares.items() if (text := share.text()) is not None]
     counted = found["operations"]["mean"]
     if counted is not None:
         says.insert(0, f"{100 * counted:.0f} % of the operations")
-    return f"{', '.join(says)}, by {found['audits']} frames answered in full, too"
+    told = f"{', '.join(says)}, by {found['audits']} frames answered in full, too"
+    vague = any(share.wide and share.mean is not None for share in shares.values())
+    return f"{told} (bounds need about {_ENOUGH})" if vague else told
 
 
 def _drawn(result: FrameResult) -> bool:

@@ -136,15 +136,15 @@ class RecallTokenizer(StatefulTokenizer):
         picked, all_patches = int(picked), _states(patches, INTACT)
         state.age += 1
         state.newest = frame
-        audit = state.age >= _REFRESH_EVERY
+        refresh = state.age >= _REFRESH_EVERY
 
         state.expects(mean, 0.0 if mean <= threshold else picked / count)
 
         decision: Decision
         states, kept = all_patches, count
-        rest: torch.Tensor | None = None
+        early = False
         if mean <= threshold:
-            if not audit:
+            if not refresh:
                 held_ms = state.held_ms(frame)
                 return Decided("hold", state.memory, _states(patches, RECALLED), 0, flops, held_ms)
             decision = "hold"
@@ -167,20 +167,20 @@ class RecallTokenizer(StatefulTokenizer):
                 decision, states, kept = "escalated", all_patches, count
                 if len(rest) > _MERGED_COST * count:
                     states = yield from self._run_merged(state, patches, moved, _MERGED_AWAY, rest)
-                    rest = None
                 elif len(rest):
                     state.take(patches, moved, rest, (yield Run(state.memory, rest)))
+            else:
+                early = state.doubts()
         if decision == "escalated":
             state.escalated(picked / count)
         if decision == "full":
             state.age = 0
-        elif audit:
+        elif refresh or early:
             given = state.summary
-            # What an escalated frame has left is nothing; it too is held against a run of all.
-            rows = rest if decision == "recall" else None
-            state.take(patches, moved, rows, (yield Run(state.memory, rows)))
-            state.judge(apart(given, state.summary) > 1 - self.target)
-            decision, states, kept = "full", all_patches, count
+            # All at once: the rest alone would come too near, since what had run recalled it as it was.
+            state.take(patches, moved, None, (yield Run(state.memory)))
+            state.judge(apart(given, state.summary) > 1 - self.target, early=not refresh)
+            decision, states, kept = "full" if refresh else "escalated", all_patches, count
         state.answered(frame, apart(state.summary, before))
         return Decided(decision, state.memory, states, kept, flops)
 

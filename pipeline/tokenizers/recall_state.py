@@ -34,6 +34,10 @@ _GAIN_BOUNDS = (0.1, 4.0)
 # How eps follows what is found of answers, within `_EPS_RANGE` times what it was at first, so that `_MISSED`
 # of them miss the target.
 _EPS_STEP, _MISSED, _EPS_RANGE = 0.35, 0.05, 4.0
+# Recalled answers that are given before one is looked at: none at first, when nothing is known of how a
+# stream moves, one after one that missed, and twice as many as before after one that did not, up to these. Of
+# the first 80 frames of bikes at full rate 4 % then miss a target of .98 instead of 11 %, for 7 full runs.
+_FIRST_TRUSTED, _MOST_TRUSTED = 0, 48
 
 
 class State:
@@ -74,6 +78,8 @@ class State:
         self.moving = 0.0
         self.eps = eps
         self.age = 0
+        self._trusted = _FIRST_TRUSTED
+        self._recalled = 0
         self.blocks = len(ran.kept)
         self.prefix = len(memory.tokens) - len(patches)
         self._eps_range = eps / _EPS_RANGE, eps * _EPS_RANGE
@@ -167,10 +173,23 @@ class State:
         low, high = self._eps_range
         self._eps_range = low * factor, high * factor
 
-    def judge(self, missed: bool) -> None:
-        """Allows more or less, by whether an answer missed the target."""
-        low, high = self._eps_range
-        self.eps = min(max(self.eps * math.exp(_EPS_STEP * (_MISSED - missed)), low), high)
+    def doubts(self) -> bool:
+        """Notes a recalled answer; gives whether it has to be looked at. See `_MOST_TRUSTED`."""
+        self._recalled += 1
+        return self._recalled > self._trusted
+
+    def judge(self, missed: bool, early: bool = False) -> None:
+        """Allows more or less, by whether an answer missed the target.
+
+        Args:
+            missed: whether it did.
+            early: whether it was looked at since `doubts` said so; then it can only warn.
+        """
+        if missed or not early:
+            low, high = self._eps_range
+            self.eps = min(max(self.eps * math.exp(_EPS_STEP * (_MISSED - missed)), low), high)
+        self._trusted = 1 if missed else min(2 * max(self._trusted, 1), _MOST_TRUSTED)
+        self._recalled = 0
         self.age = 0
 
     def answered(self, frame: Frame, moved: float) -> None:

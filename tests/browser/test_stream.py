@@ -207,7 +207,8 @@ def test_what_was_predicted_is_told_over_all_that_is_shown(url: str, act: Act, o
 def test_what_was_saved_is_stated_with_its_basis(url: str, act: Act, open_page: Open) -> None:
     actor = act("yard")
     proven = {
-        "audits": 40,
+        "audits": 90,
+        "enough": 60,
         "operations": {"mean": 0.62, "low": 0.62, "high": 0.62},
         "time": {"mean": 0.55, "low": 0.48, "high": 0.611},
         "joules": {"mean": None, "low": None, "high": None},
@@ -217,12 +218,31 @@ def test_what_was_saved_is_stated_with_its_basis(url: str, act: Act, open_page: 
     saved = page.locator(".saving")
     expect(saved.locator(".big")).to_have_text("about 3 kWh")
     expect(saved).to_contain_text(
-        "Saved by a frame, by 40 that were audited: 62 % of the operations, 55 % of the time (48 to 61 %)."
+        "Saved by a frame, by 90 that were audited: 62 % of the operations, 55 % of the time (48 to 61 %)."
     )
+    expect(saved).not_to_contain_text("Bounds need")
     expect(saved).to_contain_text("measured by the GPU's counter")
     # The service has no price.
     expect(page.locator(".bill")).to_contain_text("What its frames took, audits included, by days of UTC. ")
     expect(saved).not_to_contain_text("worth")
+
+
+def test_bounds_that_say_nothing_yet_are_not_shown_but_what_they_need_is(
+    url: str, act: Act, open_page: Open
+) -> None:
+    actor = act("yard")
+    proven = {
+        "audits": 5,
+        "enough": 60,
+        "operations": {"mean": 0.62, "low": 0.62, "high": 0.62},
+        "time": {"mean": 0.55, "low": None, "high": 1.0},
+        "joules": {"mean": 0.5, "low": -0.6, "high": 0.9},
+    }
+    actor.give(10, joules=7.2e6, full_joules=[], saved_joules=1.08e7, saving=proven)
+    expect(open_page(f"{url}#/streams/yard").page.locator(".saving")).to_contain_text(
+        "by 5 that were audited: 62 % of the operations, 55 % of the time, 50 % of the joules. "
+        "Bounds need about 60 audits."
+    )
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ _TRY_S = 5.0
 class Overload:
     """Of one stream that drops what is late.
 
-    While it gives way one frame is under way at a time, the newest there is: frames are as evenly spaced as
-    answers come, and none waits behind others of its stream.
+    While it gives way one frame is under way at a time, of the newest (`Evenly`), and none waits behind
+    others of its stream.
 
     Args:
         clock: seconds that do not go back.

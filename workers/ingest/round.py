@@ -16,6 +16,7 @@ from pipeline.reader import FrameReader
 from pipeline.sources import Source
 from workers.contract.messages import FrameFacts
 from workers.contract.stream_spec import StreamSpec
+from workers.ingest.evenly import Evenly
 from workers.ingest.message_size import MessageSize
 from workers.ingest.overload import Overload
 from workers.ingest.position import Position
@@ -60,6 +61,7 @@ class Round:
         self.drops = policy == "drop-oldest"
         self._size = MessageSize(self.drops, most)
         self._overload = Overload() if self.drops else None
+        self._evenly = Evenly()
         self._reader = FrameReader(
             source,
             Preprocessor(model_input),
@@ -87,15 +89,17 @@ class Round:
 
         Args:
             round_trip_s: of the last message whose results are durable; None before.
-            paced: whether the stream gets a share of its frames only; of a live one, the newest at each turn.
+            paced: whether the stream gets a share of its frames only; of a live one, one at each turn.
 
         Raises:
             SourceError: the source broke off; what came before was given out.
         """
         if round_trip_s is not None:
             self._size.answered(round_trip_s)
-        newest = self._overload is not None and (paced or self._overload.gives_way)
-        frames = self._reader.batch(1 if newest else self._size.frames, timeout=LOOK_UP_S, newest=newest)
+        if self._overload is not None and (paced or self._overload.gives_way):
+            frames = self._reader.batch(1, timeout=LOOK_UP_S, pick=self._evenly.pick)
+        else:
+            frames = self._reader.batch(self._size.frames, timeout=LOOK_UP_S)
         if frames and self._overload is not None and not paced:
             self._overload.sent(frames[0].dropped.get("late", 0))
         if frames and not self._begun:

@@ -211,6 +211,7 @@ def test_a_part_that_failed_is_not_heard_and_breaks_nothing(engine: Engine, fram
     assert stream.fidelity.audits == 1
 
 
+@pytest.mark.usefixtures("trusting")
 def test_a_recalled_answer_is_audited_by_running_all_of_its_frame_at_once(
     engine: Engine, frames: list[Frame]
 ) -> None:
@@ -231,32 +232,6 @@ def test_a_recalled_answer_is_audited_by_running_all_of_its_frame_at_once(
     assert output.compared.cosine == pytest.approx(expected, abs=1e-5)
     np.testing.assert_allclose(output.compared.other, theirs, atol=1e-4)
     assert output.compared.flops == full.flops
-
-
-@pytest.mark.parametrize("at_once", [1, 2])
-def test_the_second_answer_of_a_stream_that_recalls_is_looked_at_beside_the_draw(
-    engine: Engine, frames: list[Frame], at_once: int
-) -> None:
-    stream, some = guarded("recall", Watch(audit=1e-9)), [*frames[::4], frames[0]]
-    outputs = run(engine, stream, some, at_once)
-    looked = [output.compared is not None for output in outputs]
-    assert looked == [False, True, *[False] * (len(outputs) - 2)]
-    assert stream.fidelity.audits == 0
-    assert stream.fidelity.share is not None
-    assert stream.fidelity.share > 0
-    assert not any(output.compared for output in run(engine, guarded("recall", Watch()), frames[::4]))
-
-
-def test_a_draw_in_the_same_pass_waits_for_that_look_and_is_made_up_for(
-    engine: Engine, frames: list[Frame]
-) -> None:
-    # Of this one the third of the first frames is drawn.
-    seed = next(seed for seed in range(1000) if Draw(0.1, seed).of(4) == 2)
-    stream = guarded("recall", Watch(audit=0.1, seed=seed))
-    some = [*frames[::4], frames[0], frames[4]][:5]
-    outputs = run(engine, stream, some, 4)
-    assert [output.compared is not None for output in outputs[:5]] == [False, True, False, False, True]
-    assert stream.fidelity.audits == 1
 
 
 def test_a_held_answer_is_audited_too_and_the_next_one_is_held_against_what_was_found(
@@ -360,9 +335,8 @@ def test_a_held_target_is_looked_at_beside_its_audits_which_alone_make_bounds(
     plain = guarded("recall", Watch(audit=1e-9))
     moving = in_turn(frames[::4] * 12)
     looks = [sum(o.compared is not None for o in run(engine, one, moving)) for one in (watched, plain)]
-    assert looks[0] > looks[1] == 1
+    assert looks[0] > looks[1] == 0
     assert watched.guard is not None
     assert watched.fidelity.audits == 0
-    # The second answer teaches recall alone.
-    assert watched.guard.looks == looks[0] - 1
+    assert watched.guard.looks == looks[0]
     assert plain.guard is None

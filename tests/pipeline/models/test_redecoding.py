@@ -118,6 +118,7 @@ def frame_at(pts_s, image):
     return Frame(FrameTimes(pts_s=pts_s), image, geometry)
 
 
+@pytest.mark.usefixtures("trusting")
 def test_a_stream_pays_for_what_is_decoded_and_keeps_it_in_its_memory():
     model = load_model(size="140x112")
     engine, tokenizer = Engine(model), RecallTokenizer(0.98)

@@ -52,6 +52,25 @@ def test_a_frame_is_held_against_the_audited_one_behind_it() -> None:
     assert saving_text(found).startswith("60 % of the operations, 60 % (")
 
 
+def test_with_few_audits_it_is_said_how_many_bounds_need() -> None:
+    savings = Savings()
+    told = []
+    for number in range(0, 160, 2):
+        savings.add(plain(number, 0.4))
+        savings.add(audited(number + 1, 0.4, 1.0))
+        found = savings.to_dict()
+        assert found is not None
+        told.append(saving_text(found))
+    assert told[4] == (
+        "60 % of the operations, 60 % of the time, by 5 frames answered in full, too (bounds need about 60)"
+    )
+    # The first one sets the scale.
+    need = ["need about 60" in text for text in told]
+    assert sum(need) in range(30, 60)
+    assert need == [False, *[True] * sum(need), *[False] * (len(told) - 1 - sum(need))]
+    assert "of the operations, 60 % (" in told[-1]
+
+
 def test_energy_that_is_known_late_counts_the_same() -> None:
     at_once, late = Savings(), Savings()
     told = []

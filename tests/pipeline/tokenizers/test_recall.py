@@ -116,6 +116,7 @@ def test_an_answer_is_held_over_batches_and_its_age_counts_from_the_last_fresh_o
     assert third.prediction is second.prediction is not first.prediction
 
 
+@pytest.mark.usefixtures("trusting")
 def test_positions_that_changed_run_and_the_others_are_recalled(engine, tokenizer):
     places = (3, 20, 21)
 
@@ -133,6 +134,7 @@ def test_positions_that_changed_run_and_the_others_are_recalled(engine, tokenize
     assert 0 < distance < 0.2
 
 
+@pytest.mark.usefixtures("trusting")
 def test_tokens_of_a_run_are_rounded_up_to_whole_buckets(engine):
     tokenizer = RecallTokenizer(0.98, bucket=32)
 
@@ -142,6 +144,7 @@ def test_tokens_of_a_run_are_rounded_up_to_whole_buckets(engine):
     assert (second.states.flatten()[[3, 20, 21]] == INTACT).all()
 
 
+@pytest.mark.usefixtures("trusting")
 def test_lengths_of_runs_are_few_where_they_are_rounded_up_to_buckets(engine):
     scene = [changed(still(), *range(count)) for count in (0, 1, 7, 20, 33, 50, 64)]
     tokenizer = open_recall(bucket=16)
@@ -233,6 +236,7 @@ def test_where_much_would_be_left_to_run_all_positions_run_merged():
     assert runs == [(35, False), (100, True)]
 
 
+@pytest.mark.usefixtures("trusting")
 @pytest.mark.parametrize(
     ("target", "turned", "expected"),
     [
@@ -264,6 +268,7 @@ def test_answers_that_audits_found_good_do_not_let_a_frame_merge_where_the_targe
     assert decision == "recall"
 
 
+@pytest.mark.usefixtures("trusting")
 def test_positions_computed_in_another_context_run_again_though_their_pixels_stay():
     tokenizer = RecallTokenizer(0.98)
     talk(tokenizer, 0, [0] * 100, (1, 0))
@@ -285,6 +290,7 @@ def test_a_stream_whose_answers_move_little_is_held_for_longer():
     assert talk(lively, 8, [7.4] * 100, (1, 0)) == ([(100, False)], "full")
 
 
+@pytest.mark.usefixtures("trusting")
 def test_a_stream_that_changes_everywhere_goes_over_to_merging_and_back_once_it_has_calmed_down():
     tokenizer = RecallTokenizer(0.98)
     decided = [talk(tokenizer, number, [2 * number] * 100, (1, 0)) for number in range(30)]
@@ -334,6 +340,39 @@ def test_an_audit_tightens_when_an_answer_missed_the_target_and_loosens_a_little
     # What one still holds, the other runs: the change of pixels is between their thresholds.
     assert talk(met, 49, [0.1] * 100)[1] == "hold"
     assert talk(missed, 49, [0.1] * 100, (0, 1))[1] != "hold"
+
+
+def test_the_first_recalled_answer_is_looked_at_and_that_of_a_whole_run_is_given(engine, tokenizer):
+    scene = changed(still(), 3, 20, 21)
+
+    _, second = outputs(engine, tokenizer, clip(still(), scene))
+
+    assert (second.decision, second.tokens_kept) == ("escalated", PATCHES)
+    assert 1 < second.share < 1.2
+    expected = in_full(engine, scene)
+    np.testing.assert_allclose(second.prediction.embedding, expected.prediction.embedding, atol=1e-5)
+
+
+def test_recalled_answers_are_looked_at_ever_more_rarely_until_one_misses():
+    tokenizer = RecallTokenizer(0.98)
+    talk(tokenizer, 0, [0] * 100, (1, 0))
+    recalled = ([(20, False)], "recall")
+    looked_at = ([(20, False), (100, False)], "escalated")
+
+    def decided(first, looks, given, found):
+        return [
+            talk(tokenizer, number, [9 * number] * 20 + [0] * 80, *([given, found] if look else [given]))
+            for number, look in enumerate(looks, first)
+        ]
+
+    looks = [True, False, False, True, *[False] * 4]
+    expected = [looked_at if look else recalled for look in looks]
+    assert decided(1, looks, (1, 0), (1, 0)) == expected
+    # That nothing is missed so soon after the last look allows nothing more.
+    assert tokenizer._state.eps == pytest.approx(0.02 / 3)
+    assert decided(9, [True], (1, 0), (0, 1)) == [looked_at]
+    assert tokenizer._state.eps < 0.015 / 3
+    assert decided(10, [False, True], (0, 1), (0, 1)) == [recalled, looked_at]
 
 
 def test_now_and_then_a_frame_is_answered_in_full_too(engine, tokenizer):
@@ -423,6 +462,7 @@ def packed_linear_flops(x, weight, *rest, out_shape, **options):  # noqa: ARG001
     return 2 * x[0] * x[1] * out_shape[1]
 
 
+@pytest.mark.usefixtures("trusting")
 def test_the_operations_of_a_recalled_frame_are_those_torch_counts(engine, tokenizer):
     # With the prefix as many tokens as run without surplus.
     frames = clip(still(), changed(still(), 3, 4, 5, 6, 20, 21, 22, 40, 41, 42, 43))

@@ -14,16 +14,21 @@ const METHODS = {
 /** Where joules come from, in words; null where there are none. */
 export const methodOf = ({ energy_method: name }) => METHODS[name] ?? (name ? `by the meter ${name}` : null);
 
-/** What audits prove, each with its bounds; empty before the first. */
+// Bounds this far apart tell nothing.
+const WIDE = 1;
+
+/** What audits prove, each with its bounds where they say something; empty before the first. */
 function proven(found) {
   if (!found) return "";
   const names = ["operations", "time", "joules"].filter((name) => found[name].mean !== null);
+  const wide = (name) => found[name].low === null || found[name].high - found[name].low >= WIDE;
   const shares = names.map((name) => {
     const share = found[name];
-    const bounded = share.low !== null && share.low < share.high;
+    const bounded = !wide(name) && share.low < share.high;
     return `${percent(share.mean)} of the ${name}${bounded ? ` (${bounds(share, percent)})` : ""}`;
   });
-  return `Saved by a frame, by ${found.audits} that were audited: ${shares.join(", ")}.`;
+  const vague = names.some(wide) ? ` Bounds need about ${found.enough} audits.` : "";
+  return `Saved by a frame, by ${found.audits} that were audited: ${shares.join(", ")}.${vague}`;
 }
 
 /** The panel; returns the element, `update(view)` and `lately(results)`. It hides where nothing can be said. */
