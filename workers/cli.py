@@ -16,6 +16,7 @@ import click
 from pipeline.errors import VwtError
 from pipeline.redact import redact
 from workers.commands.bench import bench
+from workers.commands.classes import classes
 from workers.commands.doctor import doctor
 from workers.commands.find import find
 from workers.commands.key import key
@@ -59,7 +60,7 @@ def cli(debug: bool) -> None:  # taken off the line by `main`
     """
 
 
-for _command in (run, serve, streams, find, token, key, models, labels, zones, vocab, bench, doctor):
+for _command in (run, serve, streams, find, token, key, models, labels, zones, classes, vocab, bench, doctor):
     cli.add_command(_command)
 
 

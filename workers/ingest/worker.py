@@ -348,5 +348,6 @@ def _settings_for(spec: StreamSpec, model: ModelFacts) -> TokenSettings:
         min_target=spec.min_target,
         changed=spec.changed,
         zones=spec.zones,
+        classes=spec.classes,
         history=spec.history,
     )

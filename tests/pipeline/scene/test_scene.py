@@ -103,4 +103,4 @@ def test_a_model_without_patches_is_refused() -> None:
 def test_zones_of_another_input_are_refused(engine: Engine, zones: Zones) -> None:
     other = engine.model.inputs.spec(engine.model.name, "native", "448")
     with pytest.raises(UsageError, match="cannot be told by 448x448 native"):
-        Scene.of(engine.model, False, zones, other)
+        Scene.of(engine.model, False, zones, spec=other)
