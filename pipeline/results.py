@@ -20,6 +20,8 @@ Weights: TypeAlias = Literal["bundled", "published", "file", "random"]
 RANDOM_WEIGHTS: Weights = "random"
 # The state of a zone that looks like none of those it was learned in.
 UNKNOWN = "unknown"
+# What a box is called that changed, where no names were learned.
+CHANGED = "changed"
 
 
 # Rows and columns of the cells that features are pooled over.

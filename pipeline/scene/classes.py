@@ -15,8 +15,7 @@ import numpy.typing as npt
 from pipeline.boxes import Bounded, Box
 from pipeline.errors import UsageError
 from pipeline.outputs.files import write_json
-from pipeline.results import UNKNOWN
-from pipeline.scene.changed import CHANGED
+from pipeline.results import CHANGED, UNKNOWN
 
 if TYPE_CHECKING:
     from pipeline.frame import Geometry

@@ -26,6 +26,8 @@ from pipeline.tokenizers import FullTokenizer
 
 # Of a name; with fewer nobody can tell how far two things of it may differ.
 FEWEST, ENOUGH = 2, 5
+# Examples may all be of one moment; what is as alike as this has their name still.
+_SURELY = 0.8
 _MAX_EXAMPLES = 1024
 _FIELDS = ("time", "x", "y", "w", "h", "name")
 
@@ -171,7 +173,7 @@ def _of(own: Sequence[Vector]) -> Named:
         for left_out, one in enumerate(own)
     ]
     least = float(np.mean(alike) - np.std(alike, ddof=1))
-    return Named(mean, len(own), min(max(least, 0.0), 1.0), 0.0)
+    return Named(mean, len(own), min(max(least, 0.0), _SURELY), 0.0)
 
 
 def _mean(examples: Sequence[Vector]) -> Vector:
