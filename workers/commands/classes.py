@@ -42,7 +42,8 @@ def learn(
     "not this" show what has none of the names. Run with the same --model, --size and --fit later.
     """
     from pipeline.outputs.files import check_output
-    from pipeline.scene.naming import ENOUGH, NOT_THIS, check_examples, read_examples
+    from pipeline.scene.classes import NOT_THIS
+    from pipeline.scene.naming import ENOUGH, check_examples, read_examples
 
     examples = read_examples(boxes)
     counts = check_examples(examples)
