@@ -21,6 +21,7 @@ from pipeline.scene.scene import Scene, seen_as
 from pipeline.scene.zones import Zones
 from pipeline.stream import StreamState
 from pipeline.tokenizers.registry import kind_of
+from pipeline.tokenizers.stateful import StatefulTokenizer
 from pipeline.tokenizers.stream import StreamNeeds
 from tests.pipeline.scene.examples import a_classes
 from tests.workers.inference.examples import clip
@@ -116,6 +117,17 @@ def test_a_thing_that_comes_gets_the_name_of_boxes_drawn_around_it_and_another_g
             assert result.changed
             assert max(result.changed, key=lambda box: box.w * box.h).name == name
         assert results[-3].changed == []
+
+
+def test_a_stateful_tokenizer_is_told_that_somebody_looks_at_all_positions(
+    engine: Engine, scenes: dict[str, list[Frame]]
+) -> None:
+    kind = kind_of("recall")
+    for scene, looks in ((None, False), (Scene.of(engine.model, True, None), True)):
+        state = StreamState("yard", kind, kind.open({}, StreamNeeds()), scene=scene)
+        part = state.part(scenes["nobody"][:1])
+        assert isinstance(part.tokenizer, StatefulTokenizer)
+        assert (part.tokenizer.everywhere, part.patches, part.values) == (looks, looks, False)
 
 
 def test_classes_of_another_input_are_refused(engine: Engine) -> None:
