@@ -191,8 +191,8 @@ class FrameResult:
     frame's part of `infer_ms`, which is of its pass, by operations, audits included; `probed` of a frame that
     ran in full and was drawn the part of its cost that is not for looking at the tokenizer. These last three
     go into no JSON. `changed` are boxes of what is not as usual, by names that were learned or "unknown",
-    "changed" where none were; None where nobody asked or nothing is usual yet. `zones` are the states of zones
-    by name, None where nobody asked. JSON has neither then.
+    "changed" where none were; None where nobody asked or nothing is usual yet. `zones` are the states of
+    zones by name, None where nobody asked. JSON has neither then.
     """
 
     stream: str
