@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -24,7 +25,7 @@ from pipeline.engine import Engine
 from pipeline.frame import Frame, FrameTimes
 from pipeline.models import Model, load_model
 from pipeline.preprocess import Preprocessor
-from pipeline.reading import PatchFeatures
+from pipeline.reading import FrameOutput, PatchFeatures
 from pipeline.scene.background import SAMPLES, WINDOW_S, Background
 from pipeline.scene.changed import changed_boxes, distances
 from pipeline.scene.learning import examples_of
@@ -33,6 +34,7 @@ from pipeline.scene.polygon import Polygon
 from pipeline.sources import SourceOptions, open_source, parse_source
 from pipeline.stacking import Part
 from pipeline.tokenizers.registry import kind_of
+from pipeline.tokenizers.stateful import StatefulTokenizer
 from pipeline.tokenizers.stream import StreamNeeds
 
 Pixels = npt.NDArray[np.uint8]
@@ -53,27 +55,36 @@ VAN = (640, 42, 85, 58)
 FPS, SECONDS, FROM_S = 2.5, 40.0, 8.0
 
 
+class Cut(NamedTuple):
+    """Something that is pasted: pixels, mask, the top where it goes, and what it is."""
+
+    pixels: Pixels
+    mask: Pixels
+    top: int
+    name: str = "person"
+
+
 def clip_of(path: str) -> list[Pixels]:
     """Every frame, RGB."""
     with closing(open_source(parse_source(path), SourceOptions(), lambda _: None)) as source:
         return [decoded.picture.to_ndarray(format="rgb24") for decoded in source.frames()]
 
 
-def cutouts(frames: Sequence[Pixels], plate: Pixels) -> list[tuple[Pixels, Pixels, int]]:
-    """Pixels, mask and top of everybody who was drawn."""
+def cutouts(frames: Sequence[Pixels], plate: Pixels, numbers: Iterable[int] = DRAWN) -> list[Cut]:
+    """Everybody who was drawn in some frames."""
     found = []
-    for number, boxes in DRAWN.items():
-        for x, y, w, h in boxes:
+    for number in numbers:
+        for x, y, w, h in DRAWN[number]:
             part = np.s_[y : y + h, x : x + w]
             differs = np.abs(frames[number][part].astype(int) - plate[part]).sum(axis=2) > 45
             mask = cv2.morphologyEx(differs.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
             if mask.mean() > 0.3:
-                found.append((frames[number][part], mask, y))
+                found.append(Cut(frames[number][part], mask, y))
     return found
 
 
 def pasted(
-    plate: Pixels, people: Sequence[tuple[Pixels, Pixels, int]], seed: int, van: Pixels | None = None
+    plate: Pixels, people: Sequence[Cut], seed: int, van: Pixels | None = None
 ) -> Iterator[tuple[float, Pixels, list[Box]]]:
     """Time, picture and true boxes: four who walk through the empty scene, with noise and changing light."""
     random = np.random.default_rng(seed)
@@ -94,7 +105,7 @@ def pasted(
                 y, x = round(top * height) + 20, round(left * width) + 30
                 picture[y : y + van.shape[0], x : x + van.shape[1]] = van
         for who, start, speed in walkers if van is None else ():
-            pixels, mask, y = people[who]
+            pixels, mask, y, name = people[who]
             x = round(start + speed * now)
             x0, x1 = max(x, 0), min(x + mask.shape[1], width)
             if x1 - x0 < mask.shape[1] / 2:
@@ -102,27 +113,38 @@ def pasted(
             own = np.s_[:, x0 - x : x1 - x]
             there = picture[y : y + mask.shape[0], x0:x1]
             there[mask[own] > 0] = pixels[own][mask[own] > 0]
-            boxes.append(
-                Box(x0 / width, y / height, (x1 - x0) / width, mask.shape[0] / height, "person", 1.0)
-            )
+            boxes.append(Box(x0 / width, y / height, (x1 - x0) / width, mask.shape[0] / height, name, 1.0))
         lit = picture * (1 + 0.03 * np.sin(now / 7)) + random.normal(0, 2, picture.shape)
         yield now, lit.clip(0, 255).astype(np.uint8), boxes
 
 
-def patches_of(
-    model: Model, tokenizer: tuple[str, dict[str, float]], pictures: Iterator[tuple[float, Pixels]]
-) -> list[tuple[Frame, PatchFeatures]]:
-    """Frames with their features, as a stream gets them."""
+def outputs_of(
+    model: Model,
+    tokenizer: tuple[str, dict[str, float]],
+    pictures: Iterable[tuple[float, Pixels]],
+    values: bool = False,
+) -> Iterator[tuple[Frame, FrameOutput]]:
+    """Frames with what a stream of them gets that asks for its scene."""
     engine, preprocess, kind = Engine(model), Preprocessor(model.input), kind_of(tokenizer[0])
-    found = []
     with closing(kind.open(kind.check(tokenizer[1]), StreamNeeds(None))) as opened:
         for now, picture in pictures:
             image, geometry, _ = preprocess(picture)
             frame = Frame(FrameTimes(pts_s=now), image, geometry)
-            part = Part([frame], opened.next([frame]), patches=True)
-            (output,) = engine.submit_parts([part]).result().frames
-            assert output.patches is not None
-            found.append((frame, output.patches))
+            tokenizes = opened.next([frame])
+            if isinstance(tokenizes, StatefulTokenizer):
+                tokenizes.everywhere = True
+            part = Part([frame], tokenizes, patches=True, values=values)
+            yield frame, engine.submit_parts([part]).result().frames[0]
+
+
+def patches_of(
+    model: Model, tokenizer: tuple[str, dict[str, float]], pictures: Iterable[tuple[float, Pixels]]
+) -> list[tuple[Frame, PatchFeatures]]:
+    """Frames with their features."""
+    found = []
+    for frame, output in outputs_of(model, tokenizer, pictures):
+        assert output.patches is not None
+        found.append((frame, output.patches))
     return found
 
 

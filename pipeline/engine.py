@@ -61,7 +61,7 @@ class _Planned:
         parts: frames with what plans them; a frame that is checked comes a second time, last.
         plan, images: of them, on the device.
         checked: row of the frame that is; None for none.
-        wanted: rows of the frames whose patches are asked for.
+        wanted: what is asked for beside predictions.
         marks: on CUDA, where the upload began and the planning ended.
     """
 
@@ -69,7 +69,7 @@ class _Planned:
     plan: TokenPlan | None
     images: Sequence[Placed]
     checked: int | None
-    wanted: Sequence[int]
+    wanted: Wanting
     marks: tuple[Event, Event] | None
 
 
@@ -174,12 +174,15 @@ class Engine:
         end = time.monotonic()
         return PendingBatch(self.model, parts, outputs, read, lambda: (start, end))
 
-    def answer(self, parts: Sequence[Stateful], checked: Frame | None = None) -> list[Answered]:
+    def answer(
+        self, parts: Sequence[Stateful], checked: Frame | None = None, wants_values: bool = False
+    ) -> list[Answered]:
         """What `plan` and `PackedModel.encode` are for plans, for the frames of stateful tokenizers.
 
         Args:
             parts: of the batch.
             checked: a frame of them whose rest is computed, too.
+            wants_values: whether `Answered.values` are to be there.
         """
         model = self.model
         assert isinstance(model, PackedModel), f"{model.name} has nothing to recall"
@@ -190,7 +193,7 @@ class Engine:
             images = iter(zip(stack.frames, self.normalise(some), strict=True))
             for tokenizer, count in stack.planners:
                 watched += [
-                    Watched(frame, tokenizer, image, stack.place, frame is checked)
+                    Watched(frame, tokenizer, image, stack.place, frame is checked, wants_values)
                     for frame, image in islice(images, count)
                 ]
         return model.recall(watched)
@@ -208,7 +211,7 @@ class Engine:
             assert found.other is not None
             planned.append(([found.frame], found.other))
         plan, images, marks = self._uploaded(planned)
-        ready = _Planned(planned, plan, images, row, wanted.planned, marks)
+        ready = _Planned(planned, plan, images, row, wanted, marks)
         return _Prepared(ready, stateful, found, wanted)
 
     def _run(self, parts: Sequence[Part], prepared: _Prepared) -> tuple[Outputs, _Read]:
@@ -216,11 +219,11 @@ class Engine:
         planned, stateful, found, wanted = prepared
         frame = None if found is None else found.frame
         if planned is None:
-            return {}, self._run_stateful(stateful, frame, wanted.stateful)
+            return {}, self._run_stateful(stateful, frame, wanted)
         outputs, read_planned = self._run_planned(planned)
         if not stateful:
             return outputs, read_planned
-        read_stateful = self._run_stateful(stateful, frame, wanted.stateful)
+        read_stateful = self._run_stateful(stateful, frame, wanted)
 
         def read() -> list[FrameOutput]:
             of_plans, of_states = iter(read_planned()), iter(read_stateful())
@@ -233,33 +236,35 @@ class Engine:
         return outputs, read
 
     def _run_planned(self, planned: _Planned) -> tuple[Outputs, _Read]:
-        model, patches = self.model, None
-        if planned.checked is None and not planned.wanted:
+        model, rows, patches, values = self.model, planned.wanted.planned, None, None
+        if planned.checked is None and not rows:
             computed, trail = model.run(planned.images, planned.plan)
         else:
             assert isinstance(model, PackedModel)
             assert planned.plan is not None
-            features = model.encode(planned.images, planned.plan)
+            features = model.encode(planned.images, planned.plan, planned.wanted.values)
             computed, trail = model.read(features), features.trail
             if planned.checked is not None:
                 computed = computed | {"summary": model.summary(features)}
-            if planned.wanted:
-                patches = self._to_host(model.patches(features, planned.wanted))
+            if rows:
+                patches = self._to_host(model.patches(features, rows))
+            if rows and planned.wanted.values:
+                values = self._to_host(model.values(features, rows))
         outputs = {key: self._to_host(value) for key, value in computed.items()}
         group = None if trail is None else self._to_host(trail.plan.group)
 
         def read() -> list[FrameOutput]:
             answers = planned_outputs(model, planned.parts, outputs, trail, group)
             if patches is not None:
-                answers = with_patches(answers, planned.wanted, patches)
+                answers = with_patches(answers, rows, patches, values)
             if planned.checked is None:
                 return answers
             return with_check(answers, planned.checked, outputs["summary"].float().numpy())
 
         return outputs, read
 
-    def _run_stateful(self, parts: Sequence[Stateful], checked: Frame | None, wanted: Sequence[int]) -> _Read:
-        answers, model = self.answer(parts, checked), self.model
+    def _run_stateful(self, parts: Sequence[Stateful], checked: Frame | None, wanted: Wanting) -> _Read:
+        answers, model = self.answer(parts, checked, wanted.values), self.model
         assert isinstance(model, PackedModel)
         frames = [frame for some, _ in parts for frame in some]
         try:
@@ -275,12 +280,12 @@ class Engine:
             outputs = {key: self._to_host(value) for key, value in computed.items()}
             said = note_answers(model, pairs, outputs)
             # A check is what frames held from here on have.
-            asked = [one for row in wanted for one in (answers[row], answers[row].check) if one is not None]
+            asked = [answer for row in wanted.stateful for answer in (answers[row], answers[row].check)]
             for answer in asked:
-                if answer.tokens is not None:
-                    said[answer].take_patches(
-                        answer.place.grid, self._to_host(model.answered_patches(answer))
-                    )
+                if answer is not None and answer.tokens is not None:
+                    patches = self._to_host(model.answered_patches(answer))
+                    values = self._to_host(model.answered_values(answer)) if wanted.values else None
+                    said[answer].take_patches(answer.place.grid, patches, values)
         except BaseException:
             # What they remember was never said.
             for _, tokenizer in parts:

@@ -47,6 +47,7 @@ class FrameOutput:
         probed: of a frame that ran in full and was drawn: its own part of what it cost; None for others.
         patches: (rows, columns, C) float32 features of unit length, zeros for a patch that was dropped; a
             held frame has those of the one before. None where the stream did not ask.
+        values: the same of what attention took from them, see `Features.values`.
     """
 
     prediction: Prediction
@@ -63,6 +64,7 @@ class FrameOutput:
     audit: Audit | None = None
     probed: float | None = None
     patches: PatchFeatures | None = None
+    values: PatchFeatures | None = None
 
     @property
     def spent(self) -> int:
@@ -148,7 +150,10 @@ def with_check(
 
 
 def with_patches(
-    outputs: Sequence[FrameOutput], rows: Sequence[int], patches: torch.Tensor
+    outputs: Sequence[FrameOutput],
+    rows: Sequence[int],
+    patches: torch.Tensor,
+    values: torch.Tensor | None = None,
 ) -> list[FrameOutput]:
     """Notes the features of patches in the outputs of the streams that asked.
 
@@ -156,12 +161,18 @@ def with_patches(
         outputs: of a batch.
         rows: of those streams.
         patches: (len(rows), largest N, C) on the host.
+        values: the same of what attention took from them; None where nobody asked.
     """
     noted = list(outputs)
-    for row, own in zip(rows, patches.numpy(), strict=True):
+    for number, row in enumerate(rows):
         states = noted[row].states
         assert states is not None, "frames have patches"
-        noted[row] = replace(noted[row], patches=own[: states.size].reshape(*states.shape, -1))
+        grid = states.shape
+        own, taken = (
+            None if every is None else every[number, : states.size].numpy().reshape(*grid, -1)
+            for every in (patches, values)
+        )
+        noted[row] = replace(noted[row], patches=own, values=taken)
     return noted
 
 
@@ -175,10 +186,11 @@ class Said:
         geometry: of the frame.
 
     Attributes:
-        patches: (rows, columns, C), as `FrameOutput` has them, once the batch is done.
+        patches, values: (rows, columns, C), as `FrameOutput` has them, once the batch is done.
     """
 
     patches: PatchFeatures | None = None
+    values: PatchFeatures | None = None
 
     def __init__(self, model: Model, outputs: Outputs, row: int, geometry: Geometry) -> None:
         self._model = model
@@ -187,9 +199,10 @@ class Said:
         self._outputs: Outputs | None = outputs
         self._prediction: Prediction | None = None
 
-    def take_patches(self, grid: tuple[int, int], patches: torch.Tensor) -> None:
-        """Notes the features of its patches, (1, N, C) on the host once the batch is done."""
+    def take_patches(self, grid: tuple[int, int], patches: torch.Tensor, values: torch.Tensor | None) -> None:
+        """Notes the features of its patches, (1, N, C) each, on the host once the batch is done."""
         self.patches = patches.numpy().reshape(*grid, -1)
+        self.values = None if values is None else values.numpy().reshape(*grid, -1)
 
     def prediction(self) -> Prediction:
         """Read on the host; the batch must be done."""
@@ -260,6 +273,7 @@ def stateful_outputs(
                 decided.held_ms,
                 _compared(model, answer, said),
                 patches=said[answer].patches,
+                values=said[answer].values,
             )
         )
     return outputs

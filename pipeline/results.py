@@ -20,6 +20,8 @@ Weights: TypeAlias = Literal["bundled", "published", "file", "random"]
 RANDOM_WEIGHTS: Weights = "random"
 # The state of a zone that looks like none of those it was learned in.
 UNKNOWN = "unknown"
+# What a box is called that changed, where no names were learned.
+CHANGED = "changed"
 
 
 # Rows and columns of the cells that features are pooled over.
@@ -188,8 +190,9 @@ class FrameResult:
     `image` is the upright source picture, uint8 RGB (H, W, 3), where it was asked for. `device_ms` is the
     frame's part of `infer_ms`, which is of its pass, by operations, audits included; `probed` of a frame that
     ran in full and was drawn the part of its cost that is not for looking at the tokenizer. These last three
-    go into no JSON. `changed` are boxes of what is not as usual, None where nobody asked or nothing is usual
-    yet; `zones` the states of zones by name, None where nobody asked. JSON has neither then.
+    go into no JSON. `changed` are boxes of what is not as usual, by names that were learned or "unknown",
+    "changed" where none were; None where nobody asked or nothing is usual yet. `zones` are the states of
+    zones by name, None where nobody asked. JSON has neither then.
     """
 
     stream: str

@@ -45,12 +45,14 @@ class Part(NamedTuple):
         tokenizer: what plans them; or what answers them.
         check: one of them that is to be checked; None for none.
         patches: whether the stream asks for the features of patches.
+        values: whether it asks for what attention took from them, too.
     """
 
     frames: Sequence[Frame]
     tokenizer: Tokenizer | StatefulTokenizer
     check: Check | None = None
     patches: bool = False
+    values: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class Checked(NamedTuple):
 def checked(parts: Sequence[Part]) -> Checked | None:
     """The first frame that is to be checked; None where none is."""
     row = 0
-    for frames, tokenizer, check, _ in parts:
+    for frames, tokenizer, check, *_ in parts:
         stateful = isinstance(tokenizer, StatefulTokenizer)
         if check is not None:
             return Checked(frames[check.row], check.other, None if stateful else row + check.row)
@@ -106,18 +108,26 @@ def checked(parts: Sequence[Part]) -> Checked | None:
 
 
 class Wanting(NamedTuple):
-    """Rows of the frames whose patches are asked for, among those with plans and among the others."""
+    """What is asked for beside predictions.
+
+    Attributes:
+        planned, stateful: rows of the frames whose patches are asked for, among those with plans and among
+            the others.
+        values: whether what attention took from them is asked for, too, of any of them.
+    """
 
     planned: Sequence[int]
     stateful: Sequence[int]
+    values: bool
 
 
 def wanting(parts: Sequence[Part]) -> Wanting:
     """Which frames of a batch are of streams that ask for the features of patches."""
     wants: dict[bool, list[bool]] = {True: [], False: []}
-    for frames, tokenizer, _, patches in parts:
-        wants[isinstance(tokenizer, StatefulTokenizer)] += [patches] * len(frames)
-    return Wanting(*([row for row, own in enumerate(wants[kind]) if own] for kind in (False, True)))
+    for part in parts:
+        wants[isinstance(part.tokenizer, StatefulTokenizer)] += [part.patches] * len(part.frames)
+    planned, stateful = ([row for row, own in enumerate(wants[kind]) if own] for kind in (False, True))
+    return Wanting(planned, stateful, any(part.values for part in parts))
 
 
 def stacks(parts: Sequence[tuple[Sequence[Frame], T]], patch_size: int | None) -> list[Stack[T]]:

@@ -158,7 +158,7 @@ def frame_result(
         energy: what it cost.
         scene: of its stream, which looks at the frame; None for none.
     """
-    seen = NOTHING_SEEN if scene is None else scene.look(frame, output.patches)
+    seen = NOTHING_SEEN if scene is None else scene.look(frame, output.patches, output.values)
     return FrameResult(
         stream=stream,
         frame=number,

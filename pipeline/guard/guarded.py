@@ -124,7 +124,12 @@ class Guarded:
 
     def part(self, frames: Sequence[Frame]) -> Part:
         """The next frames of the stream, with what plans them and which of them is audited."""
-        return self._part(frames)._replace(patches=self.scene is not None)
+        part, scene = self._part(frames), self.scene
+        if isinstance(part.tokenizer, StatefulTokenizer):
+            part.tokenizer.everywhere = scene is not None
+        if scene is None:
+            return part
+        return part._replace(patches=True, values=scene.wants_values)
 
     def _part(self, frames: Sequence[Frame]) -> Part:
         self._give_way()

@@ -21,6 +21,7 @@ class Watched:
         image: (3, H, W) float32, normalised.
         place: of its patches.
         checked: whether what the answer left out is computed, too, once it is given.
+        wants_values: whether `Answered.values` are to be there.
     """
 
     frame: Frame
@@ -28,6 +29,7 @@ class Watched:
     image: torch.Tensor
     place: Place
     checked: bool = False
+    wants_values: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -36,6 +38,8 @@ class Answered:
 
     Attributes:
         place: of its patches.
+        values_of: the block of which `values` are wanted; None for none.
+        values: (H, prefix+N, D) of that block as the memory has them; None for a held frame.
         runs: in order; none for a held frame.
         tokens: (prefix+N, C) normalised output tokens; None for a held frame.
         number: of the fresh answers of its stream, from 1; 0 for a held frame.
@@ -48,6 +52,8 @@ class Answered:
     """
 
     place: Place
+    values_of: int | None = None
+    values: torch.Tensor | None = None
     runs: list[Ran] = field(default_factory=list)
     tokens: torch.Tensor | None = None
     number: int = 0
@@ -91,3 +97,5 @@ class Answered:
         memory.answers += 1
         self.number = memory.answers
         self.tokens = memory.tokens.clone()
+        if self.values_of is not None:
+            self.values = memory.block(self.values_of).values.clone()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -79,6 +79,13 @@ class AttentionContext:
     key_bias: torch.Tensor | None = None
     capture: Capture | None = None
     recalled: Recalled | None = None
+
+    def watched(self) -> AttentionContext:
+        """The same, which leaves what attention is made of."""
+        if self.capture is None:
+            return replace(self, capture=Capture(wants_attention=True))
+        self.capture.wants_attention = True
+        return self
 
     @property
     def attended(self) -> Attended:

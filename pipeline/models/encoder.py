@@ -42,6 +42,8 @@ class Features:
         trail: how they came to be.
         places: of the patches, one per image.
         answers: how frames of stateful tokenizers were answered, one per image; None for frames with plans.
+        values: (B, prefix+largest N, C) that attention in `PackedEncoder.values_block` took from each patch,
+            zeros where one was dropped; None where nobody asked, and of stateful tokenizers.
     """
 
     tokens: torch.Tensor
@@ -49,6 +51,7 @@ class Features:
     trail: Trail
     places: Sequence[Place]
     answers: Sequence[Answered] | None = None
+    values: torch.Tensor | None = None
 
     @property
     def segments(self) -> Segments:
@@ -70,6 +73,8 @@ class PackedEncoder:
     Attributes:
         answering: the prefix tokens that answers are made of; None where there are none.
         depth: blocks.
+        values_block: the block whose attention's values say best what a patch belongs to: the ninth of
+            twelve, counted from 0.
         grid: patches (rows, columns) that the model was built for.
         runtime: what computes the blocks; at first timm's own as they are.
     """
@@ -87,6 +92,7 @@ class PackedEncoder:
         self.model = cast(Any, model)
         self.runtime: Runtime = TorchRuntime(Blocks.of(self.model))
         self.depth: int = len(self.model.blocks)
+        self.values_block = max(3 * self.depth // 4, 1) - 1
         self.prefix: int = self.model.num_prefix_tokens
         self.patch_size: int = self.model.patch_embed.patch_size[0]
         self.grid: tuple[int, int] = tuple(self.model.patch_embed.grid_size)
@@ -97,7 +103,11 @@ class PackedEncoder:
         self.answering: slice | None = own if detects is None else detects.rows
 
     def encode(
-        self, images: torch.Tensor | Sequence[Placed], plan: TokenPlan, watch: Watch | None = None
+        self,
+        images: torch.Tensor | Sequence[Placed],
+        plan: TokenPlan,
+        watch: Watch | None = None,
+        wants_values: bool = False,
     ) -> Features:
         """Embeds all patches, then runs the kept tokens through the blocks and the plan's steps between them.
 
@@ -107,6 +117,7 @@ class PackedEncoder:
             plan: made for these images with this model's prefix.
             watch: for a plan with steps: told after every block what its attention was made of, and from
                 patches to which tokens the plan was.
+            wants_values: whether `Features.values` are to be there; blocks then run one by one.
         """
         model = self.model
         if isinstance(images, torch.Tensor):
@@ -118,12 +129,16 @@ class PackedEncoder:
         turns = Rotation(turning, places) if turning else None
         packing, rotation = Packing(plan, self.depth, watch is not None), _rotation(turns, plan)
         runtime, between = self.runtime, self.positions.between
-        if not plan.steps and between is None:
+        if not (plan.steps or between or wants_values):
             tokens = runtime.forward(tokens, packing.context, rotation)
             return Features(tokens, packing.context, packing.trail(runtime.computed), places)
-        stepwise = runtime.stepwise
+        stepwise, values = runtime.stepwise, None
         for layer in range(self.depth):
-            tokens = stepwise.block(layer, tokens, packing.context, rotation)
+            looks = wants_values and layer == self.values_block
+            context = packing.context.watched() if looks else packing.context
+            tokens = stepwise.block(layer, tokens, context, rotation)
+            if looks:
+                values = packing.plan.restore(context.attended.values.flatten(1))
             if between is not None:
                 tokens = between.planned(layer, tokens, packing.plan, places)
             if watch is not None:
@@ -131,7 +146,8 @@ class PackedEncoder:
             regrouped = packing.step(tokens)
             if regrouped is not None:
                 tokens, rotation = regrouped, _rotation(turns, packing.plan)
-        return Features(stepwise.norm(tokens), packing.context, packing.trail(stepwise.computed), places)
+        trail = packing.trail(stepwise.computed)
+        return Features(stepwise.norm(tokens), packing.context, trail, places, values=values)
 
     def embed(self, parts: Sequence[tuple[torch.Tensor, Place, torch.Tensor]]) -> torch.Tensor:
         """(sum(prefix+n), C): what the first block sees of some patches of some images.

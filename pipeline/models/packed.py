@@ -99,13 +99,13 @@ class PackedModel(Model):
         features = self.encode(images, plan)
         return self.read(features), features.trail
 
-    def encode(self, images: Sequence[Placed], plan: TokenPlan) -> Features:
-        """The first half of `run`: the encoder."""
+    def encode(self, images: Sequence[Placed], plan: TokenPlan, wants_values: bool = False) -> Features:
+        """The first half of `run`: the encoder; see `PackedEncoder.encode`."""
         typed = self._typed(images)
         self._calibrate_on(typed)
-        if plan.steps or self.encoder.positions.between is not None:
+        if plan.steps or self.encoder.positions.between is not None or wants_values:
             self._say_stepwise()
-        return self.encoder.encode(typed, plan)
+        return self.encoder.encode(typed, plan, wants_values=wants_values)
 
     def recall(self, frames: Sequence[Watched]) -> list[Answered]:
         """What `encode` is for plans, for frames of stateful tokenizers."""
@@ -155,6 +155,16 @@ class PackedModel(Model):
         """(1, N, C), the same of a fresh answer of a stateful tokenizer."""
         assert answer.tokens is not None, "a held answer has the patches of the one before"
         return normalize(answer.tokens[None, self.prefix :].float(), dim=-1)
+
+    def values(self, features: Features, rows: Sequence[int]) -> torch.Tensor:
+        """The same of what attention took from them, see `Features.values`."""
+        assert features.values is not None, "nobody asked for them"
+        return normalize(features.values[list(rows), self.prefix :].float(), dim=-1)
+
+    def answered_values(self, answer: Answered) -> torch.Tensor:
+        """(1, N, C), the same of a fresh answer of a stateful tokenizer."""
+        assert answer.values is not None, "nobody asked for them"
+        return normalize(answer.values.transpose(0, 1).flatten(1)[None, self.prefix :].float(), dim=-1)
 
     def detail(self, features: Features) -> Outputs:
         """What a comparison wants to see and no prediction needs, a row per image each.

@@ -43,7 +43,8 @@ class Recaller:
         waiting: dict[StatefulTokenizer, list[int]] = {}
         for index, watched in enumerate(frames):
             waiting.setdefault(watched.tokenizer, []).append(index)
-        answers = [Answered(watched.place) for watched in frames]
+        block = self._encoder.values_block
+        answers = [Answered(watched.place, block if watched.wants_values else None) for watched in frames]
         try:
             for turn in range(max(map(len, waiting.values()))):
                 now = [indices[turn] for indices in waiting.values() if turn < len(indices)]
@@ -87,7 +88,7 @@ class Recaller:
         }
         for index, ran in self._run(checks, frames, patches).items():
             answer, run = answers[index], checks[index]
-            answer.check = Answered(answer.place)
+            answer.check = Answered(answer.place, answer.values_of)
             answer.check.end_check(answer.decided, run, ran)
             frames[index].tokenizer.checked(patches[index], ran)
 

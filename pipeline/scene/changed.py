@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from pipeline.boxes import Box
 from pipeline.frame import Geometry
+from pipeline.results import CHANGED
 
 if TYPE_CHECKING:
     from pipeline.reading import PatchFeatures
 
 # A patch shows something else from this cosine distance on.
 FOREGROUND = 0.1
-CHANGED = "changed"
 # A box ends where the distance is this part of the largest in it: patches around a thing know of it, too.
 _EDGE = 0.3
 # Points per patch of the up-sampled map, by which the edges of boxes lie between patches.

@@ -1,4 +1,4 @@
-"""Looks at the patches of a stream's frames: what changed, and in which state its zones are."""
+"""Looks at the patches of a stream's frames: what changed, what that is, and the states of its zones."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pipeline.errors import UsageError
 from pipeline.results import ZoneState
 from pipeline.scene.background import Background
 from pipeline.scene.changed import changed_boxes, distances
+from pipeline.scene.classes import Classes
 from pipeline.scene.zones import Zones
 
 if TYPE_CHECKING:
@@ -43,48 +44,64 @@ class Scene:
         patch_size: of the model's patches, in pixels of its input.
         changed: whether what changed is asked for.
         zones: that are asked for.
+        classes: what boxes of what changed are named by, which then is asked for, too.
     """
 
-    def __init__(self, patch_size: int, changed: bool, zones: Zones | None) -> None:
+    def __init__(
+        self, patch_size: int, changed: bool, zones: Zones | None, classes: Classes | None = None
+    ) -> None:
         self._patch_size = patch_size
-        self._background = Background() if changed else None
+        self._background = Background() if changed or classes is not None else None
         self._zones = zones
+        self._classes = classes
 
     @classmethod
     def of(
-        cls, model: Model, changed: bool, zones: Zones | None, spec: InputSpec | None = None
+        cls,
+        model: Model,
+        changed: bool,
+        zones: Zones | None,
+        classes: Classes | None = None,
+        spec: InputSpec | None = None,
     ) -> Scene | None:
         """What is asked for; None for nothing.
 
         Args:
             model: that runs the frames.
-            changed, zones: see `Scene`.
+            changed, zones, classes: see `Scene`.
             spec: the input that the frames are; None for the model's own.
 
         Raises:
-            UsageError: the model has no patches, or the zones are another's.
+            UsageError: the model has no patches, or the zones or classes are another's.
         """
-        if not changed and zones is None:
+        if not changed and zones is None and classes is None:
             return None
         if model.patch_size is None:
             raise UsageError(
-                f"model '{model.name}' has no patches to compare; changed and zones want a Vision Transformer"
+                f"model '{model.name}' has no patches to compare; changed, zones and classes want a Vision "
+                "Transformer"
             )
-        if zones is not None:
-            zones.check_model(model.name, seen_as(spec or model.input))
-        return cls(model.patch_size, changed, zones)
+        for learned in (zones, classes):
+            if learned is not None:
+                learned.check_model(model.name, seen_as(spec or model.input))
+        return cls(model.patch_size, changed, zones, classes)
 
     def follow(self, before: Scene | None) -> None:
         """Takes over what is usual from the one before it, of the same stream with other zones."""
         if before is not None and self._background is not None and before._background is not None:
             self._background = before._background
 
-    def look(self, frame: Frame, patches: PatchFeatures | None) -> Seen:
+    @property
+    def wants_values(self) -> bool:
+        """Whether it looks at what attention took from patches, too."""
+        return self._classes is not None
+
+    def look(self, frame: Frame, patches: PatchFeatures | None, values: PatchFeatures | None = None) -> Seen:
         """What is seen in the next frame.
 
         Args:
             frame: as it ran.
-            patches: its features, see `FrameOutput`; None where they are not known.
+            patches, values: its features, see `FrameOutput`; None where they are not known.
         """
         if patches is None:
             return NOTHING_SEEN
@@ -92,16 +109,21 @@ class Scene:
         zones = None
         if self._zones is not None:
             zones = {name: zone.state(patches, geometry, size) for name, zone in self._zones.zones.items()}
-        return Seen(None if self._background is None else self._changed(frame, patches), zones)
+        return Seen(None if self._background is None else self._changed(frame, patches, values), zones)
 
-    def _changed(self, frame: Frame, patches: PatchFeatures) -> Sequence[Box] | None:
+    def _changed(
+        self, frame: Frame, patches: PatchFeatures, values: PatchFeatures | None
+    ) -> Sequence[Box] | None:
         assert self._background is not None
         at_s = frame.times.pts_s
         self._background.see(patches, frame.ready_at if at_s is None else at_s)
         usual = self._background.usual
         if usual is None:
             return None
-        return changed_boxes(distances(patches, usual), frame.geometry, self._patch_size)
+        boxes = changed_boxes(distances(patches, usual), frame.geometry, self._patch_size)
+        if self._classes is None:
+            return boxes
+        return self._classes.named(boxes, values, frame.geometry, self._patch_size)
 
 
 def seen_as(spec: InputSpec) -> str:

@@ -230,10 +230,15 @@ class Decided:
 
 
 class StatefulTokenizer(ABC):
-    """A tokenizer of one stream, with all that it keeps of it."""
+    """A tokenizer of one stream, with all that it keeps of it.
+
+    Attributes:
+        everywhere: whether somebody looks at all positions, not at the answer alone.
+    """
 
     name: str
     vocab_version: int | None = None
+    everywhere: bool = False
 
     @abstractmethod
     def answer(self, frame: Frame, place: Place, patches: torch.Tensor) -> Generator[Run, Ran, Decided]:

@@ -1,4 +1,4 @@
-"""Zones and what changed, from the command line."""
+"""Zones, what changed and names for it, from the command line."""
 
 from __future__ import annotations
 
@@ -55,3 +55,35 @@ def test_what_cannot_be_learned_is_refused_in_one_line(tmp_path: Path, given: li
 
 def test_a_file_that_is_no_zones_is_refused_before_a_model_is_loaded(tmp_path: Path) -> None:
     assert "cannot read zones" in refused("run", CLIP, "--zones", tmp_path / "none.json", code=2)
+
+
+def boxes(path: Path, faces: int = 3) -> Path:
+    """Of a face at so many moments of the clip, and one of what is none."""
+    drawn = [{"time": 0.5 + i, "box": [0.35, 0.2, 0.3, 0.5], "name": "face"} for i in range(faces)]
+    path.write_text(json.dumps([*drawn, {"time": 1, "box": [0, 0, 0.2, 0.4], "name": "not this"}]))
+    return path
+
+
+def test_names_are_learned_from_drawn_boxes_and_given_to_what_changed(tmp_path: Path) -> None:
+    names, out, summary = (tmp_path / name for name in ("names.json", "out.jsonl", "summary.json"))
+    learned = succeeds("classes", "learn", CLIP, boxes(tmp_path / "boxes.json"), "-o", names)
+    assert "face has 3 boxes: 5 or more, of different things, are told better" in learned.stderr
+    assert "name  boxes  told by the others  said from" in learned.stderr
+    assert "1 names, 1 boxes are none of them" in learned.stderr
+
+    done = succeeds("run", CLIP, "--fps", "5", "--classes", names, "--out", out, "--json-summary", summary)
+
+    told = {box["name"] for result in results_of(out.read_text()) for box in result.get("changed", ())}
+    assert told
+    assert told <= {"face", "unknown"}
+    assert set(json.loads(summary.read_text())["changed"]["names"]) == told
+    assert "changed      " in done.stderr
+    other = refused("run", CLIP, "--size", "448", "--classes", names, code=2)
+    assert "cannot be told by 448x448" in other
+
+
+def test_boxes_that_cannot_be_learned_from_are_refused_in_one_line(tmp_path: Path) -> None:
+    out = ("-o", tmp_path / "names.json")
+    few = refused("classes", "learn", CLIP, boxes(tmp_path / "boxes.json", 1), *out, code=2)
+    assert "there is 1 box of face: give 2 at least" in few
+    assert "cannot read boxes" in refused("classes", "learn", CLIP, tmp_path / "none.csv", *out, code=2)

@@ -11,12 +11,17 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def scene_options(command: _Command) -> _Command:
-    """Adds `--changed` and `--zones`."""
+    """Adds `--changed`, `--classes` and `--zones`."""
     for option in (
         click.option(
             "--zones",
             metavar="FILE",
             help="Fixed cameras: tell the states of these zones in each frame; see `vwt zones learn`.",
+        ),
+        click.option(
+            "--classes",
+            metavar="FILE",
+            help="Fixed cameras: name the boxes of what changed; see `vwt classes learn`. Implies --changed.",
         ),
         click.option(
             "--changed",

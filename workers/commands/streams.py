@@ -94,6 +94,10 @@ def add(url: str, token: str | None, as_json: bool, **given: Any) -> None:
         from pipeline.scene.zones import Zones
 
         stream["zones"] = Zones.load(given["zones"]).to_dict()
+    if given["classes"]:
+        from pipeline.scene.classes import Classes
+
+        stream["classes"] = Classes.load(given["classes"]).to_dict()
     if given["labels"]:
         stream["labels"] = dict(map(_label, given["labels"]))
     if given["sinks"]:

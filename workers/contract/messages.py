@@ -32,7 +32,7 @@ class TokenSettings:
         audit: share of the frames that are answered in full, too.
         guard, guard_by: the promise that is held, see `pipeline.guard.promise.Promise`; None for none.
         priority, min_target: what the stream gets where there is not enough for all, see `SharingFields`.
-        changed, zones: what of the scene is asked for, see `SceneFields`.
+        changed, zones, classes: what of the scene is asked for, see `SceneFields`.
         history: bytes that its history may take; None to keep none.
     """
 
@@ -49,22 +49,25 @@ class TokenSettings:
     min_target: float | None = None
     changed: bool = False
     zones: Mapping[str, Any] | None = None
+    classes: Mapping[str, Any] | None = None
     history: int | None = None
 
     def scene(self, model: Model) -> Scene | None:
         """What looks at the stream's patches; None for nothing.
 
         Raises:
-            UsageError: the model has no patches, or the zones are for another model or input.
+            UsageError: the model has no patches, or zones or classes are for another model or
+                input.
         """
         # Imports torch, which who sends frames does without.
+        from pipeline.scene.classes import Classes
         from pipeline.scene.scene import Scene
         from pipeline.scene.zones import Zones
 
         spec = model.inputs.spec(model.name, self.fit, self.size)
-        return Scene.of(
-            model, self.changed, None if self.zones is None else Zones.from_dict(self.zones), spec
-        )
+        zones = None if self.zones is None else Zones.from_dict(self.zones)
+        classes = None if self.classes is None else Classes.from_dict(self.classes)
+        return Scene.of(model, self.changed, zones, classes, spec)
 
     def watch(self, seed: int) -> Watch:
         """How the stream is watched."""

@@ -36,7 +36,7 @@ class StreamSettings(TokenizerFields, InputFields, WatchFields, SharingFields, S
             for the first of them that the model takes.
         audit, guard, guard_by: how its answers are watched, see `WatchFields`.
         priority, min_target: what it gets where there is not enough for all, see `SharingFields`.
-        changed, zones: what is to be said of its scene, see `SceneFields`.
+        changed, zones, classes: what is to be said of its scene, see `SceneFields`.
         words: of tokenizers that want them: how many visual words.
         scope: of the same: streams of one scope share window and words; None for the stream's own.
         fps: frames per second of presentation time to sample; None for every frame.

@@ -125,8 +125,8 @@ class ResultView(_Told):
     dropped: dict[str, int] = Field(description="Frames dropped since the result before, by reason.")
     changed: list[BoxView] | None = Field(
         default=None,
-        description="Boxes of what is not as usual; only where the stream asks for it, and once something is "
-        "usual.",
+        description="Boxes of what is not as usual, with names where the stream has classes; only where "
+        "it asks for them, and once something is usual.",
     )
     zones: dict[str, ZoneView] | None = Field(
         default=None, description="States of zones by name; only where the stream has some."

@@ -160,8 +160,8 @@ class Streams:
             model: that runs it.
 
         Raises:
-            UsageError: the model does not take the tokenizer, the scope's words or the zones are another
-                model's, or there are no patches to compare.
+            UsageError: the model does not take the tokenizer, the scope's words, zones or classes are
+                another model's, or there are no patches to compare.
             StoreUnavailable: Redis does not answer.
         """
         kind = kind_of(settings.tokenizer)

@@ -371,5 +371,6 @@ def _settings_for(spec: StreamSpec, model: ModelFacts) -> TokenSettings:
         priority=spec.priority,
         min_target=spec.min_target,
         changed=spec.changed,
+        classes=spec.classes,
         history=spec.history,
     )

@@ -23,6 +23,7 @@ from pipeline.preprocess import Preprocessor
 from pipeline.reader import FrameReader
 from pipeline.redact import redact
 from pipeline.runtimes import INT8
+from pipeline.scene.classes import Classes
 from pipeline.scene.zones import Zones
 from pipeline.sources import Source
 from pipeline.stacking import Part
@@ -84,6 +85,7 @@ class StreamRun:
         check_tokenizer(options.tokenizer)
         vocabulary = load_vocabulary(options.tokenizer)
         zones = None if options.zones is None else Zones.load(options.zones)
+        classes = None if options.classes is None else Classes.load(options.classes)
         with ExitStack() as stack:
             device = resolve_device(options.device)
             with self._notices.waiting(f"loading {options.model}"):
@@ -108,7 +110,7 @@ class StreamRun:
             self._calibrate(model)
             name = options.name or info.name
             state = stack.enter_context(
-                stream_state(name, options, model, vocabulary, info.live, self._notices.say, zones)
+                stream_state(name, options, model, vocabulary, info.live, self._notices.say, zones, classes)
             )
             meter = open_meter(options.meter, str(device), options.watts_per_core)
             stack.callback(meter.close)

@@ -105,6 +105,7 @@ class RunOptions:
     min_score: float = DEFAULT_MIN_SCORE
     changed: bool = False
     zones: str | None = None
+    classes: str | None = None
     device: str = "auto"
     precision: str = DEFAULT_PRECISION
     runtime: str = AUTO

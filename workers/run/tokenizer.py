@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 
 from pipeline.errors import UsageError
 from pipeline.models.base import Model
+from pipeline.scene.classes import Classes
 from pipeline.scene.scene import Scene
 from pipeline.scene.zones import Zones
 from pipeline.stream import StreamState
@@ -59,6 +60,7 @@ def stream_state(
     live: bool,
     say: Callable[[str], None],
     zones: Zones | None = None,
+    classes: Classes | None = None,
 ) -> Iterator[StreamState]:
     """The state a stream starts with; what feeds it ends with the context.
 
@@ -69,10 +71,10 @@ def stream_state(
         vocabulary: the words of `--vocab`.
         live: whether frames must not wait for words.
         say: told what a person should know.
-        zones: those of `--zones`.
+        zones, classes: those of `--zones` and `--classes`.
 
     Raises:
-        UsageError: the model does not take the tokenizer, or the words or zones do not fit the model.
+        UsageError: the model does not take the tokenizer, or words, zones or classes do not fit the model.
         ServiceError: Redis does not answer.
     """
     # Whoever gives words wants them used.
@@ -80,7 +82,7 @@ def stream_state(
     kind = kind_for(own.name if own.vocab is None else _asked_for(own).name, model)
     # Where none was named it is known only now.
     _check_taken(kind, own)
-    scene = Scene.of(model, options.changed, zones)
+    scene = Scene.of(model, options.changed, zones, classes)
     with ExitStack() as stack:
         words: WordSource | None = None
         if kind.wants_words(own.options):

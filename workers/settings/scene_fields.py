@@ -14,7 +14,7 @@ class SceneFields(BaseModel):
 
     Attributes:
         changed: whether results have boxes of what changed.
-        zones: as `pipeline.scene.zones.Zones.to_dict` has them.
+        zones, classes: as `to_dict` of `Zones` and `Classes` in `pipeline.scene` has them.
     """
 
     changed: bool = Field(
@@ -28,6 +28,12 @@ class SceneFields(BaseModel):
         "`vwt zones learn` writes. Null for none.",
     )
 
+    classes: dict[str, Any] | None = Field(
+        default=None,
+        description="Fixed cameras: names for boxes of what changed, which `changed` in results then has, "
+        "the JSON object that `vwt classes learn` writes. Null for none.",
+    )
+
     @field_validator("zones")
     @classmethod
     def _check_zones(cls, zones: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -39,5 +45,17 @@ class SceneFields(BaseModel):
         try:
             # What is kept is what was read, so that nothing else can be in it.
             return Zones.from_dict(zones).to_dict()
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+
+    @field_validator("classes")
+    @classmethod
+    def _check_classes(cls, classes: dict[str, Any] | None) -> dict[str, Any] | None:
+        from pipeline.scene.classes import Classes
+
+        if classes is None:
+            return None
+        try:
+            return Classes.from_dict(classes).to_dict()
         except UsageError as error:
             raise ValueError(str(error)) from None

@@ -7,12 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.boxes import Box
 from pipeline.energy import Ledger, open_meter
 from pipeline.engine import Engine
 from pipeline.errors import UsageError
 from pipeline.frame import Frame, FrameTimes
 from pipeline.models import load_model
 from pipeline.results import FrameResult
+from pipeline.scene import naming
 from pipeline.scene.learning import examples_of, patches_of
 from pipeline.scene.means import learned
 from pipeline.scene.polygon import Polygon
@@ -20,7 +22,9 @@ from pipeline.scene.scene import Scene, seen_as
 from pipeline.scene.zones import Zones
 from pipeline.stream import StreamState
 from pipeline.tokenizers.registry import kind_of
+from pipeline.tokenizers.stateful import StatefulTokenizer
 from pipeline.tokenizers.stream import StreamNeeds
+from tests.pipeline.scene.examples import a_classes
 from tests.workers.inference.examples import clip
 
 # A quarter of the picture, lower right.
@@ -96,6 +100,42 @@ def test_a_thing_that_comes_is_boxed_and_its_zone_says_so(
     assert 0.4 < box["y"] < box["y"] + box["h"] <= 1
 
 
+@pytest.mark.parametrize("tokenizer", ["full", "recall"])
+def test_a_thing_that_comes_gets_the_name_of_boxes_drawn_around_it_and_another_gets_none(
+    engine: Engine, scenes: dict[str, list[Frame]], tokenizer: str
+) -> None:
+    height, width = scenes["nobody"][0].image.shape[:2]
+    around_it = Box(0.5 + 28 / width, 0.5 + 14 / height, 0.5 - 56 / width, 0.5 - 28 / height, "thing", 1.0)
+    drawn = scenes["somebody"][:3]
+    classes = naming.learned(engine.model, drawn, naming.values_of(engine.model, drawn), [[around_it]] * 3)
+    strange = scenes["nobody"][5].image.copy()
+    strange[-98:-28, -98:-28] = np.random.default_rng(1).integers(0, 255, (70, 70, 3), np.uint8)
+    still = [*scenes["nobody"], *scenes["nobody"]]
+    for thing, name in ((scenes["somebody"][3], "thing"), (replace(still[0], image=strange), "unknown")):
+        scene = Scene.of(engine.model, False, None, classes)
+        results = run(engine, [*still, thing, thing], tokenizer, scene)
+        for result in results[-2:]:
+            assert result.changed
+            assert max(result.changed, key=lambda box: box.w * box.h).name == name
+        assert results[-3].changed == []
+
+
+def test_a_stateful_tokenizer_is_told_that_somebody_looks_at_all_positions(
+    engine: Engine, scenes: dict[str, list[Frame]]
+) -> None:
+    kind = kind_of("recall")
+    for scene, looks in ((None, False), (Scene.of(engine.model, True, None), True)):
+        state = StreamState("yard", kind, kind.open({}, StreamNeeds()), scene=scene)
+        part = state.part(scenes["nobody"][:1])
+        assert isinstance(part.tokenizer, StatefulTokenizer)
+        assert (part.tokenizer.everywhere, part.patches, part.values) == (looks, looks, False)
+
+
+def test_classes_of_another_input_are_refused(engine: Engine) -> None:
+    with pytest.raises(UsageError, match="learned with the model a-model and cannot be told by"):
+        Scene.of(engine.model, True, None, a_classes())
+
+
 def test_a_model_without_patches_is_refused() -> None:
     with pytest.raises(UsageError, match="'null' has no patches to compare"):
         Scene.of(load_model("null"), True, None)
@@ -104,4 +144,4 @@ def test_a_model_without_patches_is_refused() -> None:
 def test_zones_of_another_input_are_refused(engine: Engine, zones: Zones) -> None:
     other = engine.model.inputs.spec(engine.model.name, "native", "448")
     with pytest.raises(UsageError, match="cannot be told by 448x448 native"):
-        Scene.of(engine.model, False, zones, other)
+        Scene.of(engine.model, False, zones, spec=other)

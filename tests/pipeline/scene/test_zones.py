@@ -14,21 +14,14 @@ from pipeline.results import ZoneState
 from pipeline.scene.means import learned
 from pipeline.scene.polygon import Polygon
 from pipeline.scene.zones import Zone, Zones
-from tests.pipeline.scene.examples import PATCH, WIDTH, geometry, plain
+from tests.pipeline.scene.examples import PATCH, WIDTH, around, geometry, plain
 
 WHOLE = Polygon.of([(0, 0), (1, 0), (1, 1), (0, 1)])
 
 
-def examples(axis: int, count: int, spread: float = 0.1, seed: int = 0) -> list[np.ndarray]:
-    """Unit vectors around an axis."""
-    random = np.random.default_rng(seed)
-    vectors = [plain(1, 1, axis)[0, 0] + spread * random.normal(size=WIDTH) for _ in range(count)]
-    return [(vector / np.linalg.norm(vector)).astype(np.float32) for vector in vectors]
-
-
 @pytest.fixture
 def gate() -> Zone:
-    return learned("gate", WHOLE, {"open": examples(0, 5), "closed": examples(1, 5, seed=1)})
+    return learned("gate", WHOLE, {"open": around(0, 5), "closed": around(1, 5, seed=1)})
 
 
 def test_the_state_is_the_one_whose_examples_are_nearest(gate: Zone) -> None:
@@ -50,7 +43,7 @@ def test_a_zone_of_which_nothing_is_seen_is_unknown_without_a_distance(gate: Zon
 
 
 def test_leave_one_out_tells_each_example_by_the_others() -> None:
-    own, other = examples(0, 3), examples(1, 3, seed=1)
+    own, other = around(0, 3), around(1, 3, seed=1)
     # One that was put in the wrong state is told to be of the right one: two of three, and all of the others.
     made = learned("gate", WHOLE, {"open": [*own, other[0]], "closed": other[1:]})
     assert made.accuracy == pytest.approx((3 / 4 + 1) / 2)
@@ -61,7 +54,7 @@ def test_leave_one_out_tells_each_example_by_the_others() -> None:
 
 
 def test_examples_all_alike_leave_nothing_unknown_that_is_nearer_than_halfway() -> None:
-    made = learned("gate", WHOLE, {"open": examples(0, 2, 0), "closed": examples(1, 2, 0)})
+    made = learned("gate", WHOLE, {"open": around(0, 2, 0), "closed": around(1, 2, 0)})
     assert made.unknown_from == pytest.approx(1 / 4)
 
 
@@ -76,7 +69,7 @@ def test_examples_all_alike_leave_nothing_unknown_that_is_nearer_than_halfway() 
 )
 def test_too_few_examples_or_states_are_refused(given: dict[str, int], why: str) -> None:
     with pytest.raises(UsageError, match=why):
-        learned("gate", WHOLE, {state: examples(0, count) for state, count in given.items()})
+        learned("gate", WHOLE, {state: around(0, count) for state, count in given.items()})
 
 
 def test_a_file_says_the_same_of_every_frame(gate: Zone, tmp_path: Path) -> None:
@@ -87,7 +80,7 @@ def test_a_file_says_the_same_of_every_frame(gate: Zone, tmp_path: Path) -> None
     (same,) = read.zones.values()
     assert (same.polygon, same.examples, same.accuracy) == (gate.polygon, gate.examples, gate.accuracy)
     for seed in range(5):
-        (seen,) = examples(seed % 3, 1, 0.4, seed)
+        (seen,) = around(seed % 3, 1, 0.4, seed)
         assert same.nearest(seen).state == gate.nearest(seen).state
         assert same.nearest(seen).distance == pytest.approx(gate.nearest(seen).distance, abs=1e-4)
 

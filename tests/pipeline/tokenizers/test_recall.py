@@ -508,3 +508,14 @@ def test_operations_count_every_run_there_was_for_a_frame(engine, wishes):
 def test_what_cannot_be_is_refused(options, says):
     with pytest.raises(UsageError, match=says):
         RecallTokenizer(**options)
+
+
+@pytest.mark.parametrize(("everywhere", "runs", "decision"), [(False, [], "hold"), (True, [1], "recall")])
+def test_where_somebody_looks_at_all_positions_one_that_moved_runs_whatever_the_answer_takes_from_it(
+    tokenizer, everywhere, runs, decision
+):
+    tokenizer.everywhere = everywhere
+    talk(tokenizer, 0.0, [0.0] * 100, [1.0, 0.0])
+    moved = [0.3, 0.1] + [0.0] * 98
+    ran, decided = talk(tokenizer, 0.2, moved, *([[1.0, 0.0]] if runs else []))
+    assert ([count for count, _ in ran], decided) == (runs, decision)

@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.scene.polygon import Polygon
 from pipeline.scene.zones import Zone, Zones
 from tests.e2e.command import refused, succeeds
+from tests.pipeline.scene.examples import a_classes
 from tests.workers.client.conftest import Frames, Service
 from workers.contract.stream_store import StreamStore
 
@@ -60,7 +61,7 @@ def test_rules_of_a_file_are_checked_here_and_given_to_the_service(service: Serv
     assert (rule.name, rule.what, rule.above) == ("seen", "region", 0.5)
 
 
-def test_zones_of_a_file_go_with_the_stream(service: Service) -> None:
+def test_zones_and_classes_of_files_go_with_the_stream(service: Service) -> None:
     at = ("--url", service.url)
     means = dict(zip(("open", "closed"), np.eye(2, dtype=np.float32), strict=True))
     gate = Zone(Polygon.of([(0, 0), (1, 0), (1, 1)]), means, dict.fromkeys(means, 5), 0.1, 1.0)
@@ -69,9 +70,14 @@ def test_zones_of_a_file_go_with_the_stream(service: Service) -> None:
     succeeds("streams", "add", "sample:bikes", "--name", "gate", "--changed", "--zones", path, *at)
     spec = StreamStore(service.client).get("gate")
     assert (spec.changed, spec.zones) == (True, zones.to_dict())
+    names = service.folder / "names.json"
+    a_classes().save(names)
+    succeeds("streams", "add", "sample:bikes", "--name", "yard", "--classes", names, *at)
+    spec = StreamStore(service.client).get("yard")
+    assert (spec.zones, spec.classes) == (None, a_classes().to_dict())
     succeeds("streams", "add", "sample:bikes", "--name", "plain", *at)
     spec = StreamStore(service.client).get("plain")
-    assert (spec.changed, spec.zones) == (False, None)
+    assert (spec.changed, spec.zones, spec.classes) == (False, None, None)
 
 
 def test_the_list_says_what_each_stream_is_doing_and_what_it_costs(service: Service) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.boxes import Box
 from pipeline.defaults import DEFAULT_MODEL
 from pipeline.engine import Engine
 from pipeline.errors import UsageError
@@ -16,6 +17,8 @@ from pipeline.frame import FrameTimes
 from pipeline.models import load_model
 from pipeline.scene.learning import examples_of, patches_of
 from pipeline.scene.means import learned
+from pipeline.scene.naming import learned as learned_classes
+from pipeline.scene.naming import values_of
 from pipeline.scene.polygon import Polygon
 from pipeline.scene.scene import seen_as
 from pipeline.scene.zones import Zones
@@ -68,6 +71,27 @@ def test_what_it_asks_for_is_in_its_results_from_one_message_to_the_next(
     assert best.y + best.h > 0.6
     assert all(one.zones is not None and one.zones["seat"].state == "somebody" for one in told)
     assert not any({"changed", "zones"} & set(result) for result in results(redis, "plain"))
+
+
+def test_classes_name_its_boxes_whatever_its_batch_mates_ask_for(server: Any, redis: Any) -> None:
+    replica, model = Replica(server.url), load_model()
+    (frame,) = clip(count=1)
+    still = [replace(frame, times=FrameTimes(pts_s=float(second))) for second in range(8)]
+    thing = still[-1].image.copy()
+    thing[-84:-28, -84:-28] = np.random.default_rng(0).integers(0, 255, (56, 56, 3), np.uint8)
+    still[-1] = replace(still[-1], image=thing)
+    height, width = thing.shape[:2]
+    box = Box(1 - 84 / width, 1 - 84 / height, 56 / width, 56 / height, "noise", 1.0)
+    classes = learned_classes(model, still[-1:] * 2, values_of(model, still[-1:] * 2), [[box]] * 2)
+    asked = replace(PLAIN, classes=classes.to_dict())
+    replica.infer(batch("names", 0, 8, asked, frames=still), batch("plain", 0, 8, PLAIN))
+    replica.close()
+
+    told = [ResultView.model_validate(result) for result in results(redis, "names")]
+    assert told[-2].changed == []
+    assert told[-1].changed
+    assert max(told[-1].changed, key=lambda box: box.w * box.h).name == "noise"
+    assert not any("changed" in result for result in results(redis, "plain"))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from pipeline.scene.polygon import Polygon
 from pipeline.scene.zones import Zone, Zones
 from tests import make_clips
+from tests.pipeline.scene.examples import a_classes
 from vocab.redis_lease import RedisLease
 from workers.contract.keys import StreamKeys
 from workers.contract.stream_spec import StreamSpec
@@ -96,10 +97,12 @@ def test_what_a_stream_asks_of_its_scene_goes_with_its_frames(run, inference, wa
     means = dict(zip(("open", "closed"), np.eye(2, dtype=np.float32), strict=True))
     gate = Zone(Polygon.of([(0, 0), (1, 0), (1, 1)]), means, dict.fromkeys(means, 5), 0.1, 1.0)
     zones = Zones("any", "64x64 native", {"gate": gate}).to_dict()
-    run(spec_of(clip, changed=True, zones=zones))
+    classes = a_classes().to_dict()
+    run(spec_of(clip, changed=True, zones=zones, classes=classes))
     watch("cam").until_state("ended")
     assert inference.calls
-    assert all((call.settings.changed, call.settings.zones) == (True, zones) for call in inference.calls)
+    asked = [(call.settings.changed, call.settings.zones, call.settings.classes) for call in inference.calls]
+    assert asked == [(True, zones, classes)] * len(asked)
 
 
 def test_a_message_holds_pictures_of_one_size(run, inference, watch, tmp_path):

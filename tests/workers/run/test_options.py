@@ -28,7 +28,17 @@ def test_every_option_reaches_its_field() -> None:
             *("--open-timeout", "3", "--stall-timeout", "4", "--decoder", "cpu", "--rtsp-transport", "udp"),
             *("--decode", "keyframes", "--max-pixels", "1000"),
             *("--fps", "2.5", "--max-frames", "11", "--policy", "block", "--name", "gate", "--quiet"),
-            *("--fit", "letterbox", "--size", "448x252", "--changed", "--zones", "zones.json"),
+            *(
+                "--fit",
+                "letterbox",
+                "--size",
+                "448x252",
+                "--changed",
+                "--zones",
+                "zones.json",
+                "--classes",
+                "names.json",
+            ),
         )
     )
     assert options.tokenizer.name == "intra"
@@ -47,7 +57,7 @@ def test_every_option_reaches_its_field() -> None:
     assert (options.fps, options.max_frames, options.policy) == (2.5, 11, "block")
     assert (options.name, options.quiet) == ("gate", True)
     assert (options.fit, options.size) == ("letterbox", "448x252")
-    assert (options.changed, options.zones) == (True, "zones.json")
+    assert (options.changed, options.zones, options.classes) == (True, "zones.json", "names.json")
 
 
 @pytest.mark.parametrize(

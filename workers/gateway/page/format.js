@@ -52,10 +52,12 @@ export function countBy(texts) {
   return [...counts].sort((a, b) => b[1] - a[1]);
 }
 
-/** What a result says in one line: the prediction, what changed, and the states of zones. */
+/** What a result says in one line: the prediction, what changed by its names, and the states of zones. */
 export function said({ prediction: own, changed, zones }) {
   const states = Object.entries(zones ?? {}).map(([name, { state }]) => `${name}: ${state}`);
-  return [prediction(own), ...(changed ? [`${number(changed.length)} changed`] : []), ...states].join(" · ");
+  const names = countBy((changed ?? []).map(({ name }) => name)).map(([name, count]) => `${number(count)} ${name}`);
+  if (changed && !names.length) names.push("0 changed");
+  return [prediction(own), ...names, ...states].join(" · ");
 }
 
 /** A prediction in one line. */

@@ -1,0 +1,263 @@
+"""Names for what changed on a fixed camera, by a few boxes that a person drew."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.boxes import Bounded, Box
+from pipeline.errors import UsageError
+from pipeline.outputs.files import write_json
+from pipeline.results import CHANGED, UNKNOWN
+
+if TYPE_CHECKING:
+    from pipeline.frame import Geometry
+    from pipeline.reading import PatchFeatures
+
+# Marks an example of what is none of the names.
+NOT_THIS = "not this"
+
+_FORMAT = "vwt-classes/1"
+_MAX_NAMES, _MAX_OTHERS, _MAX_WIDTH, _MAX_NAME = 16, 64, 8192, 64
+_DECIMALS = 5
+
+Vector = npt.NDArray[np.float32]
+
+
+class Told(NamedTuple):
+    """What a box is: a name, or unknown, and its cosine to the nearest name, 0..1."""
+
+    name: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Named:
+    """A name, and what things of that name look like.
+
+    Attributes:
+        mean: (C,) of unit length: that of its examples.
+        examples: how many.
+        least: cosine to the mean below which a thing is unknown.
+        right: share of its examples that the others tell to be of this name, 0..1.
+    """
+
+    mean: Vector
+    examples: int
+    least: float
+    right: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Classes:
+    """Names for boxes, for what one model takes from pictures of one size.
+
+    Attributes:
+        model: its name.
+        seen_as: width, height and fit of its input.
+        centre: (C,) what patches are on average, which says nothing of any thing.
+        names: at least one.
+        others: (M, C) of unit length: examples of what is none of the names.
+    """
+
+    model: str
+    seen_as: str
+    centre: Vector
+    names: Mapping[str, Named]
+    others: npt.NDArray[np.float32]
+
+    def check_model(self, model: str, seen_as: str) -> None:
+        """Refuses a model, or an input of it, that they were not learned with."""
+        for given, learned, what in ((model, self.model, "model"), (seen_as, self.seen_as, "input")):
+            if given != learned:
+                raise UsageError(
+                    f"these classes were learned with the {what} {learned} and cannot be told by {given}: "
+                    "run with the same --model, --size and --fit, or learn them anew"
+                )
+
+    def named(
+        self, boxes: Sequence[Box], values: PatchFeatures | None, geometry: Geometry, patch_size: int
+    ) -> list[Box]:
+        """The boxes with names; unknown where none is near, or nothing was seen of one.
+
+        Args:
+            boxes: of the frame.
+            values: (rows, columns, C) of unit length, see `FrameOutput`; None where they are not known.
+            geometry: of the frame.
+            patch_size: in pixels of the model's input.
+        """
+        found = []
+        for box in boxes:
+            seen = None if values is None else pooled(values, self.centre, box, geometry, patch_size)
+            name, score = Told(UNKNOWN, 0.0) if seen is None else self.told(seen)
+            found.append(replace(box, name=name, score=score))
+        return found
+
+    def told(self, seen: Vector) -> Told:
+        """What something is by what it looks like, (C,) of unit length."""
+        return told(seen, self.names, self.others)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object that files and the API have."""
+        return {
+            "format": _FORMAT,
+            "model": self.model,
+            "input": self.seen_as,
+            "centre": _rounded(self.centre),
+            "names": {
+                name: {
+                    "examples": one.examples,
+                    "least": round(one.least, _DECIMALS),
+                    "leave_one_out": round(one.right, 4),
+                    "mean": _rounded(one.mean),
+                }
+                for name, one in self.names.items()
+            },
+            "not": [_rounded(other) for other in self.others],
+        }
+
+    @classmethod
+    def from_dict(cls, given: Any) -> Classes:
+        """Reads what `to_dict` made.
+
+        Raises:
+            UsageError: it is none, or cannot be right; says what of it.
+        """
+        try:
+            return cls._read(given)
+        except UsageError as error:
+            raise UsageError(f"these are no classes that can be used: {error}") from None
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            raise UsageError(
+                f"these are no classes that can be used: {reason}; make some with `vwt classes learn`"
+            ) from None
+
+    @classmethod
+    def _read(cls, given: Any) -> Classes:
+        if given["format"] != _FORMAT:
+            raise UsageError(f"format {given['format']!r} is not {_FORMAT}")
+        centre = np.asarray(given["centre"], np.float32)
+        if centre.ndim != 1 or not 0 < len(centre) <= _MAX_WIDTH or not np.isfinite(centre).all():
+            raise UsageError("centre is no vector of finite numbers")
+        names = {check_name(name): _named(name, one, len(centre)) for name, one in given["names"].items()}
+        check_count(len(names), len(given["not"]))
+        others = [_direction(one, len(centre), f"an example of {NOT_THIS}") for one in given["not"]]
+        return cls(str(given["model"]), str(given["input"]), centre, names, stacked(others, len(centre)))
+
+    def save(self, path: str | Path) -> None:
+        """Writes a file that `load` reads; raises UsageError where it cannot be written."""
+        write_json(self.to_dict(), path, "--out", indent=None)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Classes:
+        """Reads a file; raises UsageError where there is none, or what it holds cannot be used."""
+        try:
+            given = json.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UsageError(
+                f"cannot read classes from {path}: {error.strerror or error}; make some with "
+                "`vwt classes learn`"
+            ) from None
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"cannot read classes from {path}: it is no JSON ({error})") from None
+        try:
+            return cls.from_dict(given)
+        except UsageError as error:
+            raise UsageError(f"cannot use {path}: {error}") from None
+
+
+def told(seen: Vector, names: Mapping[str, Named], others: npt.NDArray[np.float32]) -> Told:
+    """See `Classes.told`."""
+    alike = {name: float(seen @ one.mean) for name, one in names.items()}
+    name = max(alike, key=alike.__getitem__)
+    score = alike[name]
+    other = float((others @ seen).max(initial=-1.0))
+    known = score >= names[name].least and score > other
+    return Told(name if known else UNKNOWN, min(max(score, 0.0), 1.0))
+
+
+def pooled(
+    values: PatchFeatures, centre: Vector, box: Bounded, geometry: Geometry, patch_size: int
+) -> Vector | None:
+    """(C,) of unit length: the mean of what is off the centre in a box, by how much of a patch it covers.
+
+    Args:
+        values: (rows, columns, C) of unit length, zeros where a patch was dropped.
+        centre: (C,).
+        box: in the picture.
+        geometry: of the frame.
+        patch_size: in pixels of the model's input.
+
+    Returns:
+        None where the model saw nothing of it.
+    """
+    rows, columns = values.shape[:2]
+    x, width = (value * geometry.source_width * geometry.scale_x for value in (box.x, box.w))
+    y, height = (value * geometry.source_height * geometry.scale_y for value in (box.y, box.h))
+    across = _covered(x + geometry.offset_x, width, columns, patch_size)
+    down = _covered(y + geometry.offset_y, height, rows, patch_size)
+    part = np.ix_(*down.nonzero(), *across.nonzero())
+    inside = values[part]
+    shares = np.outer(down, across)[part] * inside.any(axis=2)
+    total = np.einsum("ij,ijc->c", shares, inside) - shares.sum() * centre
+    length = float(np.linalg.norm(total))
+    return None if length == 0 else (total / length).astype(np.float32)
+
+
+def check_name(name: Any) -> str:
+    """Refuses a name that is none, or means something else."""
+    if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME or not name.isprintable():
+        raise UsageError(f"a name has 1 to {_MAX_NAME} letters that can be shown, not {name!r:.80}")
+    if name in (UNKNOWN, CHANGED, NOT_THIS):
+        raise UsageError(f'"{name}" is said of what has no name; call it something else')
+    return name
+
+
+def check_count(names: int, others: int) -> None:
+    """Refuses too few or too many names, and too many examples of none of them."""
+    if not 0 < names <= _MAX_NAMES:
+        raise UsageError(f"{names} names: there may be 1 to {_MAX_NAMES}")
+    if others > _MAX_OTHERS:
+        raise UsageError(f"{others} examples of {NOT_THIS}: there may be {_MAX_OTHERS}")
+
+
+def stacked(vectors: Sequence[Vector], width: int) -> npt.NDArray[np.float32]:
+    """(M, C), also of none."""
+    return np.asarray(vectors, np.float32).reshape(-1, width)
+
+
+def _named(name: str, given: Any, width: int) -> Named:
+    least, right = float(given["least"]), float(given["leave_one_out"])
+    if not (math.isfinite(least) and -1 <= least <= 1 and 0 <= right <= 1):
+        raise UsageError(f"least or leave_one_out of {name} cannot be right")
+    return Named(
+        _direction(given["mean"], width, f"the mean of {name}"), int(given["examples"]), least, right
+    )
+
+
+def _direction(given: Any, width: int, what: str) -> Vector:
+    vector = np.asarray(given, np.float32)
+    if vector.shape != (width,):
+        raise UsageError(f"{what} is no vector as long as the centre")
+    if not np.isfinite(vector).all() or not vector.any():
+        raise UsageError(f"{what} is not finite, or all zeros")
+    return vector / np.linalg.norm(vector)
+
+
+def _rounded(vector: Vector) -> list[float]:
+    return [round(float(value), _DECIMALS) for value in vector]
+
+
+def _covered(start: float, length: float, count: int, patch_size: int) -> npt.NDArray[np.float64]:
+    """(count,): how much of each row or column of patches lies between two points, 0..1."""
+    edges = np.arange(count + 1) * patch_size
+    inside = np.minimum(edges[1:], start + length) - np.maximum(edges[:-1], start)
+    return inside.clip(0) / patch_size

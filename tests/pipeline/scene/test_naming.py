@@ -1,0 +1,115 @@
+"""Names are learned from boxes that a person drew, and found again in a clip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.boxes import Box
+from pipeline.errors import UsageError
+from pipeline.models import load_model
+from pipeline.scene.naming import Example, check_examples, learned, learned_names, read_examples, values_of
+from tests.pipeline.scene.examples import WIDTH, around
+from tests.workers.inference.examples import clip
+
+NOBODY = np.zeros((0, WIDTH), np.float32)
+FACE, WINDOW = (0.35, 0.2, 0.3, 0.5), (0.02, 0.05, 0.2, 0.4)
+AS_JSON = """[{"time": 1.5, "box": [0.1, 0.2, 0.3, 0.4], "name": "van"},
+              {"time": 2, "box": [0, 0, 1, 1], "name": "not this"}]"""
+AS_CSV = "time,x,y,w,h,name\n1.5,0.1,0.2,0.3,0.4,van\n2,0,0,1,1,not this\n"
+
+
+def test_leave_one_out_tells_each_box_by_the_others() -> None:
+    own, other = around(0, 4), around(1, 4, seed=1)
+    # One was given the wrong name.
+    made = learned_names({"person": [*own, other[0]], "van": other[1:]}, NOBODY)
+    assert made["person"].right < 1
+    assert made["person"].examples == 5
+    clean = learned_names({"person": own, "van": other}, NOBODY)
+    assert 0.7 < clean["person"].least < 1
+    assert clean["person"].right >= 0.5
+
+
+def test_a_name_whose_examples_differ_is_said_of_less_alike_things() -> None:
+    narrow = learned_names({"person": around(0, 6, 0.05)}, NOBODY)["person"]
+    wide = learned_names({"person": around(0, 6, 0.3)}, NOBODY)["person"]
+    assert wide.least < narrow.least
+
+
+def test_an_example_of_none_of_them_costs_those_that_are_like_it() -> None:
+    own = around(0, 5)
+    assert learned_names({"person": own}, np.stack([own[0]]))["person"].right < 1
+
+
+def test_names_learned_in_a_clip_are_told_in_its_later_frames() -> None:
+    model, frames = load_model(), clip(count=12)
+    boxes = [Box(*place, name, 1.0) for place, name in ((FACE, "face"), (WINDOW, "window"))]
+    values = values_of(model, frames)
+    classes = learned(model, frames[:6], values[:6], [boxes] * 6)
+    assert {name: one.examples for name, one in classes.names.items()} == {"face": 6, "window": 6}
+    told = [
+        [box.name for box in classes.named(boxes, own, frame.geometry, 14)]
+        for frame, own in zip(frames[6:], values[6:], strict=True)
+    ]
+    assert all(
+        name in (own, "unknown")
+        for names in told
+        for name, own in zip(names, ("face", "window"), strict=True)
+    )
+    assert sum(names == ["face", "window"] for names in told) >= 3
+
+
+@pytest.mark.parametrize("text", [AS_JSON, AS_CSV], ids=["JSON", "CSV"])
+def test_boxes_are_read_from_either_kind_of_file(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "boxes"
+    path.write_text(text)
+    van = Example(1.5, Box(0.1, 0.2, 0.3, 0.4, "van", 1.0))
+    assert read_examples(path) == [van, Example(2.0, Box(0.0, 0.0, 1.0, 1.0, "not this", 1.0))]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "there are 0 boxes"),
+        ("[]", "there are 0 boxes"),
+        ("[1]", "box 1 of .* is no time"),
+        ("{}", "give a list of"),
+        ("[", "cannot read boxes"),
+        ('[{"time": 1, "name": "van"}]', "box 1 of .* has no 'box'"),
+        ('[{"time": 1, "box": [0, 0, 1], "name": "van"}]', "is no time in seconds with"),
+        ('[{"time": -1, "box": [0, 0, 1, 1], "name": "van"}]', "is at -1 s"),
+        ('[{"time": 1, "box": [0.5, 0, 0.6, 1], "name": "van"}]', "is not inside the picture"),
+        ('[{"time": 1, "box": [0, 0, 1, 1], "name": "unknown"}]', "call it something else"),
+        ('[{"time": 1, "box": [0, 0, 1, 1], "name": ""}]', "a name has 1 to 64 letters"),
+        ("time,x,y,name\n1,0,0,van\n", "its first line lacks w, h"),
+        ("time,x,y,w,h,name\nsoon,0,0,1,1,van\n", "box 1 of .* is no time"),
+    ],
+    ids=str,
+)
+def test_what_is_no_list_of_boxes_is_refused_in_one_line(tmp_path: Path, text: str, why: str) -> None:
+    path = tmp_path / "boxes"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=why) as refused:
+        read_examples(path)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [
+        (["van"], "there is 1 box of van: give 2 at least"),
+        (["not this"] * 3, "0 names"),
+        (["van"] * 2 + ["not this"] * 65, "65 examples of not this"),
+    ],
+    ids=["one", "none", "too many others"],
+)
+def test_too_few_or_too_many_are_refused(names: list[str], why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        check_examples([Example(1.0, Box(0, 0, 1, 1, name, 1.0)) for name in names])
+
+
+def test_a_model_without_patches_is_refused() -> None:
+    with pytest.raises(UsageError, match="'null' has no patches"):
+        values_of(load_model("null"), clip("null", count=1))
