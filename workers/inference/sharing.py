@@ -114,6 +114,9 @@ class Sharing:
         budget: that its streams share; None for what the device can do.
         cores: threads that compute a pass on the CPU.
         clock: seconds that do not go back, the same as of passes.
+
+    Attributes:
+        room: whether there was any for more frames at the last look.
     """
 
     def __init__(
@@ -124,6 +127,7 @@ class Sharing:
         self._clock = clock
         self._streams: dict[str, _Stream] = {}
         self._passes: dict[float, float] = {}
+        self.room = True
         self._quiet = 0
         self._pressed = False
         self._joules = self._flops = self._core_s = 0.0
@@ -212,6 +216,7 @@ class Sharing:
             stream.look_back(now)
         limit = self._limit()
         over, room, by = self._by_load(now) if self._budget is None else self._by_budget(limit)
+        self.room = self._busy(now) < _ROOM if by == "load" else room
         if over:
             self._quiet = 0
             self._give()
@@ -234,9 +239,12 @@ class Sharing:
             return False, False, "budget"
         return wanted > limit, wanted < _BUDGET_ROOM * limit, "budget"
 
-    def _by_load(self, now: float) -> tuple[bool, bool, Literal["load"]]:
+    def _busy(self, now: float) -> float:
         self._passes = {at: s for at, s in self._passes.items() if at > now - _LOOK_BACK_S}
-        busy = sum(self._passes.values()) / _LOOK_BACK_S
+        return sum(self._passes.values()) / _LOOK_BACK_S
+
+    def _by_load(self, now: float) -> tuple[bool, bool, Literal["load"]]:
+        busy = self._busy(now)
         live = [stream for stream in self._streams.values() if stream.live]
         losing = any(stream.loses for stream in live)
         # With a file there the device is always full.

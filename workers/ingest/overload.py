@@ -20,9 +20,13 @@ class Overload:
 
     Args:
         clock: seconds that do not go back.
+
+    Attributes:
+        room: whether Inference may have time for more; without it no try can succeed but by taking from others.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.room = True
         self._clock = clock
         self._hold_s = _FIRST_S
         self._until: float | None = None
@@ -31,7 +35,7 @@ class Overload:
     @property
     def gives_way(self) -> bool:
         """Whether it does so for the next message."""
-        if self._until is not None and self._clock() >= self._until:
+        if self._until is not None and self.room and self._clock() >= self._until:
             self._until, self._tried_at = None, self._clock()
         return self._until is not None
 

@@ -84,18 +84,23 @@ class Round:
         """Whether more frames come than are taken, so that one at a time is sent; see `Overload`."""
         return self._overload is not None and self._overload.gives_way
 
-    def batch(self, round_trip_s: float | None, paced: bool = False) -> list[Frame] | None:
+    def batch(
+        self, round_trip_s: float | None, paced: bool = False, room: bool = True
+    ) -> list[Frame] | None:
         """The frames of the next message; none when there are none yet, None at the end.
 
         Args:
             round_trip_s: of the last message whose results are durable; None before.
             paced: whether the stream gets a share of its frames only; of a live one, one at each turn.
+            room: whether Inference may have time for more, see `BatchDone`.
 
         Raises:
             SourceError: the source broke off; what came before was given out.
         """
         if round_trip_s is not None:
             self._size.answered(round_trip_s)
+        if self._overload is not None:
+            self._overload.room = room
         if self._overload is not None and (paced or self._overload.gives_way):
             frames = self._reader.batch(1, timeout=LOOK_UP_S, pick=self._evenly.pick)
         else:

@@ -95,7 +95,7 @@ class Sender:
     Attributes:
         progressed: whether any result became durable.
         round_trip_s: of the last batch, until its results were durable; None before.
-        interval_s: see `BatchDone`, of the last batch.
+        interval_s, room: see `BatchDone`, of the last batch.
     """
 
     def __init__(
@@ -110,6 +110,7 @@ class Sender:
         self.progressed = False
         self.round_trip_s: float | None = None
         self.interval_s: float | None = None
+        self.room = True
         self._infer = infer
         self._log = log
         self._in_flight = in_flight
@@ -170,7 +171,7 @@ class Sender:
                 continue
             self._window.popleft().done()
             self.round_trip_s = time.monotonic() - head.at
-            self.interval_s = done.interval_s
+            self.interval_s, self.room = done.interval_s, done.room
             self._answered(self.round_trip_s)
             self._advanced()
 

@@ -282,7 +282,8 @@ class StreamWorker:
                 else:
                     self._sender.wait_room()
                 self._wait_turn()
-                frames = present.batch(self._sender.round_trip_s, paced=self._sender.interval_s is not None)
+                sender = self._sender
+                frames = present.batch(sender.round_trip_s, sender.interval_s is not None, sender.room)
                 if self._stopped.is_set():
                     raise Stopped
                 if frames is None:

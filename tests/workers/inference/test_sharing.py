@@ -132,6 +132,13 @@ def test_under_overload_frames_go_by_priority_and_the_device_stays_full() -> Non
     assert sum(fps.values()) > 0.85 * 12
 
 
+@pytest.mark.parametrize(("fps", "room"), [(1.0, True), (25.0, False)])
+def test_it_tells_whether_there_is_room_for_more_frames(fps: float, room: bool) -> None:
+    machine = Machine(10 * FULL, [Camera(name, fps, watched()) for name in "abc"])
+    machine.run(30)
+    assert machine.sharing.room is room
+
+
 def test_streams_of_equal_priority_are_left_to_the_device() -> None:
     cameras = [Camera("door", 25, watched()), Camera("yard", 25, watched())]
     machine = Machine(12 * FULL, cameras)

@@ -51,3 +51,14 @@ def test_a_try_that_loses_nothing_ends_it_and_forgets_what_was() -> None:
     overload.sent(1)
     clock.now = 46.0
     assert not overload.gives_way
+
+
+def test_it_does_not_try_while_inference_has_no_time_for_more() -> None:
+    clock = Clock()
+    overload = Overload(clock)
+    overload.sent(1)
+    clock.now = 1000.0
+    overload.room = False
+    assert overload.gives_way
+    overload.room = True
+    assert not overload.gives_way
