@@ -22,7 +22,7 @@ class Overload:
         clock: seconds that do not go back.
 
     Attributes:
-        room: whether Inference may have time for more; without it no try can succeed but by taking from others.
+        room: whether Inference may have time for more; without it a try could only take from other streams.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -84,9 +84,7 @@ class Round:
         """Whether more frames come than are taken, so that one at a time is sent; see `Overload`."""
         return self._overload is not None and self._overload.gives_way
 
-    def batch(
-        self, round_trip_s: float | None, paced: bool = False, room: bool = True
-    ) -> list[Frame] | None:
+    def batch(self, round_trip_s: float | None, paced: bool = False, room: bool = True) -> list[Frame] | None:
         """The frames of the next message; none when there are none yet, None at the end.
 
         Args:
