@@ -49,6 +49,12 @@ class Edge:
         self.asked.append((len(data), settings))
         return Wanted(np.array([1.0, 0, 0, 0]), part=box is not None)
 
+    async def text(self, text: str, settings: TokenSettings) -> Wanted:
+        if self.error is not None:
+            raise self.error
+        self.asked.append((len(text), settings))
+        return Wanted(np.array([0, 1.0, 0, 0]))
+
     async def example(self, stream: str, polygon: Sequence[Point], frame: int | None) -> ZoneExample:  # noqa: ARG002
         self.shown = frame
         if self.error is not None:
