@@ -128,7 +128,8 @@ def _widths(of: bytes, model: str) -> Widths | None:
 def _joined(found: Mapping[bytes, Sequence[bytes]], model: str, newest: Widths) -> Records:
     """Records that can be compared with the newest, with things where any of them have some."""
     kinds = {of: widths for of in found if (widths := _widths(of, model)) is not None}
-    wide = replace(newest, thing=max(one.thing for one in kinds.values()))
+    alike = [one.thing for one in kinds.values() if replace(one, thing=newest.thing) == newest]
+    wide = replace(newest, thing=newest.thing or max(alike))
     parts = [fitted(unpack(b"".join(found[of]), widths), wide) for of, widths in kinds.items()]
     records = np.concatenate([part for part in parts if part is not None])
     return records[np.argsort(records["number"], kind="stable")]

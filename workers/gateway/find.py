@@ -124,10 +124,9 @@ def find_routes(settings: ServiceSettings, connections: Connections, backend: Ba
     async def ways(stream: str) -> FindWays:
         """Says what the stream's history can be searched by."""
         spec = await connections.spec(stream)
-        named = settings.inference.labels.keys() | settings.inference.text_towers.keys()
-        return FindWays(
-            picture=spec.history is not None, text=spec.history is not None and spec.model in named
-        )
+        own, kept = settings.inference, spec.history is not None
+        named = (own.labels.keys() | own.text_towers.keys()) - own.names.keys()
+        return FindWays(picture=kept, text=kept and spec.model in named)
 
     return router
 

@@ -31,10 +31,14 @@ class Texts:
             model: its name.
 
         Raises:
-            UsageError: there is no such label and no tower, or the tower does not go with the model.
+            UsageError: there is no such label and no tower, or the model does not go with one.
             ModelError: the weights of the tower cannot be had.
         """
         path, choice = self._settings.labels.get(model), self._settings.text_towers.get(model)
+        if model in self._settings.names:
+            raise UsageError(
+                f"model '{model}' has names of classes here (inference.names): it is no longer one beside text"
+            )
         with self._lock:
             labels = None if path is None else LabelVectors.load(path)
             if labels is None or text not in labels.names:

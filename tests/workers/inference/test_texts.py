@@ -44,6 +44,11 @@ def test_a_model_without_labels_and_tower_is_refused_with_the_setting() -> None:
         texts().wanted("a dog", "resnet18")
 
 
+def test_a_model_with_names_of_classes_is_no_longer_one_beside_text(labels: Path) -> None:
+    with pytest.raises(UsageError, match=r"inference.names"):
+        texts(labels={CLIP: labels}, names={CLIP: "names.txt"}).wanted("a bike", CLIP)
+
+
 def test_any_other_text_goes_through_the_tower(labels: Path) -> None:
     pytest.importorskip("open_clip")
     both = texts(labels={CLIP: labels}, text_towers={CLIP: TOWER})
