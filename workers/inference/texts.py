@@ -37,7 +37,7 @@ class Texts:
         path, choice = self._settings.labels.get(model), self._settings.text_towers.get(model)
         if model in self._settings.names:
             raise UsageError(
-                f"model '{model}' has names of classes here (inference.names): it is no longer one beside text"
+                f"model '{model}' has names of classes here (inference.names): it is not one beside text"
             )
         with self._lock:
             labels = None if path is None else LabelVectors.load(path)
