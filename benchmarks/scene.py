@@ -84,16 +84,16 @@ def cutouts(frames: Sequence[Pixels], plate: Pixels, numbers: Iterable[int] = DR
 
 
 def pasted(
-    plate: Pixels, people: Sequence[Cut], seed: int, van: Pixels | None = None
+    plate: Pixels, people: Sequence[Cut], seed: int, van: Pixels | None = None, walking: int = 4
 ) -> Iterator[tuple[float, Pixels, list[Box]]]:
-    """Time, picture and true boxes: four who walk through the empty scene, with noise and changing light."""
+    """Time, picture and true boxes: so many who walk through the empty scene, in noise and changing light."""
     random = np.random.default_rng(seed)
     height, width = plate.shape[:2]
     walkers: list[tuple[int, float, float]] = []
     for step in range(round(SECONDS * FPS)):
         now = step / FPS
         walkers = [one for one in walkers if -60 < one[1] + one[2] * now < width]
-        while len(walkers) < 4:
+        while len(walkers) < walking:
             speed = float(random.choice([-1, 1]) * random.uniform(30, 80))
             start = 0.0 if speed > 0 else width - 20.0
             if not step:

@@ -13,11 +13,16 @@ from pipeline.frame import Frame, FrameTimes, Geometry, Pixels
 from pipeline.history import Wanted
 from pipeline.models.base import Model
 from pipeline.preprocess import Preprocessor
-from pipeline.results import CELLS, Prediction
+from pipeline.reading import FrameOutput
+from pipeline.results import CELLS
+from pipeline.stacking import Part as Looked
+from pipeline.things import thing_in
 from pipeline.tokenizers import FullTokenizer
 
 # The least of a cell that a part covers.
 _SLIVER = 1e-3
+# Sides of what a history keeps of every frame: what is smaller may be a thing.
+_WINDOW = 2 / CELLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,11 @@ class Part:
             raise UsageError(f"the box {text} reaches beyond the picture: x+w and y+h are at most 1")
         return part
 
+    @property
+    def may_be_thing(self) -> bool:
+        """Whether it is smaller than the parts of a frame that a history keeps."""
+        return max(self.w, self.h) < _WINDOW
+
     def weights(self, geometry: Geometry) -> npt.NDArray[np.float32]:
         """(CELLS, CELLS) how much of the part lies in each cell of the input; they sum to 1.
 
@@ -69,24 +79,30 @@ def _shares(start: float, length: float, side: int) -> npt.NDArray[np.float32]:
     return np.asarray(covered / covered.sum(), np.float32)
 
 
-def wanted(prediction: Prediction, geometry: Geometry, part: Part | None) -> Wanted:
+def wanted(output: FrameOutput, geometry: Geometry, part: Part | None, patch_size: int | None) -> Wanted:
     """What is looked for, of what a model said of a picture.
 
     Args:
-        prediction: with an embedding, and of a model with patches with cells.
+        output: with an embedding, and of a model with patches with cells; for a part that may be a thing with
+            values.
         geometry: where the picture lies in the input.
         part: the part of it that counts; None for all of it.
+        patch_size: of the model; None where it has no patches.
 
     Raises:
         UsageError: the model gives no embedding, or sees pictures as a whole where a part is asked for.
     """
+    prediction = output.prediction
     if prediction.embedding is None:
         raise UsageError("this model has no embedding that pictures could be compared by; name another")
     if part is None:
         return Wanted(np.asarray(prediction.embedding, np.float32))
     if prediction.cells is None:
         raise UsageError("this model has no patches that a box could be looked up by: leave the box out")
-    return Wanted(np.einsum("rc,rcd->d", part.weights(geometry), prediction.cells), part=True)
+    thing = None
+    if part.may_be_thing and output.values is not None and patch_size is not None:
+        thing = thing_in(output.values, part, geometry, patch_size)
+    return Wanted(np.einsum("rc,rcd->d", part.weights(geometry), prediction.cells), part=True, thing=thing)
 
 
 def look(model: Model, picture: Pixels, part: Part | None = None) -> Wanted:
@@ -98,5 +114,8 @@ def look(model: Model, picture: Pixels, part: Part | None = None) -> Wanted:
         part: see `wanted`.
     """
     image, geometry, _ = Preprocessor(model.input)(picture)
-    pending = Engine(model).submit([Frame(FrameTimes(pts_s=None), image, geometry)], FullTokenizer())
-    return wanted(pending.result().frames[0].prediction, geometry, part)
+    values = model.patch_size is not None and part is not None and part.may_be_thing
+    frame = Frame(FrameTimes(pts_s=None), image, geometry)
+    looked = Looked([frame], FullTokenizer(), patches=values, values=values)
+    (output,) = Engine(model).submit_parts([looked]).result().frames
+    return wanted(output, geometry, part, model.patch_size)

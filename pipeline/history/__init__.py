@@ -5,7 +5,7 @@ Free of torch, so that whoever only searches does not wait for it.
 
 from pipeline.history.find import Found, Wanted, find
 from pipeline.history.history_file import HistoryFile, Origin, read_history
-from pipeline.history.moments import Moment, Widths, moments, pack, unpack
+from pipeline.history.moments import Moment, Things, Widths, moments, pack, unpack
 from pipeline.history.novelty import Novelty
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Moment",
     "Novelty",
     "Origin",
+    "Things",
     "Wanted",
     "Widths",
     "find",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.history.moments import Moment, Records, moments, times_s, unit
+from pipeline.history.moments import Moment, Records, has_things, moments, times_s, unit
 from pipeline.history.nearest import nearest
 
 DEFAULT_TOP = 10
@@ -25,18 +25,38 @@ class Wanted:
     Attributes:
         vector: (C,) of any length but 0.
         part: whether it is of a part of a picture, and compared with parts.
+        thing: (C,) of the same part, where it may be a thing: then it is compared with things, in a history
+            that has some.
     """
 
     vector: npt.NDArray[np.floating[Any]]
     part: bool = False
+    thing: npt.NDArray[np.floating[Any]] | None = None
+
+    def among(self, records: Records) -> tuple[str, npt.NDArray[np.floating[Any]]]:
+        """Which field of records it is compared with, and the vector that is."""
+        if self.thing is not None and has_things(records):
+            return "things", self.thing
+        return "parts" if self.part else "vector", self.vector
+
+    def fits(self, records: Records) -> bool:
+        """Whether it is as wide as what it is compared with."""
+        name, vector = self.among(records)
+        return bool(records.dtype[name].shape[-1] == len(vector))
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A moment, and the cosine of its embedding to what was looked for."""
+    """A moment that was found.
+
+    Attributes:
+        score: cosine of its embedding to what was looked for.
+        box: x, y, w, h of the thing that was found in it, in 0..1 of the picture; None for none.
+    """
 
     moment: Moment
     score: float
+    box: tuple[float, ...] | None = None
 
 
 def find(
@@ -47,11 +67,11 @@ def find(
     until_s: float | None = None,
     apart_s: float = DEFAULT_APART_S,
 ) -> list[Found]:
-    """The moments most alike what is looked for, best first; of a moment's parts the best counts.
+    """The moments most alike what is looked for, best first; of a moment's parts or things the best counts.
 
     Args:
         records: the history of one stream.
-        wanted: as wide as theirs.
+        wanted: that fits them.
         top: how many moments.
         since_s, until_s: from when to before when, by `Moment.time_s`; what has no time then is left out.
         apart_s: of frames nearer to each other than this the best stands for all; 0 for every frame.
@@ -63,19 +83,28 @@ def find(
     if until_s is not None:
         within &= times < until_s
     rows = np.flatnonzero(within)
-    kept_vectors = records["parts" if wanted.part else "vector"][rows]
+    name, vector = wanted.among(records)
+    kept_vectors = records[name][rows]
     vectors = kept_vectors.reshape(-1, kept_vectors.shape[-1])
     each = len(vectors) // max(len(rows), 1)
+    boxes = records["boxes"][rows].reshape(-1, 4) if name == "things" else None
+    # Which of them each row is, where some are of nothing.
+    places = np.arange(len(vectors))
+    if boxes is not None:
+        places = np.flatnonzero(boxes.any(axis=1))
+        vectors = vectors[places]
     looked_at = top * _LOOK_AT
     while True:
-        best, cosines = nearest(vectors, unit(wanted.vector), looked_at)
+        best, cosines = nearest(vectors, unit(vector), looked_at)
+        best = places[best]
         of = rows[best // max(each, 1)]
         kept = _apart(of, times[of], top, apart_s)
         if len(kept) == top or looked_at >= len(vectors):
             break
         looked_at *= _MORE
     when = moments(records[of[kept]])
-    return [Found(moment, float(cosines[at])) for moment, at in zip(when, kept, strict=True)]
+    where = [None] * len(kept) if boxes is None else [tuple(box) for box in boxes[best[kept]].tolist()]
+    return [Found(moment, float(cosines[at]), box) for moment, at, box in zip(when, kept, where, strict=True)]
 
 
 def _apart(of: npt.NDArray[np.int64], times: npt.NDArray[np.float64], top: int, apart_s: float) -> list[int]:

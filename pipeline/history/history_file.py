@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
 from pipeline.defaults import DEFAULT_HISTORY_BYTES
 from pipeline.errors import UsageError, VwtError
-from pipeline.history.moments import Moment, Records, Widths, pack, record_type, renumbered, unpack
+from pipeline.history.moments import (
+    Moment,
+    Records,
+    Things,
+    Widths,
+    fitted,
+    pack,
+    record_type,
+    renumbered,
+    unpack,
+)
 from pipeline.results import Prediction
 from vocab.paths import exists, is_folder
 
@@ -76,13 +86,13 @@ class HistoryFile:
             raise UsageError(f"cannot write the history {self.path}: {error.strerror or error}") from error
         self._next = len(before) + 1
 
-    def add(self, moment: Moment, prediction: Prediction) -> None:
-        """Appends a moment and what was seen; the oldest goes when the file is full.
+    def add(self, moment: Moment, prediction: Prediction, things: Things | None = None) -> None:
+        """Appends a moment and what was seen, of the widths given; the oldest goes when the file is full.
 
         Raises:
             VwtError: the disk takes no more.
         """
-        record = pack(self._next, moment, prediction)
+        record = pack(self._next, moment, prediction, things)
         slot = (self._next - 1) % self._capacity
         try:
             os.pwrite(self._fd, record, _HEAD_BYTES + slot * len(record))
@@ -105,12 +115,13 @@ class HistoryFile:
     def _before(self, origin: Origin, widths: Widths) -> list[bytes]:
         """What is there, numbered anew from 1; as much of the newest as has room."""
         there, records = read_history(self.path)
-        if there.alike != origin.alike or records.dtype != record_type(widths):
+        kept = fitted(records, widths)
+        if there.alike != origin.alike or kept is None:
             raise UsageError(
                 f"{self.path} is a history made with {there.model}, which cannot be compared with "
                 f"{origin.model} as it is loaded now: name another folder, or delete that file"
             )
-        newest = records[-self._capacity :].copy()
+        newest = kept[-self._capacity :].copy()
         return [renumbered(newest[at], at + 1) for at in range(len(newest))]
 
     def _open(self, origin: Origin, widths: Widths, before: list[bytes]) -> int:
@@ -160,8 +171,9 @@ def read_history(path: Path) -> tuple[Origin, Records]:
         if told.pop("format") != _FORMAT:
             raise ValueError("of another version")
         widths = Widths(**told.pop("widths"))
-        whole = type(widths.frame) is type(widths.part) is int
-        if not (whole and 0 < widths.frame < _WIDEST and 0 <= widths.part < _WIDEST):
+        # Before there were things nothing was said of them.
+        wide = astuple(widths)
+        if not (all(type(one) is int and 0 <= one < _WIDEST for one in wide) and widths.frame):
             raise ValueError("no widths")
         origin = Origin(**{field.name: told[field.name] for field in fields(Origin)})
         if not all(isinstance(text, str) for text in (origin.stream, origin.model)) or not all(

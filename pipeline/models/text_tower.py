@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -111,8 +112,9 @@ def text_labels(
     return LabelVectors(names, means.contiguous(), full_name(model), scale, none_below, tower.text)
 
 
+@lru_cache(maxsize=1)
 def _load(tower: TextTower) -> tuple[Any, Any]:
-    """The model, in eval mode, and its tokenizer."""
+    """The model, in eval mode, and its tokenizer; the last one is kept, for who searches again and again."""
     open_clip = _open_clip()
     if tower.name not in open_clip.list_models():
         raise UsageError(

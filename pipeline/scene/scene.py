@@ -45,15 +45,22 @@ class Scene:
         changed: whether what changed is asked for.
         zones: that are asked for.
         classes: what boxes of what changed are named by, which then is asked for, too.
+        values: whether what attention took from patches is asked for beside.
     """
 
     def __init__(
-        self, patch_size: int, changed: bool, zones: Zones | None, classes: Classes | None = None
+        self,
+        patch_size: int,
+        changed: bool,
+        zones: Zones | None,
+        classes: Classes | None = None,
+        values: bool = False,
     ) -> None:
         self._patch_size = patch_size
         self._background = Background() if changed or classes is not None else None
         self._zones = zones
         self._classes = classes
+        self._values = values or classes is not None
 
     @classmethod
     def of(
@@ -63,6 +70,7 @@ class Scene:
         zones: Zones | None,
         classes: Classes | None = None,
         spec: InputSpec | None = None,
+        remembered: bool = False,
     ) -> Scene | None:
         """What is asked for; None for nothing.
 
@@ -70,6 +78,7 @@ class Scene:
             model: that runs the frames.
             changed, zones, classes: see `Scene`.
             spec: the input that the frames are; None for the model's own.
+            remembered: whether what changed goes into a history.
 
         Raises:
             UsageError: the model has no patches, or the zones or classes are another's.
@@ -84,7 +93,9 @@ class Scene:
         for learned in (zones, classes):
             if learned is not None:
                 learned.check_model(model.name, seen_as(spec or model.input))
-        return cls(model.patch_size, changed, zones, classes)
+        return cls(
+            model.patch_size, changed, zones, classes, values=remembered and (changed or classes is not None)
+        )
 
     def follow(self, before: Scene | None) -> None:
         """Takes over what is usual from the one before it, of the same stream with other zones."""
@@ -94,7 +105,7 @@ class Scene:
     @property
     def wants_values(self) -> bool:
         """Whether it looks at what attention took from patches, too."""
-        return self._classes is not None
+        return self._values
 
     def look(self, frame: Frame, patches: PatchFeatures | None, values: PatchFeatures | None = None) -> Seen:
         """What is seen in the next frame.

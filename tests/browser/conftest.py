@@ -14,10 +14,12 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 from tests.browser.actor import Actor
 from tests.vocab.servers import Server
 from tests.workers.gateway.serving import Api
-from workers.settings.schema import AccessSettings, ServiceSettings
+from workers.settings.schema import AccessSettings, InferenceSettings, ServiceSettings
 
 # Far beyond what anything takes; only a fault comes this far.
 _PATIENCE_MS = 30_000
+# The model of the service that histories are searched by text with.
+BESIDE_TEXT = "vit_base_patch16_clip_224.openai"
 OUT = Path(__file__).parents[2] / "out" / "page"
 
 
@@ -94,7 +96,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="package")
 def shared_api(redis: Server, clips: Path) -> Iterator[Api]:
     access = AccessSettings(allow_hosts=["127.0.0.1"])
-    api = Api(ServiceSettings(redis=redis.url, access=access, clip_folder=clips))
+    inference = InferenceSettings(text_towers={BESIDE_TEXT: "published"})
+    api = Api(ServiceSettings(redis=redis.url, access=access, clip_folder=clips, inference=inference))
     yield api
     api.close()
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from pipeline.history import Moment
 from pipeline.results import Prediction
 from tests.browser.actor import Actor
-from tests.browser.conftest import OUT, Screen
+from tests.browser.conftest import BESIDE_TEXT, OUT, Screen
 from tests.workers.gateway.serving import Api
 from workers.contract.history_log import HistoryLog
 
@@ -27,14 +27,14 @@ def picture(tmp_path: Path) -> Path:
     return path
 
 
-def remember(actor: Actor, count: int) -> None:
+def remember(actor: Actor, count: int, model: str = MODEL) -> None:
     """Moments that are less and less like what the page asks for."""
     log = HistoryLog(actor.client, actor.stream)
     for frame in range(count):
         shade = np.full((90, 160, 3), 20 * frame, np.uint8)
         jpeg = cv2.imencode(".jpg", shade)[1].tobytes()
         seen = Prediction("regions", embedding=[1.0, frame / 4, 0, 0])
-        log.append(actor.fence, MODEL, Moment(frame, frame * 5.0, None), seen, jpeg, 2**20)
+        log.append(actor.fence, model, Moment(frame, frame * 5.0, None), seen, jpeg, 2**20)
 
 
 def find(page: Page, picture: Path) -> None:
@@ -65,6 +65,24 @@ def test_what_the_stream_shows_now_is_looked_for(url: str, act: Act, open_page: 
     assert api.edge.asked[-1][0] > 100
 
 
+def test_a_text_is_looked_for_where_the_model_was_trained_beside_text(
+    url: str, act: Act, open_page: Open
+) -> None:
+    for name, model in (("beside", BESIDE_TEXT), ("plain", MODEL)):
+        actor = act(name, {"history": 2**20, "model": model})
+        actor.give(5)
+        remember(actor, 3, model)
+    page = open_page(f"{url}#/streams/beside").page
+    page.get_by_label("Showing").fill("a red van")
+    page.get_by_role("button", name="Find", exact=True).click()
+    expect(page.get_by_text("The 3 most alike of 3 moments kept.")).to_be_visible()
+    found = page.get_by_role("region", name="Find").locator("li")
+    assert [one.get_attribute("data-frame") for one in found.all()] == ["2", "1", "0"]
+    page.goto(f"{url}#/streams/plain")
+    expect(page.get_by_label("Like this picture")).to_be_visible()
+    expect(page.get_by_label("Showing")).to_be_hidden()
+
+
 def test_there_is_nothing_to_search_without_a_history(url: str, act: Act, open_page: Open, api: Api) -> None:
     actor = act("yard")
     actor.give(5)
@@ -91,12 +109,13 @@ def test_what_is_refused_is_said(url: str, act: Act, open_page: Open, tmp_path: 
 def test_what_was_found_fits_every_screen(
     url: str, act: Act, open_page: Open, picture: Path, width: int, scheme: str
 ) -> None:
-    actor = act("yard", {"history": 2**20})
+    actor = act("yard", {"history": 2**20, "model": BESIDE_TEXT})
     actor.give(5)
-    remember(actor, 9)
+    remember(actor, 9, BESIDE_TEXT)
     page = open_page(f"{url}#/streams/yard", width=width, color_scheme=scheme).page
     find(page, picture)
     expect(page.get_by_text("The 9 most alike")).to_be_visible()
+    expect(page.get_by_label("Showing")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     OUT.mkdir(parents=True, exist_ok=True)
     page.get_by_role("region", name="Find").screenshot(path=OUT / f"find-{scheme}-{width}.png")

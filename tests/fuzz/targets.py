@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from pipeline.errors import VwtError
 from pipeline.events import Engine, read_rules_file
-from pipeline.history import HistoryFile, Moment, Origin, Wanted, Widths
+from pipeline.history import HistoryFile, Moment, Origin, Things, Wanted, Widths
 from pipeline.input_spec import InputSpec
 from pipeline.models.label_vectors import LabelVectors
 from pipeline.models.names import read_names
@@ -237,9 +237,11 @@ def _read_names(path: Path) -> None:
 
 def _history(folder: Path, random: Random) -> tuple[bytes, str]:
     seen = Prediction("embedding", embedding=[0.6, 0.8])
-    with HistoryFile(folder / "made", Origin("gate", "m"), Widths.of(seen), 8192, anew=True) as file:
+    things = random.choice([None, Things(np.full((3, 4), 0.5, np.float32), np.ones((3, 2), np.float32))])
+    widths = Widths.of(seen, things)
+    with HistoryFile(folder / "made", Origin("gate", "m"), widths, 8192, anew=True) as file:
         for frame in range(5):
-            file.add(Moment(frame, float(frame), random.choice([None, 1e9])), seen)
+            file.add(Moment(frame, float(frame), random.choice([None, 1e9])), seen, things)
     whole = file.path.read_bytes()
     if random.random() < 0.5:
         return damaged(whole, random), ".history"
@@ -248,7 +250,9 @@ def _history(folder: Path, random: Random) -> tuple[bytes, str]:
 
 
 def _read_history(path: Path) -> None:
-    for hit in search(path.parent, [], lambda _origin: Wanted(np.ones(2)), 5, None, None, 2.0):
+    for hit in search(
+        path.parent, [], lambda _origin: Wanted(np.ones(2), thing=np.ones(2)), 5, None, None, 2.0
+    ):
         hit.text().encode()
         json.dumps(hit.to_dict(), allow_nan=False)
 

@@ -73,3 +73,17 @@ def test_a_model_without_patches_has_no_parts() -> None:
     assert not look(model, coarse(0)).part
     with pytest.raises(UsageError, match="no patches"):
         look(model, coarse(0), Part(0, 0, 0.5, 0.5))
+
+
+def test_a_small_part_is_a_thing_too_by_what_attention_took_from_it() -> None:
+    model = load_model("vit_tiny_patch16_224", "random", embedding_only=True, cells=True)
+    assert look(model, coarse(0), Part(0, 0, 0.5, 0.2)).thing is None
+    quarters = [look(model, coarse(0), Part(x, 0, 0.25, 0.25)) for x in (0, 0.25)]
+    things = [one.thing for one in quarters]
+    assert things[0] is not None
+    assert things[1] is not None
+    assert np.linalg.norm(things[0]) == pytest.approx(1, abs=1e-4)
+    # Not what the last block says of it.
+    assert things[0].shape == quarters[0].vector.shape
+    assert abs(float(things[0] @ unit(quarters[0].vector))) < 0.9
+    assert float(things[0] @ things[1]) < 0.9999

@@ -67,8 +67,9 @@ def find(
 ) -> None:
     """Find moments in FOLDER, which `vwt run SOURCE --index FOLDER` filled: the most alike first.
 
-    Whole frames are compared: a scene, a place or a view is found again, a small thing in a large picture is
-    not (docs/find.md). The score is a cosine, 1 for the same picture.
+    Whole frames are compared: a scene, a place or a view is found again. A small thing in a large picture is
+    only by --box, in what a fixed camera's run with --changed left (docs/find.md). The score is a cosine, 1
+    for the same picture.
     """
     asked = Asked(**given)
     since_s, until_s = point_in_time(since), point_in_time(until)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from pipeline.history import Moment, Widths, pack, unpack
-from pipeline.history.moments import Records
+import numpy as np
+
+from pipeline.history import Moment, Things, Widths, pack, unpack
+from pipeline.history.moments import Records, fitted
 from pipeline.results import Prediction
 from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import redis_errors
@@ -45,7 +48,14 @@ class HistoryLog:
         self._keys = StreamKeys(stream)
 
     def append(
-        self, fence: int, model: str, moment: Moment, prediction: Prediction, jpeg: bytes, most_bytes: int
+        self,
+        fence: int,
+        model: str,
+        moment: Moment,
+        prediction: Prediction,
+        jpeg: bytes,
+        most_bytes: int,
+        things: Things | None = None,
     ) -> None:
         """Appends a moment; the oldest go where the history is longer than it may be.
 
@@ -56,36 +66,38 @@ class HistoryLog:
             prediction: what was seen, with an embedding.
             jpeg: a small picture of it.
             most_bytes: what the history may take, all moments taken to be as large as this one.
+            things: what changed; None where that is not known.
 
         Raises:
             FencedError: a newer fence was given out.
         """
-        record, of = pack(moment.frame + 1, moment, prediction), _of(model, Widths.of(prediction))
+        record = pack(moment.frame + 1, moment, prediction, things)
+        of = _of(model, Widths.of(prediction, things))
         most = max(1, most_bytes // (len(record) + len(of) + len(jpeg) + _ENTRY_BYTES))
         keys = (self._keys.last, self._keys.history, self._keys.pictures)
         arguments = (fence, moment.frame + 1, most, record, of, jpeg)
         doing = f"write the history of {self._stream}"
         run_fenced(self._client, self._stream, doing, _APPEND, keys, arguments)
 
-    def records(self, model: str, widths: Widths) -> Records:
-        """All that is kept of what such a model saw, oldest first."""
-        wanted, found, seen = _of(model, widths), [], 0
+    def records(self, model: str) -> Records | None:
+        """All that is kept of what such a model saw and can be compared with the newest, oldest first.
+
+        Returns:
+            None where the newest is of another model, or there is none.
+        """
+        found: dict[bytes, list[bytes]] = {}
+        seen, newest = 0, b""
         while True:
             with redis_errors(f"read the history of {self._stream}", self._where):
                 entries = self._client.xrange(self._keys.history, min=f"({seen}-0", count=_CHUNK)
-            found += [fields[b"record"] for _, fields in entries if fields[b"of"] == wanted]
+            for _, fields in entries:
+                newest = fields[b"of"]
+                found.setdefault(newest, []).append(fields[b"record"])
             if len(entries) < _CHUNK:
-                return unpack(b"".join(found), widths)
+                break
             seen = _number(entries[-1][0])
-
-    def widths(self, model: str) -> Widths | None:
-        """Of what such a model saw last; None where nothing is kept."""
-        with redis_errors(f"read the history of {self._stream}", self._where):
-            newest = self._client.xrevrange(self._keys.history, count=1)
-        if not newest:
-            return None
-        name, _, widths = newest[0][1][b"of"].decode().rpartition(" ")
-        return Widths(*map(int, widths.split("x"))) if name == model else None
+        widths = _widths(newest, model)
+        return None if widths is None else _joined(found, model, widths)
 
     def pictures(self, frames: Sequence[int]) -> list[bytes | None]:
         """The pictures of such frames; None where they went meanwhile."""
@@ -102,7 +114,25 @@ class HistoryLog:
 
 
 def _of(model: str, widths: Widths) -> bytes:
-    return f"{model} {widths.frame}x{widths.part}".encode()
+    # Things were not always kept, and are not of every stream.
+    things = f"x{widths.thing}" if widths.thing else ""
+    return f"{model} {widths.frame}x{widths.part}{things}".encode()
+
+
+def _widths(of: bytes, model: str) -> Widths | None:
+    """What `_of` was made of; None where that is another model."""
+    name, _, widths = of.decode().rpartition(" ")
+    return Widths(*map(int, widths.split("x"))) if name == model else None
+
+
+def _joined(found: Mapping[bytes, Sequence[bytes]], model: str, newest: Widths) -> Records:
+    """Records that can be compared with the newest, with things where any of them have some."""
+    kinds = {of: widths for of in found if (widths := _widths(of, model)) is not None}
+    alike = [one.thing for one in kinds.values() if replace(one, thing=newest.thing) == newest]
+    wide = replace(newest, thing=newest.thing or max(alike))
+    parts = [fitted(unpack(b"".join(found[of]), widths), wide) for of, widths in kinds.items()]
+    records = np.concatenate([part for part in parts if part is not None])
+    return records[np.argsort(records["number"], kind="stable")]
 
 
 def _number(entry: bytes) -> int:

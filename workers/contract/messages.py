@@ -67,7 +67,7 @@ class TokenSettings:
         spec = model.inputs.spec(model.name, self.fit, self.size)
         zones = None if self.zones is None else Zones.from_dict(self.zones)
         classes = None if self.classes is None else Classes.from_dict(self.classes)
-        return Scene.of(model, self.changed, zones, classes, spec)
+        return Scene.of(model, self.changed, zones, classes, spec, remembered=self.history is not None)
 
     def watch(self, seed: int) -> Watch:
         """How the stream is watched."""

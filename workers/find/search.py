@@ -24,7 +24,9 @@ class Hit:
         """As the service's API has it, and the stream."""
         moment = self.found.moment
         times = {"frame": moment.frame, "pts_s": moment.pts_s, "captured_at": moment.captured_at}
-        return {"stream": self.stream, **times, "score": round(self.found.score, 4)}
+        found = {"stream": self.stream, **times, "score": round(self.found.score, 4)}
+        box = self.found.box
+        return found if box is None else found | {"box": [round(side, 3) for side in box]}
 
     def text(self) -> str:
         """A line for people."""
@@ -66,10 +68,11 @@ def search(
         if origin.alike not in queries:
             queries[origin.alike] = query(origin)
         wanted = queries[origin.alike]
-        width = records["parts" if wanted.part else "vector"].shape[-1]
-        if len(wanted.vector) != width:
+        if not wanted.fits(records):
+            name, vector = wanted.among(records)
+            width = records[name].shape[-1]
             raise UsageError(
-                f"what is looked for is {len(wanted.vector)} numbers wide and the history of {origin.stream} "
+                f"what is looked for is {len(vector)} numbers wide and the history of {origin.stream} "
                 f"{width}: texts are compared with what a model beside text was run for, without --names"
             )
         hits += [Hit(origin.stream, found) for found in find(records, wanted, top, since_s, until_s, apart_s)]

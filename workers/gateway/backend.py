@@ -30,6 +30,14 @@ class Backend(Protocol):
             ModelError, ServiceError: see `image`.
         """
 
+    async def text(self, text: str, settings: TokenSettings) -> Wanted:
+        """What is looked for by a text.
+
+        Raises:
+            UsageError: the stream's model has neither such a label nor a text tower.
+            ModelError, ServiceError: see `image`.
+        """
+
     async def example(self, stream: str, polygon: Sequence[Point], frame: int | None) -> ZoneExample:
         """What a zone looks like in a frame that was just shown, or the next of the stream.
 

@@ -52,6 +52,11 @@ class ServiceBackend:
         found: Wanted = await _answer(inference.look.remote(data, settings, box), _IMAGE_WITHIN_S)
         return found
 
+    async def text(self, text: str, settings: TokenSettings) -> Wanted:
+        """See `Backend`."""
+        found: Wanted = await _answer(self._inference.text.remote(text, settings), _IMAGE_WITHIN_S)
+        return found
+
     async def example(self, stream: str, polygon: Sequence[Point], frame: int | None) -> ZoneExample:
         """See `Backend`."""
         # The replica that the stream's frames come to, see `workers.ingest.deployment`.

@@ -24,6 +24,7 @@ from pipeline.looking import Part, wanted
 from pipeline.models import resolve_device
 from pipeline.results import Energy
 from pipeline.scene.polygon import Point, Polygon
+from pipeline.scene.scene import Scene
 from vocab.lazy_client import LazyClient
 from vocab.window import WindowOptions
 from workers.contract.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings, ZoneExample
@@ -39,6 +40,7 @@ from workers.inference.queue import Request
 from workers.inference.sequencer import Sequencer
 from workers.inference.sharing import Sharing
 from workers.inference.streams import Streams
+from workers.inference.texts import Texts
 from workers.inference.writer import ResultWriter, results_of
 from workers.settings.budget import Budget
 from workers.settings.schema import ServiceSettings
@@ -105,6 +107,7 @@ class InferenceCore:
         self._streams = Streams(self._redis.get, window, recall_bytes=own.recall_bytes)
         self._batcher = Batcher(own.batch, own.batch_wait_s, self._record)
         self._read_image = ImageReader()
+        self._texts = Texts(own)
         self._preparing = ThreadPoolExecutor(_PREPARING_THREADS, thread_name_prefix="vwt-prepare")
         self._sequencer = Sequencer(lambda stream: self._aside(self._durable, stream))
 
@@ -164,9 +167,20 @@ class InferenceCore:
             ModelError, ServiceError: see `infer`.
         """
         part = None if box is None else Part.parse(box)
-        (await self._models.get(settings.model)).model.cells = True
-        found: Wanted = await self._single(image, settings, partial(_answer_look, part))
+        model = (await self._models.get(settings.model)).model
+        model.cells = True
+        scene = None
+        if part is not None and part.may_be_thing and model.patch_size is not None:
+            # Without anything to tell: it has what attention took from patches asked for.
+            scene = Scene(model.patch_size, changed=False, zones=None, values=True)
+        deliver = partial(_answer_look, part, model.patch_size)
+        found: Wanted = await self._single(image, settings, deliver, scene)
         return found
+
+    async def text(self, text: str, settings: TokenSettings) -> Wanted:
+        """What is looked for by a text among what a model saw, see `Texts.wanted`."""
+        # A tower is loaded with the first: nothing else may wait for that.
+        return await asyncio.to_thread(self._texts.wanted, text, settings.model)
 
     async def example(self, stream: str, polygon: Sequence[Point], frame: int | None) -> ZoneExample:
         """What a zone looks like in a frame of a stream, run in full; nothing is stored.
@@ -187,9 +201,16 @@ class InferenceCore:
         found: ZoneExample = await asyncio.wrap_future(request.future)
         return found
 
-    async def _single(self, image: bytes, settings: TokenSettings, deliver: Callable[[Request], None]) -> Any:
+    async def _single(
+        self,
+        image: bytes,
+        settings: TokenSettings,
+        deliver: Callable[[Request], None],
+        scene: Scene | None = None,
+    ) -> Any:
         engine = await self._models.get(settings.model)
         request = await self._aside(self._prepare_single, image, settings, engine, deliver)
+        request.guarded.scene = scene
         self._batcher.submit(request)
         return await asyncio.wrap_future(request.future)
 
@@ -310,10 +331,10 @@ def _answer_single(embedding: bool, request: Request) -> None:
     request.future.set_result(result.to_dict())
 
 
-def _answer_look(part: Part | None, request: Request) -> None:
+def _answer_look(part: Part | None, patch_size: int | None, request: Request) -> None:
     (ran,) = request.ran
     try:
-        request.future.set_result(wanted(ran.outputs[0].prediction, ran.frames[0].geometry, part))
+        request.future.set_result(wanted(ran.outputs[0], ran.frames[0].geometry, part, patch_size))
     except UsageError as error:
         request.fail(error)
 

@@ -76,6 +76,10 @@ class Inference:
         """See `InferenceCore.look`."""
         return await self._running.look(image, settings, box)
 
+    async def text(self, text: str, settings: TokenSettings) -> Wanted:
+        """See `InferenceCore.text`."""
+        return await self._running.text(text, settings)
+
     async def example(self, stream: str, polygon: Sequence[Point], frame: int | None) -> ZoneExample:
         """See `InferenceCore.example`."""
         return await self._running.example(stream, polygon, frame)

@@ -12,6 +12,7 @@ from pipeline.history import Moment, Novelty
 from pipeline.outputs.visible import visible_part
 from pipeline.reading import FrameOutput
 from pipeline.results import FrameResult
+from pipeline.things import things_in
 from vocab.connection import RedisClient
 from workers.contract.history_log import HistoryLog
 from workers.inference.preview import encode
@@ -43,12 +44,13 @@ class Remembering:
         self._log = HistoryLog(client, stream)
         self._novelty = Novelty()
 
-    def take(self, frames: Sequence[Seen], model: str, most_bytes: int) -> None:
-        """Keeps the frames that show something new.
+    def take(self, frames: Sequence[Seen], model: str, patch_size: int | None, most_bytes: int) -> None:
+        """Keeps the frames that show something new, and with them what changed, where values were asked for.
 
         Args:
             frames: with the predictions as the model gave them, in order.
             model: its name.
+            patch_size: of it; None where it has no patches.
             most_bytes: what all of the history may take.
 
         Raises:
@@ -59,7 +61,8 @@ class Remembering:
             prediction, result = seen.output.prediction, seen.result
             if self._novelty.keeps(prediction, result.decision):
                 moment = Moment(result.frame, result.pts_s, result.times.captured_at)
-                self._log.append(self.fence, model, moment, prediction, _picture(seen), most_bytes)
+                things = things_in(seen.output.values, result.changed, seen.frame.geometry, patch_size)
+                self._log.append(self.fence, model, moment, prediction, _picture(seen), most_bytes, things)
 
 
 def _picture(seen: Seen) -> bytes:

@@ -198,7 +198,8 @@ class ResultWriter:
             frames = [frame for ran in request.ran for frame in ran.frames]
             outputs = [output for ran in request.ran for output in ran.outputs]
             seen = [Seen(*facts) for facts in zip(frames, outputs, results, strict=True)]
-            remembering.take(seen, batch.settings.model, most_bytes)
+            patch_size = request.engine.model.patch_size
+            remembering.take(seen, batch.settings.model, patch_size, most_bytes)
         except FencedError:
             self._remembering.pop(batch.stream, None)
         except StoreUnavailable as error:

@@ -118,7 +118,7 @@ class StreamRun:
             metrics = self._metrics(name, stack)
             remembered = None
             if options.index is not None:
-                remembered = stack.enter_context(Remembered(options, name, info.live))
+                remembered = stack.enter_context(Remembered(options, name, info.live, model.patch_size))
             on_ready()
             events = self._events(name)
             delivery = Delivery(
@@ -246,7 +246,7 @@ class StreamRun:
         if guard is not None and now is not None and now.state != guard.state:
             self._notices.say(f"guard: {now.text()}")
         if remembered is not None:
-            results = remembered.take(results)
+            results = remembered.take(results, pending.frames, batch.frames)
         delivery.add(results, pending.frames, [output.states for output in batch.frames])
 
     def _doing(self, state: StreamState) -> str:

@@ -9,10 +9,13 @@ from types import TracebackType
 from typing import Any
 
 from pipeline.errors import UsageError
+from pipeline.frame import Frame
 from pipeline.history import HistoryFile, Moment, Novelty, Origin, Widths
 from pipeline.models import Model
 from pipeline.models.label_vectors import full_name
+from pipeline.reading import FrameOutput
 from pipeline.results import FrameResult
+from pipeline.things import things_in
 from vocab.paths import is_file
 from workers.run.options import RunOptions
 
@@ -36,9 +39,10 @@ class Remembered:
         options: of the run, with an index.
         stream: its name.
         live: whether the source is.
+        patch_size: of the model; None where it has no patches.
     """
 
-    def __init__(self, options: RunOptions, stream: str, live: bool) -> None:
+    def __init__(self, options: RunOptions, stream: str, live: bool, patch_size: int | None) -> None:
         assert options.index is not None
         self._folder = Path(options.index)
         self._bytes = options.index_bytes
@@ -52,12 +56,18 @@ class Remembered:
         )
         self._embedding = options.embedding
         self._live = live
+        self._patch_size = patch_size
         self._novelty = Novelty()
         self._file: HistoryFile | None = None
         self._frames = self._kept = 0
 
-    def take(self, results: Sequence[FrameResult]) -> list[FrameResult]:
-        """Keeps what is new.
+    def take(
+        self, results: Sequence[FrameResult], frames: Sequence[Frame], outputs: Sequence[FrameOutput]
+    ) -> list[FrameResult]:
+        """Keeps what is new, and with it what changed, where values were asked for.
+
+        Args:
+            results, frames, outputs: of the same frames.
 
         Returns:
             The results as they were asked for: without what was computed for the history only.
@@ -65,11 +75,13 @@ class Remembered:
         Raises:
             VwtError: the history cannot be written.
         """
-        for result in results:
+        for result, frame, output in zip(results, frames, outputs, strict=True):
             self._frames += 1
             if self._novelty.keeps(result.prediction, result.decision):
                 moment = Moment(result.frame, result.pts_s, result.times.captured_at)
-                self._opened(Widths.of(result.prediction)).add(moment, result.prediction)
+                things = things_in(output.values, result.changed, frame.geometry, self._patch_size)
+                widths = Widths.of(result.prediction, things)
+                self._opened(widths).add(moment, result.prediction, things)
                 self._kept += 1
         return [replace(result, prediction=result.prediction.trimmed(self._embedding)) for result in results]
 

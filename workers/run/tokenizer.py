@@ -82,7 +82,7 @@ def stream_state(
     kind = kind_for(own.name if own.vocab is None else _asked_for(own).name, model)
     # Where none was named it is known only now.
     _check_taken(kind, own)
-    scene = Scene.of(model, options.changed, zones, classes)
+    scene = Scene.of(model, options.changed, zones, classes, remembered=options.index is not None)
     with ExitStack() as stack:
         words: WordSource | None = None
         if kind.wants_words(own.options):

@@ -31,6 +31,7 @@ from pipeline.results import RANDOM_WEIGHTS
 from pipeline.runtimes import precision_choices, runtime_choices
 from workers.settings.budget import Budget
 from workers.settings.input_fields import SizeText
+from workers.settings.text_towers import TextTowerChoice
 
 # Instead of a file of weights.
 PUBLISHED = "published"
@@ -185,6 +186,8 @@ class InferenceSettings(BaseModel):
         names: file with the names of its classes by model name, as `vwt run --names` takes it.
         labels: file of vectors by model name that its embeddings are labelled by, as `vwt run --labels` takes
             it.
+        text_towers: by model name what embeds the texts that its histories are searched by; "published" for
+            the one that its published weights were trained beside. Labels need none.
         precision, runtime: what models compute in, as `vwt run --precision` and `--runtime` take them.
         calibrate: video that int8 and `auto` are fitted to; None for the first frames that a model sees.
         embedding: add the pooled features to predictions of another kind, as `vwt run --embedding` does.
@@ -206,6 +209,7 @@ class InferenceSettings(BaseModel):
     weights: dict[str, Weights] = Field(default_factory=dict)
     names: dict[str, FullPath] = Field(default_factory=dict)
     labels: dict[str, FullPath] = Field(default_factory=dict)
+    text_towers: dict[str, TextTowerChoice] = Field(default_factory=dict)
     precision: PrecisionName = DEFAULT_PRECISION
     runtime: RuntimeName = AUTO
     calibrate: FullPath | None = None

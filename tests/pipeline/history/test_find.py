@@ -3,8 +3,8 @@ import sys
 import numpy as np
 import pytest
 
-from pipeline.history import Moment, Wanted, Widths, find, pack, unpack
-from pipeline.history.moments import Records, windows
+from pipeline.history import Moment, Things, Wanted, Widths, find, pack, unpack
+from pipeline.history.moments import Records, unit, windows
 from pipeline.history.nearest import by_numpy, by_usearch, nearest
 from pipeline.results import Prediction
 
@@ -113,3 +113,46 @@ def test_a_long_history_is_searched_without_the_library(monkeypatch: pytest.Monk
     seen = history(vectors(6000), [None] * 6000)["vector"]
     assert by_usearch(seen, seen[5].astype(np.float32), 1) is None
     assert nearest(seen, seen[5].astype(np.float32), 1)[0].tolist() == [5]
+
+
+def with_things(counts: list[int], seed: int = 0) -> tuple[Records, np.ndarray]:
+    """Moments with so many things each, and the vectors of all of them."""
+    draw = np.random.default_rng(seed)
+    own = unit(draw.normal(size=(sum(counts), 8)))
+    firsts = np.cumsum([0, *counts])
+    records = []
+    for frame, count in enumerate(counts):
+        boxes = np.stack([np.full(4, (at + 1) / 10) for at in range(count)]) if count else np.zeros((0, 4))
+        things = Things(boxes.astype(np.float32), own[firsts[frame] : firsts[frame] + count])
+        seen = showing(draw.normal(size=WIDTH), draw.normal(size=(4, 4, 6)))
+        records.append(pack(frame + 1, Moment(frame, None, None), seen, things))
+    return unpack(b"".join(records), Widths(WIDTH, 6, 8)), own
+
+
+def test_a_thing_is_looked_for_among_things_and_found_where_it_is() -> None:
+    seen, own = with_things([1, 0, 3, 2])
+    found = find(seen, Wanted(np.ones(6), part=True, thing=own[3]), top=10, apart_s=0)
+    assert found[0].moment.frame == 2
+    assert found[0].score == pytest.approx(1, abs=1e-3)
+    assert found[0].box == pytest.approx((0.3, 0.3, 0.3, 0.3), abs=1e-3)
+    # Where nothing changed there is nothing to find, however unlike the others are.
+    assert sorted(frames(found)) == [0, 2, 3]
+    assert find(with_things([0, 0])[0], Wanted(np.ones(6), part=True, thing=own[3])) == []
+
+
+def test_of_many_things_the_first_are_kept() -> None:
+    seen, own = with_things([12])
+    assert find(seen, Wanted(np.ones(6), part=True, thing=own[7]))[0].score == pytest.approx(1, abs=1e-3)
+    assert find(seen, Wanted(np.ones(6), part=True, thing=own[8]))[0].score < 0.99
+
+
+def test_where_no_things_were_kept_the_same_is_looked_for_among_parts() -> None:
+    cells = np.random.default_rng(0).normal(size=(2, 4, 4, 6))
+    records = [
+        pack(frame + 1, Moment(frame, None, None), showing(np.ones(WIDTH), own))
+        for frame, own in enumerate(cells)
+    ]
+    wanted = Wanted(windows(cells[1])[4], part=True, thing=np.ones(8))
+    found = find(unpack(b"".join(records), Widths(WIDTH, 6)), wanted, apart_s=0)
+    assert (frames(found), found[0].box) == ([1, 0], None)
+    assert not Wanted(np.ones(5), part=True).fits(with_things([1])[0])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import UsageError
-from pipeline.history import HistoryFile, Moment, Origin, Widths, moments, read_history
+from pipeline.history import HistoryFile, Moment, Origin, Things, Widths, moments, read_history
 from pipeline.history.history_file import histories
 from pipeline.results import Prediction
 
@@ -162,3 +162,27 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot write the history"):
         HistoryFile(tmp_path / "file", ORIGIN, FOUR)
+
+
+def test_a_history_goes_on_with_things_and_without_them_again(tmp_path: Path) -> None:
+    write(tmp_path, range(2))
+    thing = Things(np.full((1, 4), 0.25, np.float32), np.array([[0.6, 0.8, 0]], np.float32))
+    with HistoryFile(tmp_path, ORIGIN, replace(FOUR, thing=3)) as file:
+        file.add(Moment(2, 1.0, None), showing(1.0, 2, 0, 0), thing)
+    _, records = read_history(tmp_path / "gate.history")
+    assert records["frame"].tolist() == [0, 1, 2]
+    assert records["boxes"][:, 0, 0].tolist() == [0, 0, 0.25]
+    np.testing.assert_allclose(records["things"][2, 0], [0.6, 0.8, 0], atol=1e-3)
+    assert not records["things"][2, 1:].any()
+    write(tmp_path, range(3, 5))
+    _, records = read_history(tmp_path / "gate.history")
+    assert records["frame"].tolist() == [0, 1, 2, 3, 4]
+    assert "things" not in records.dtype.names
+
+
+def test_things_of_another_width_are_not_compared(tmp_path: Path) -> None:
+    thing = Things(np.ones((1, 4), np.float32), np.ones((1, 3), np.float32))
+    with HistoryFile(tmp_path, ORIGIN, replace(FOUR, thing=3)) as file:
+        file.add(Moment(0, 0.0, None), showing(1.0, 0, 0, 0), thing)
+    with pytest.raises(UsageError, match="cannot be compared"):
+        HistoryFile(tmp_path, ORIGIN, replace(FOUR, thing=4))

@@ -65,6 +65,26 @@ def test_a_part_of_a_picture_finds_it_too(filled: Path, tmp_path: Path) -> None:
     assert hits(filled, "--like", picture, "--box", "0.2,0.2,0.6,0.6")[0]["stream"] == "carphone"
 
 
+def test_a_thing_is_found_where_it_is_in_what_changed(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    vwt("run", "sample:carphone", "--fps", 4, "--changed", "--index", tmp_path, "--out", out, *FAST)
+    results = [json.loads(line) for line in out.read_text().splitlines()]
+    kept = set(read_history(tmp_path / "carphone.history")[1]["frame"].tolist())
+    shown = [
+        (result["pts_s"], box)
+        for result in results
+        for box in result.get("changed") or ()
+        if result["frame"] in kept and max(box["w"], box["h"]) < 0.5
+    ]
+    time_s, box = shown[0]
+    place = [box[side] for side in "xywh"]
+    picture = picture_at("sample:carphone", time_s - 0.01, tmp_path / "picture.png")
+    found = hits(tmp_path, "--like", picture, "--box", ",".join(map(str, place)), "--apart", 0)
+    assert found[0]["pts_s"] == pytest.approx(time_s, abs=0.01)
+    assert found[0]["box"] == pytest.approx(place, abs=2e-3)
+    assert "box" not in hits(tmp_path, "--like", picture)[0]
+
+
 def test_streams_and_times_can_be_named(filled: Path, tmp_path: Path) -> None:
     picture = picture_at("sample:bikes", 4.1, tmp_path / "picture.png")
     assert {hit["stream"] for hit in hits(filled, "--like", picture, "--stream", "carphone")} == {"carphone"}

@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.errors import ServiceError
 from pipeline.history import Wanted
+from pipeline.looking import Part
 from pipeline.scene.polygon import Point
 from vocab.connection import RedisClient, connect
 from vocab.redis_lease import RedisLease
@@ -47,7 +48,14 @@ class Edge:
         if self.error is not None:
             raise self.error
         self.asked.append((len(data), settings))
-        return Wanted(np.array([1.0, 0, 0, 0]), part=box is not None)
+        thing = np.array([0, 0, 1.0, 0]) if box is not None and Part.parse(box).may_be_thing else None
+        return Wanted(np.array([1.0, 0, 0, 0]), part=box is not None, thing=thing)
+
+    async def text(self, text: str, settings: TokenSettings) -> Wanted:
+        if self.error is not None:
+            raise self.error
+        self.asked.append((len(text), settings))
+        return Wanted(np.array([0, 1.0, 0, 0]))
 
     async def example(self, stream: str, polygon: Sequence[Point], frame: int | None) -> ZoneExample:  # noqa: ARG002
         self.shown = frame

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pipeline.history import Moment
+from pipeline.errors import UsageError
+from pipeline.history import Moment, Things
 from pipeline.results import Prediction
 from tests.vocab.servers import Server
 from tests.workers.gateway.serving import Api, Writer
@@ -24,12 +25,18 @@ def seen(vector: np.ndarray, part: np.ndarray | None = None) -> Prediction:
 
 
 def remember(
-    writer: Writer, frame: int, prediction: Prediction, model: str = MODEL, most: int = 2**20
+    writer: Writer,
+    frame: int,
+    prediction: Prediction,
+    model: str = MODEL,
+    most: int = 2**20,
+    thing: np.ndarray | None = None,
 ) -> None:
     """A moment every ten seconds, as Inference writes it."""
     moment = Moment(frame, frame * 10.0, None)
+    things = None if thing is None else Things(np.array([[0.1, 0.2, 0.3, 0.4]], np.float32), thing[None])
     HistoryLog(writer.client, "bikes").append(
-        writer.fence, model, moment, prediction, b"jpeg %d" % frame, most
+        writer.fence, model, moment, prediction, b"jpeg %d" % frame, most, things
     )
 
 
@@ -140,3 +147,48 @@ def test_nothing_is_written_for_a_stream_that_was_removed(api: Api, history: Wri
     with pytest.raises(FencedError):
         remember(history, 0, seen(AXES[0]))
     assert not history.client.exists(history.keys.history)
+
+
+def test_a_small_box_is_compared_with_things_where_some_were_kept(api: Api, history: Writer) -> None:
+    def found() -> list[tuple[int, list[float] | None]]:
+        query = {"box": "0,0,.2,.2"}
+        answer = api.http.post("/v1/streams/bikes/find", content=picture(), params=query)
+        assert answer.status_code == 200, answer.text
+        return [(one["frame"], one["box"]) for one in answer.json()["moments"]]
+
+    remember(history, 0, seen(AXES[1], AXES[0]))
+    assert found() == [(0, None)]
+    remember(history, 1, seen(AXES[1], AXES[1]), thing=np.array([0, 0, 0.6, 0.8]))
+    remember(history, 2, seen(AXES[1], AXES[1]), thing=AXES[2])
+    # What was kept before there were things has none, and is there for all else.
+    assert found() == [(2, [0.1, 0.2, 0.3, 0.4]), (1, [0.1, 0.2, 0.3, 0.4])]
+    remember(history, 3, seen(AXES[0]))
+    assert api.http.post("/v1/streams/bikes/find", content=picture()).json()["kept"] == 1
+    remember(history, 4, seen(AXES[1], AXES[0]))
+    assert api.http.post("/v1/streams/bikes/find", content=picture()).json()["kept"] == 4
+
+
+def test_a_text_finds_moments_where_the_model_has_a_text_tower(
+    serve: Callable[..., Api], redis: Server
+) -> None:
+    api = serve(inference={"text_towers": {MODEL: "published"}})
+    api.add(name="bikes", history=2**20)
+    writer = Writer(redis.url, "bikes")
+    for frame, vector in enumerate([AXES[0], AXES[1]]):
+        remember(writer, frame, seen(vector))
+    assert api.http.get("/v1/streams/bikes/find").json() == {"picture": True, "text": True}
+    answer = api.http.post("/v1/streams/bikes/find", params={"text": "a red van"})
+    assert [one["frame"] for one in answer.json()["moments"]] == [1, 0]
+    both = api.http.post("/v1/streams/bikes/find", params={"text": "a red van"}, content=picture())
+    assert both.status_code == 422
+    api.edge.error = UsageError("model 'm' has neither labels nor a text tower here")
+    refused = api.http.post("/v1/streams/bikes/find", params={"text": "a red van"})
+    assert refused.status_code == 422
+    assert "neither labels nor a text tower" in refused.json()["detail"]
+
+
+@pytest.mark.usefixtures("history")
+def test_a_stream_says_that_it_cannot_be_searched_by_text(api: Api) -> None:
+    assert api.http.get("/v1/streams/bikes/find").json() == {"picture": True, "text": False}
+    api.http.patch("/v1/streams/bikes", json={"history": None})
+    assert api.http.get("/v1/streams/bikes/find").json() == {"picture": False, "text": False}

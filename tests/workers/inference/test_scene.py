@@ -14,6 +14,7 @@ from pipeline.defaults import DEFAULT_MODEL
 from pipeline.engine import Engine
 from pipeline.errors import UsageError
 from pipeline.frame import FrameTimes
+from pipeline.history import find
 from pipeline.models import load_model
 from pipeline.scene.learning import examples_of, patches_of
 from pipeline.scene.means import learned
@@ -23,8 +24,9 @@ from pipeline.scene.polygon import Polygon
 from pipeline.scene.scene import seen_as
 from pipeline.scene.zones import Zones
 from tests.vocab.servers import eventually
-from tests.workers.inference.examples import FULL, batch, clip
+from tests.workers.inference.examples import FULL, batch, clip, encoded
 from tests.workers.inference.test_core import Replica, redis, results, server
+from workers.contract.history_log import HistoryLog
 from workers.contract.keys import StreamKeys
 from workers.contract.messages import TokenSettings
 from workers.gateway.messages import ResultView
@@ -71,6 +73,35 @@ def test_what_it_asks_for_is_in_its_results_from_one_message_to_the_next(
     assert best.y + best.h > 0.6
     assert all(one.zones is not None and one.zones["seat"].state == "somebody" for one in told)
     assert not any({"changed", "zones"} & set(result) for result in results(redis, "plain"))
+
+
+def test_what_changed_is_found_again_by_a_box_where_a_history_is_kept(server: Any, redis: Any) -> None:
+    replica = Replica(server.url)
+    (frame,) = clip(count=1)
+    frames = [replace(frame, times=FrameTimes(pts_s=float(second))) for second in range(10)]
+    random = np.random.default_rng(0)
+    for number, corner in ((7, np.s_[-84:-28, -84:-28]), (8, np.s_[28:84, 28:84])):
+        image = frame.image.copy()
+        image[corner] = random.integers(0, 255, (56, 56, 3), np.uint8)
+        frames[number] = replace(frames[number], image=image)
+    asked = replace(PLAIN, changed=True, history=2**20)
+    replica.infer(batch("asks", 0, 10, asked, frames=frames))
+    side = frame.image.shape[0]
+    box = f"{1 - 84 / side},{1 - 84 / side},{56 / side},{56 / side}"
+    (wanted,) = replica.do(replica.core.look(encoded(frames[7].image), asked, box))
+    # Half of the picture is no thing.
+    (part,) = replica.do(replica.core.look(encoded(frames[7].image), asked, "0.5,0.5,.5,.5"))
+    replica.close()
+
+    records = HistoryLog(redis, "asks").records(DEFAULT_MODEL)
+    assert records is not None
+    found = find(records, wanted, apart_s=0)
+    assert [one.moment.frame for one in found[:2]] == [7, 8]
+    assert found[0].score > found[1].score
+    assert found[0].box is not None
+    assert min(found[0].box[:2]) > 0.4
+    assert part.thing is None
+    assert find(records, part, apart_s=0)[0].box is None
 
 
 def test_classes_name_its_boxes_whatever_its_batch_mates_ask_for(server: Any, redis: Any) -> None:

@@ -1,4 +1,4 @@
-// Moments of a stream's history that look like a picture: a form, and what was found as a grid of pictures.
+// Moments of a stream's history that look like a picture, or like what a text says: a form, and what was found as a grid of pictures.
 
 import { address, ask, Refused, serverNow, streamPath } from "./api.js";
 import { el, write } from "./dom.js";
@@ -14,15 +14,21 @@ export function finder(id) {
     if (file.files.length) search(() => file.files[0]);
   } });
   const now = el("button", { type: "button", onclick: () => search(latest) }, "Like what is shown now");
+  const words = el("input", { type: "search", maxLength: 300, placeholder: "a red van" });
+  const showing = el("form", { class: "showing", hidden: true, onsubmit(event) {
+    event.preventDefault();
+    if (words.value.trim()) search(null, { text: words.value.trim() });
+  } }, el("label", {}, "Showing ", words), el("button", { type: "submit" }, "Find"));
   const span = el("select", {}, ...SPANS.map(([name], at) => el("option", { value: at }, name)));
   const spans = el("label", {}, "Of ", span);
   const about = el("p", { class: "basis", role: "status" });
   const grid = el("ol", { class: "found" });
   const element = el("section", { class: "panel wide", hidden: true, "aria-label": "Find" },
-    el("h3", {}, "Find moments like a picture"),
-    el("div", { class: "finder" }, el("label", {}, "Like this picture ", file), now, spans),
+    el("h3", {}, "Find moments"),
+    el("div", { class: "finder" }, showing, el("label", {}, "Like this picture ", file), now, spans),
     about, grid);
   let asked = 0;
+  let model = null;
 
   const latest = async () => {
     const answer = await fetch(address(streamPath(id, "/preview.jpg"), { map: false }), { cache: "no-store" });
@@ -30,13 +36,19 @@ export function finder(id) {
     return answer.blob();
   };
 
-  const search = async (picture) => {
+  // Only some models compare texts with pictures.
+  const offer = async () => {
+    const ways = await ask("GET", streamPath(id, "/find")).catch(() => ({ text: false }));
+    showing.hidden = !ways.text;
+  };
+
+  const search = async (picture, more = {}) => {
     const turn = ++asked;
     write(about, "Searching …");
     const back = spans.hidden ? null : SPANS[span.value][1];
-    const query = { top: TOP, ...(back ? { since: serverNow() - back } : {}) };
+    const query = { top: TOP, ...(back ? { since: serverNow() - back } : {}), ...more };
     try {
-      const { kept, moments } = await ask("POST", `${streamPath(id, "/find")}?${new URLSearchParams(query)}`, await picture());
+      const { kept, moments } = await ask("POST", `${streamPath(id, "/find")}?${new URLSearchParams(query)}`, await picture?.());
       const shown = await Promise.all(moments.map(moment));
       if (turn !== asked) return;
       grid.replaceChildren(...shown);
@@ -52,6 +64,10 @@ export function finder(id) {
     element,
     update({ settings }, live) {
       element.hidden = !settings.history;
+      if (settings.history && settings.model !== model) {
+        model = settings.model;
+        offer();
+      }
       // A file has no wall clock.
       spans.hidden = !live;
     },
