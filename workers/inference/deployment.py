@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from workers.inference.core import InferenceCore
 
 _ROUTER: dict[str, Any] = {
-    "request_router_class": "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter",
-    # A stream that is sent elsewhere for once would be out of order there.
+    "request_router_class": "workers.inference.router.StreamRouter",
+    # Sessions stay together.
     "request_router_kwargs": {"num_fallback_replicas": 0},
 }
 _LOOK_BACK_S = 3.0
