@@ -9,7 +9,7 @@ from ray.serve.config import RequestRouterConfig
 
 from workers.contract.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings
 from workers.contract.sealing import use_keys
-from workers.deployment import keep_to_loopback, scaled, where
+from workers.deployment import keep_to_loopback, scaled, tell_every_s, where
 from workers.inference.scaling import BACKLOG_S, BUSY, STREAMS, BacklogPolicy
 from workers.settings.schema import Scaling, ServiceSettings
 from workers.telemetry.logs import log_from_replica, serve_logging
@@ -115,6 +115,10 @@ def inference_deployment(settings: ServiceSettings) -> serve.Deployment:
         graceful_shutdown_timeout_s=_STOP_WITHIN_S,
         health_check_period_s=_CHECK_EVERY_S,
         autoscaling_config=scaled(
-            scaling, _LOOK_BACK_S, BacklogPolicy, target_backlog_s=own.target_backlog_s
+            scaling,
+            _LOOK_BACK_S,
+            BacklogPolicy,
+            target_backlog_s=own.target_backlog_s,
+            settle_s=_LOOK_BACK_S + 2.5 * tell_every_s(scaling.max_replicas),
         ),
     )(Inference)
