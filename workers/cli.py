@@ -21,7 +21,8 @@ from workers.threads import share_cores
 _DEBUG = "--debug"
 # Each is the function of that name in the module of that name in workers/commands.
 _COMMANDS = (
-    "bench", "doctor", "find", "key", "labels", "models", "run", "serve", "streams", "token", "vocab", "zones"
+    "bench", "cells", "doctor", "find", "key", "labels", "models", "run", "serve", "streams", "token",
+    "vocab", "zones",
 )  # fmt: skip
 
 
