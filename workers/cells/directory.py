@@ -14,6 +14,7 @@ from workers.gateway.problems import Problem
 
 Headers = Mapping[str, str]
 _STREAMS = "/v1/streams"
+_MOST_CHANGES = "20"
 
 
 class Refused(Exception):  # noqa: N818 - an answer to pass on
@@ -39,34 +40,34 @@ class Directory:
         self.cells = {cell.name: cell for cell in cells}
 
     async def ask_all(
-        self, ask: Callable[[Cell], Awaitable[httpx.Response]], cells: Sequence[Cell] | None = None
+        self, ask: Callable[[Cell], Awaitable[httpx.Response]]
     ) -> tuple[dict[str, Any], dict[str, CellAwayError]]:
-        """Asks cells at once.
+        """Asks all cells at once.
 
         Returns:
             The JSON of those that answer, and those that do not, by name.
 
         Raises:
-            Refused: one does not want to.
+            Refused: none wants to.
             CellAwayError: none answers.
         """
-        asked = list(self.cells.values()) if cells is None else cells
-        found = await asyncio.gather(*map(ask, asked), return_exceptions=True)
+        found = await asyncio.gather(*map(ask, self.cells.values()), return_exceptions=True)
         answers: dict[str, Any] = {}
         away: dict[str, CellAwayError] = {}
-        for cell, answer in zip(asked, found, strict=True):
+        refused: Refused | None = None
+        for cell, answer in zip(self.cells.values(), found, strict=True):
             if isinstance(answer, CellAwayError):
                 away[cell.name] = answer
             elif isinstance(answer, BaseException):
                 raise answer
-            elif answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
-                away[cell.name] = CellAwayError(cell.name, _said(answer))
-            elif not answer.is_success:
-                raise Refused(answer)
-            else:
+            elif answer.is_success:
                 answers[cell.name] = answer.json()
-        if away and not answers:
-            raise next(iter(away.values()))
+            else:
+                away[cell.name] = CellAwayError(cell.name, _said(answer))
+                if answer.is_client_error:
+                    refused = Refused(answer)
+        if not answers:
+            raise refused or next(iter(away.values()))
         return answers, away
 
     async def streams(self, headers: Headers, query: Mapping[str, str]) -> dict[str, Any]:
@@ -82,8 +83,8 @@ class Directory:
         def ask(cell: Cell) -> Awaitable[httpx.Response]:
             own = {"since": sinces[cell.name]} if cell.name in sinces else {}
             if cell not in paged:
-                # Only for what has changed there.
-                own["limit"] = "1"
+                # For what has changed there, of which none is told where it is more than that.
+                own["limit"] = _MOST_CHANGES
             elif "limit" in query:
                 own["limit"] = str(max(_whole(query["limit"]) // len(paged), 1))
             if afters and cell.name in afters:

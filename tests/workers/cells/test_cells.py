@@ -25,13 +25,12 @@ from workers.settings.schema import GatewaySettings, ServiceSettings
 class Cells:
     """A directory over services, each with a Redis of its own."""
 
-    def __init__(self, token_file: Path | None = None) -> None:
+    def __init__(self, token_file: Path | None = None, **own: Path) -> None:
         self.redis = {name: Server("valkey") for name in ("north", "south")}
-        access = {"token_file": token_file}
-        self.apis = {
-            name: Api(ServiceSettings.model_validate({"redis": server.url, "access": access}))
-            for name, server in self.redis.items()
-        }
+        self.apis = {}
+        for name, server in self.redis.items():
+            access = {"token_file": own.get(name, token_file)}
+            self.apis[name] = Api(ServiceSettings.model_validate({"redis": server.url, "access": access}))
         tokens = None if token_file is None else BearerTokens(token_file)
         cells = [Cell(name, f"http://127.0.0.1:{api.port}") for name, api in self.apis.items()]
         self.listener = Listener(build_directory(cells, tokens, GatewaySettings()), "127.0.0.1", 0, 100, 1)
@@ -272,6 +271,21 @@ def test_tokens_are_asked_for_here_and_handed_on(
         query = {"token": token, "follow": "false"}
         assert cells.http.get("/v1/streams/gate/results", params=query).status_code == 200
         assert cells.http.get("/v1/streams/gate", params={"token": token}).status_code == 401
+    finally:
+        cells.close()
+
+
+def test_a_cell_that_knows_other_tokens_is_one_that_fails(
+    tokens: tuple[Path, Callable[[str], dict[str, str]]], tmp_path: Path
+) -> None:
+    path, login = tokens
+    other = tmp_path / "other"
+    add_token(other, "reader", "read")
+    cells = Cells(path, south=other)
+    try:
+        listed = cells.http.get("/v1/streams", headers=login("reader")).json()
+        assert {name: cell["ok"] for name, cell in listed["cells"].items()} == {"north": True, "south": False}
+        assert "bearer token" in listed["cells"]["south"]["reason"]
     finally:
         cells.close()
 
