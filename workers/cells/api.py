@@ -17,6 +17,7 @@ from workers.cells import merging
 from workers.cells.cell import Cell, CellAwayError
 from workers.cells.directory import Directory, Refused
 from workers.cells.passing import asker, opened, passed_socket, relayed
+from workers.gateway.bill import as_csv
 from workers.gateway.crowd import Crowd
 from workers.gateway.guard import Guard, take_token
 from workers.gateway.problems import answer_with_problems
@@ -79,8 +80,10 @@ def build_directory(cells: Sequence[Cell], tokens: BearerTokens | None, settings
         return {"status": "ok"}
 
     @app.get("/readyz")
-    async def ready() -> Response:
+    async def ready(request: Request) -> Response:
         found = await directory.ready()
+        if request.state.role is None:
+            found = {name: cell | {"reason": None} for name, cell in found.items()}
         status = 200 if any(cell["ok"] for cell in found.values()) else 503
         return JSONResponse({"checks": found}, status)
 
@@ -113,7 +116,7 @@ def build_directory(cells: Sequence[Cell], tokens: BearerTokens | None, settings
                 answer = await cell.ask("GET", "/v1/previews", asker(request), params={"stream": own, **more})
             except CellAwayError:
                 return {}
-            found: dict[str, Any] = answer.json().get("pictures", {})
+            found: dict[str, Any] = answer.json()["pictures"] if answer.is_success else {}
             return found
 
         found = await asyncio.gather(*(look(cell, own) for cell, own in by_cell.items()))
@@ -127,6 +130,11 @@ def build_directory(cells: Sequence[Cell], tokens: BearerTokens | None, settings
     @app.get("/v1/bill")
     async def bill(request: Request) -> Any:
         return merging.bill(await pages(request, "/v1/bill"))
+
+    @app.get("/v1/bill.csv")
+    async def table(request: Request) -> Response:
+        bill = merging.bill(await pages(request, "/v1/bill"))
+        return as_csv(bill["lines"], bill["currency"])
 
     @app.api_route("/v1/streams/{stream}", methods=_ANY)
     @app.api_route("/v1/streams/{stream}/{rest:path}", methods=_ANY)

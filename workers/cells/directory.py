@@ -45,30 +45,40 @@ class Directory:
         """Asks all cells at once.
 
         Returns:
-            The JSON of those that answer, and those that do not, by name.
+            The JSON of those that answer, and those that fail, by name; one that refuses fails, too.
 
         Raises:
-            Refused: none wants to.
+            Refused: none answers, and this one does not want to.
             CellAwayError: none answers.
         """
+        answers, away, refused = await self._ask_each(ask)
+        if not answers:
+            raise next(iter([*refused.values(), *away.values()]))
+        away |= {name: CellAwayError(name, _said(one.answer)) for name, one in refused.items()}
+        return answers, away
+
+    async def _ask_each(
+        self, ask: Callable[[Cell], Awaitable[httpx.Response]]
+    ) -> tuple[dict[str, Any], dict[str, CellAwayError], dict[str, Refused]]:
+        """The JSON of the cells that answer, those that do not, and those that refuse."""
         found = await asyncio.gather(*map(ask, self.cells.values()), return_exceptions=True)
         answers: dict[str, Any] = {}
         away: dict[str, CellAwayError] = {}
-        refused: Refused | None = None
-        for cell, answer in zip(self.cells.values(), found, strict=True):
+        refused: dict[str, Refused] = {}
+        for name, answer in zip(self.cells, found, strict=True):
             if isinstance(answer, CellAwayError):
-                away[cell.name] = answer
+                away[name] = answer
             elif isinstance(answer, BaseException):
                 raise answer
-            elif answer.is_success:
-                answers[cell.name] = answer.json()
+            elif answer.is_client_error:
+                refused[name] = Refused(answer)
+            elif not answer.is_success:
+                away[name] = CellAwayError(name, _said(answer))
+            elif isinstance(said := _json(answer), dict):
+                answers[name] = said
             else:
-                away[cell.name] = CellAwayError(cell.name, _said(answer))
-                if answer.is_client_error:
-                    refused = Refused(answer)
-        if not answers:
-            raise refused or next(iter(away.values()))
-        return answers, away
+                away[name] = CellAwayError(name, "what answers there is not vwt")
+        return answers, away, refused
 
     async def streams(self, headers: Headers, query: Mapping[str, str]) -> dict[str, Any]:
         """A page of the streams of all cells; of a cell that is away, those that it last showed, as failed.
@@ -154,22 +164,15 @@ class Directory:
         seen = [cell for cell in self.cells.values() if stream in cell.views]
         if seen and not look:
             return seen[0]
-        found = await asyncio.gather(
-            *(cell.ask("GET", f"{_STREAMS}/{stream}", headers) for cell in self.cells.values()),
-            return_exceptions=True,
+        answers, away, refused = await self._ask_each(
+            lambda cell: cell.ask("GET", f"{_STREAMS}/{stream}", headers)
         )
-        said: BaseException | None = None
-        for cell, answer in zip(self.cells.values(), found, strict=True):
-            if isinstance(answer, BaseException):
-                said = answer
-            elif answer.is_success:
-                cell.views[stream] = answer.json() | {"cell": cell.name}
-                return cell
-            else:
-                cell.views.pop(stream, None)
-                said = said or Refused(answer)
-        assert said is not None
-        raise said
+        for name in refused:
+            self.cells[name].views.pop(stream, None)
+        for name, view in answers.items():
+            self.cells[name].views[stream] = view | {"cell": name}
+            return self.cells[name]
+        raise next(iter([*away.values(), *refused.values()]))
 
     async def add(self, asked: dict[str, Any], headers: Headers) -> httpx.Response:
         """Adds a stream: to the cell that it names as `cell`, else to the one with the fewest streams.
@@ -217,21 +220,12 @@ class Directory:
         raise Problem(409, f"there is a stream {name!r} already, in the cell {cell.name}", "stream-exists")
 
     async def _elsewhere(self, stream: str, cell: Cell, headers: Headers) -> bool:
-        others = [other for other in self.cells.values() if other is not cell]
-        found = await asyncio.gather(
-            *(other.ask("GET", f"{_STREAMS}/{stream}", headers) for other in others), return_exceptions=True
-        )
-        return any(isinstance(answer, httpx.Response) and answer.is_success for answer in found)
+        answers, _, _ = await self._ask_each(lambda one: one.ask("GET", f"{_STREAMS}/{stream}", headers))
+        return bool(answers.keys() - {cell.name})
 
     async def ready(self) -> dict[str, dict[str, Any]]:
         """Whether each cell answers."""
-        found = await asyncio.gather(
-            *(cell.ask("GET", "/healthz", {}) for cell in self.cells.values()), return_exceptions=True
-        )
-        away = {
-            name: answer for name, answer in zip(self.cells, found, strict=True)
-            if isinstance(answer, CellAwayError)
-        }  # fmt: skip
+        _, away, _ = await self._ask_each(lambda cell: cell.ask("GET", "/healthz", {}))
         return self._cells(away)
 
 
@@ -239,11 +233,17 @@ def _failed(view: dict[str, Any], away: CellAwayError) -> dict[str, Any]:
     return view | {"shown": view["shown"] | {"state": "failed", "reason": away.reason}}
 
 
-def _said(answer: httpx.Response) -> str:
+def _json(answer: httpx.Response) -> Any:
     try:
-        return str(answer.json()["detail"])
-    except (ValueError, KeyError, TypeError):
-        return f"it answers with status {answer.status_code}"
+        return answer.json()
+    except ValueError:
+        return None
+
+
+def _said(answer: httpx.Response) -> str:
+    problem = _json(answer)
+    known = isinstance(problem, dict) and "detail" in problem
+    return str(problem["detail"]) if known else f"it answers with status {answer.status_code}"
 
 
 def _whole(text: str) -> int:

@@ -14,8 +14,8 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from workers.cells.cell import Cell
 
-# A cell says something every 15 seconds, but a first image waits for its model.
-_PATIENT = httpx.Timeout(None, connect=2.0)
+# A first image waits for its model, and pictures of a stream that stands still for the next.
+_PATIENT = httpx.Timeout(600.0, connect=2.0)
 # Of a connection, not of what is said over it (RFC 9110, 7.6.1); lengths and encodings are made anew.
 _OWN = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",

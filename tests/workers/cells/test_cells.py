@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from starlette.responses import PlainTextResponse
 from websockets.sync.client import connect as open_socket
 
 from tests.vocab.servers import Server
@@ -247,6 +249,8 @@ def test_the_bill_is_that_of_all_cells(cells: Cells) -> None:
     # What one has saved is not known, so what both have is not.
     assert (day["day"], day["saved_kwh"]) == ("2026-12-01", None)
     assert bill["unmetered"] == ["roof"]
+    table = [line.split(",")[:2] for line in cells.http.get("/v1/bill.csv").text.splitlines()]
+    assert table == [["day", "stream"], ["2026-12-01", "gate"], ["2026-12-01", "yard"]]
 
 
 @pytest.fixture
@@ -263,6 +267,7 @@ def test_tokens_are_asked_for_here_and_handed_on(
     cells = Cells(path)
     try:
         assert cells.http.get("/v1/streams").status_code == 401
+        assert cells.http.get("/readyz").status_code == 200
         stream = {"source": "sample:bikes", "name": "gate"}
         assert cells.http.post("/v1/streams", json=stream, headers=login("reader")).status_code == 403
         assert cells.http.post("/v1/streams", json=stream, headers=login("manager")).status_code == 201
@@ -302,3 +307,27 @@ def test_without_tokens_a_page_of_another_site_may_not_use_it(cells: Cells) -> N
 def _added(cells: Cells, name: str, cell: str) -> Writer:
     cells.apis[cell].add(name=name)
     return Writer(cells.redis[cell].url, name)
+
+
+def test_an_address_where_something_else_answers_is_a_cell_that_fails(cells: Cells) -> None:
+    app = FastAPI()
+
+    @app.get("/{path:path}")
+    async def hello() -> PlainTextResponse:
+        return PlainTextResponse("hello")
+
+    other = Listener(app, "127.0.0.1", 0, 10, 1)
+    known = [
+        Cell("other", f"http://127.0.0.1:{other.port}"),
+        Cell("north", str(cells.apis["north"].http.base_url)),
+    ]
+    listener = Listener(build_directory(known, None, GatewaySettings()), "127.0.0.1", 0, 100, 1)
+    try:
+        cells.apis["north"].add(name="gate")
+        found = httpx.get(f"http://127.0.0.1:{listener.port}/v1/streams").json()
+        assert [view["id"] for view in found["streams"]] == ["gate"]
+        assert "is not vwt" in found["cells"]["other"]["reason"]
+        assert httpx.get(f"http://127.0.0.1:{listener.port}/v1/streams/gate").json()["id"] == "gate"
+    finally:
+        listener.close()
+        other.close()
