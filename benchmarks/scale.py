@@ -1,6 +1,6 @@
 """What keeping many streams costs Redis, and how they are taken over, with nothing decoded or predicted.
 
-    python -m benchmarks.scale [--streams 100 1000 10000] [--per-replica 50] [--seconds 20]
+    python -m benchmarks.scale [--streams 100 1000 10000] [--per-replica 50] [--seconds 20] [--inference]
 
 The product's own supervisors, leases and state, on a real Valkey; each replica is a thread with a client of
 its own, and a stream's worker is one that only says that it runs. Three phases per number of streams:
@@ -14,6 +14,8 @@ its own, and a stream's worker is one that only says that it runs. Three phases 
   emptiest replica over the mean.
 
 Results of frames are not written: what those cost goes by the frames, not by the streams.
+
+With `--inference` it is about the replicas of Inference instead, see `benchmarks.placing`.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ import psutil
 from rich.console import Console
 
 from benchmarks.common import write_results
+from benchmarks.placing import placing
 from tests.vocab.servers import Server
 from vocab.connection import connect
 from workers.contract.result_log import ResultLog
@@ -184,7 +187,16 @@ def main() -> None:
     parser.add_argument("--streams", type=int, nargs="+", default=[100, 1000, 10_000])
     parser.add_argument("--per-replica", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--inference", action="store_true")
     asked = parser.parse_args()
+    if asked.inference:
+        found = {
+            streams: placing(streams, max(streams // asked.per_replica, 2), draws=5)
+            for streams in asked.streams
+        }
+        Console().print(found)
+        write_results("placing", {"per_replica": asked.per_replica, "rows": found})
+        return
     supervisor.StreamWorker = Worker  # type: ignore[misc, assignment]
     threading.stack_size(512 * 1024)
     console, rows = Console(), []

@@ -21,7 +21,7 @@ from workers.threads import share_cores
 _DEBUG = "--debug"
 # Each is the function of that name in the module of that name in workers/commands.
 _COMMANDS = (
-    *("bench", "classes", "doctor", "find", "key", "labels", "models"),
+    *("bench", "cells", "classes", "doctor", "find", "key", "labels", "models"),
     *("run", "serve", "streams", "token", "vocab", "zones"),
 )
 

@@ -17,8 +17,10 @@ from workers.settings.schema import Scaling
 
 T = TypeVar("T")
 
-# Serve's own intervals (10 s to tell, 30 s to look back on) are long against what is to be followed here.
-_TELL_EVERY_S = 1.0
+# Serve's own intervals (10 s to tell, 30 s to look back on) are long against what is to be followed here, but
+# its controller hears every replica and every handle: they tell as often as that where there are many.
+_LONGEST_TELL_S = 10.0
+_TOLD_PER_S = 2.0
 # A message of one picture costs little more than half the CPU when it goes straight to the other process; one
 # of megabytes costs less through Ray's store, and by itself gRPC takes none of more than 4 MB.
 _STRAIGHT_BYTES = 2**20
@@ -40,22 +42,29 @@ def scaled(
 
     Args:
         scaling: their bounds, and how long a change must last.
-        look_back_s: seconds of what replicas told that a decision rests on.
+        look_back_s: seconds of what replicas told that a decision rests on; more where they tell less often.
         policy: class of the policy.
         options: of the policy.
     """
+    most = max(scaling.max_replicas, scaling.min_replicas)
+    tell_s = tell_every_s(most)
     with warnings.catch_warnings():
         # The interval is said to go, but nothing else sets it per deployment yet.
         warnings.simplefilter("ignore", DeprecationWarning)
         return AutoscalingConfig(
             min_replicas=scaling.min_replicas,
-            max_replicas=max(scaling.max_replicas, scaling.min_replicas),
+            max_replicas=most,
             upscale_delay_s=scaling.upscale_delay_s,
             downscale_delay_s=scaling.downscale_delay_s,
-            metrics_interval_s=_TELL_EVERY_S,
-            look_back_period_s=look_back_s,
+            metrics_interval_s=tell_s,
+            look_back_period_s=max(look_back_s, 1.5 * tell_s),
             policy=AutoscalingPolicy(policy_function=policy, policy_kwargs=options),
         )
+
+
+def tell_every_s(replicas: int) -> float:
+    """How often each of at most so many replicas tells how it is."""
+    return min(max(replicas / _TOLD_PER_S, 1.0), _LONGEST_TELL_S)
 
 
 def by_size(handle: DeploymentHandle[T], size: int) -> DeploymentHandle[T]:

@@ -42,6 +42,16 @@ def test_every_deployment_gets_all_settings_and_the_same(monkeypatch):
         assert one.init_args[0] == expected
 
 
+@pytest.mark.parametrize(("replicas", "interval_s"), [(1, 1), (4, 2), (20, 10), (200, 10)])
+def test_many_replicas_tell_serves_controller_less_often_each(replicas, interval_s):
+    args = {"redis": "redis://host", "inference": {"scaling": {"max_replicas": replicas}}}
+
+    scaling = deployments(args)["Inference"]._deployment_config.autoscaling_config
+
+    assert scaling.metrics_interval_s == interval_s
+    assert scaling.look_back_period_s > interval_s
+
+
 def test_replicas_and_shares_are_those_of_the_settings():
     args = {
         "redis": "redis://host",

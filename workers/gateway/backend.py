@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from pipeline.history import Wanted
@@ -38,8 +38,16 @@ class Backend(Protocol):
             ModelError, ServiceError: see `image`.
         """
 
-    async def example(self, stream: str, polygon: Sequence[Point], frame: int | None) -> ZoneExample:
+    async def example(
+        self, stream: str, inference: Mapping[str, Any] | None, polygon: Sequence[Point], frame: int | None
+    ) -> ZoneExample:
         """What a zone looks like in a frame that was just shown, or the next of the stream.
+
+        Args:
+            stream: its id.
+            inference: who predicted its last frame, see `StreamStatus`.
+            polygon: of the zone.
+            frame: number of the frame; None for the next.
 
         Raises:
             UsageError: the model has nothing to compare there.

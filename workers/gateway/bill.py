@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from itertools import chain
 from typing import Annotated, Any
@@ -90,18 +90,21 @@ def bill_routes(settings: GatewaySettings, connections: Connections) -> APIRoute
     async def table(since: Day = None, until: Day = None) -> Response:
         """The same as a table, a line per day, stream and method; what is not known is left empty."""
         lines = chain.from_iterable((await look_up(since, until)).values())
-        text = io.StringIO()
-        writer = csv.DictWriter(text, _COLUMNS)
-        writer.writeheader()
-        for entry in _sums(lines, settings, lambda line: (line.day, line.stream)):
-            writer.writerow(entry.model_dump() | {"currency": settings.currency})
-        headers = {
-            "Content-Disposition": 'attachment; filename="vwt-bill.csv"',
-            "Cache-Control": "no-store",
-        }
-        return Response(text.getvalue(), media_type="text/csv", headers=headers)
+        sums = _sums(lines, settings, lambda line: (line.day, line.stream))
+        return as_csv([entry.model_dump() for entry in sums], settings.currency)
 
     return router
+
+
+def as_csv(lines: Iterable[Mapping[str, Any]], currency: str | None) -> Response:
+    """Lines of a bill as a table to keep."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _COLUMNS)
+    writer.writeheader()
+    for line in lines:
+        writer.writerow({**line, "currency": currency})
+    headers = {"Content-Disposition": 'attachment; filename="vwt-bill.csv"', "Cache-Control": "no-store"}
+    return Response(text.getvalue(), media_type="text/csv", headers=headers)
 
 
 def _within(day: str, since: date | None, until: date | None) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -57,11 +57,13 @@ class ServiceBackend:
         found: Wanted = await _answer(self._inference.text.remote(text, settings), _IMAGE_WITHIN_S)
         return found
 
-    async def example(self, stream: str, polygon: Sequence[Point], frame: int | None) -> ZoneExample:
+    async def example(
+        self, stream: str, inference: Mapping[str, Any] | None, polygon: Sequence[Point], frame: int | None
+    ) -> ZoneExample:
         """See `Backend`."""
-        # The replica that the stream's frames come to, see `workers.ingest.deployment`.
-        inference: Any = self._inference.options(session_id=stream)
-        found: ZoneExample = await _answer(inference.example.remote(stream, polygon, frame), _IMAGE_WITHIN_S)
+        # Only who reads streams knows where they are placed; a replica has its own name for a session.
+        there: Any = self._inference.options(session_id=stream if inference is None else inference["replica"])
+        found: ZoneExample = await _answer(there.example.remote(stream, polygon, frame), _IMAGE_WITHIN_S)
         return found
 
     async def ready(self) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        query_token = _take_token(scope)
+        query_token = take_token(scope)
         try:
             headers = Headers(scope=scope)
             token = self._token(headers, query_token)
@@ -116,8 +116,8 @@ class Guard:
         return counted
 
 
-def _take_token(scope: Scope) -> str | None:
-    """Takes `?token=` out of the query, so that nothing behind logs it."""
+def take_token(scope: Scope) -> str | None:
+    """Takes `?token=` out of the query, so that nothing behind logs it; None where it may not be."""
     pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     tokens = [value for key, value in pairs if key == "token"]
     if not tokens:

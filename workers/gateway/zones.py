@@ -70,8 +70,9 @@ def zone_routes(connections: Connections, backend: Backend) -> APIRouter:
             raise _wrong("state", f"{said.state} is no state of {zone}; it has {names}")
         if spec.paused:
             raise Problem(409, f"{stream} is paused, so that nothing is to be seen; resume it", "paused")
+        status = await connections.call(lambda client: StreamStore(client).status(stream))
         async with limiter:
-            example = await backend.example(stream, drawn.polygon.points, said.frame)
+            example = await backend.example(stream, status.inference, drawn.polygon.points, said.frame)
 
         def add(present: DrawnZone | None) -> DrawnZone:
             # It may have been drawn anew while the frame was waited for.

@@ -10,7 +10,7 @@ from ray.serve.config import RequestRouterConfig
 
 from workers.contract.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings, ZoneExample
 from workers.contract.sealing import use_keys
-from workers.deployment import keep_to_loopback, scaled, where
+from workers.deployment import keep_to_loopback, scaled, tell_every_s, where
 from workers.inference.scaling import BACKLOG_S, BUSY, STREAMS, BacklogPolicy
 from workers.settings.schema import Scaling, ServiceSettings
 from workers.telemetry.logs import log_from_replica, serve_logging
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from workers.inference.core import InferenceCore
 
 _ROUTER: dict[str, Any] = {
-    "request_router_class": "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter",
-    # A stream that is sent elsewhere for once would be out of order there.
+    "request_router_class": "workers.inference.router.StreamRouter",
+    # Sessions stay together.
     "request_router_kwargs": {"num_fallback_replicas": 0},
 }
 _LOOK_BACK_S = 3.0
@@ -125,6 +125,10 @@ def inference_deployment(settings: ServiceSettings) -> serve.Deployment:
         graceful_shutdown_timeout_s=_STOP_WITHIN_S,
         health_check_period_s=_CHECK_EVERY_S,
         autoscaling_config=scaled(
-            scaling, _LOOK_BACK_S, BacklogPolicy, target_backlog_s=own.target_backlog_s
+            scaling,
+            _LOOK_BACK_S,
+            BacklogPolicy,
+            target_backlog_s=own.target_backlog_s,
+            settle_s=_LOOK_BACK_S + 2.5 * tell_every_s(scaling.max_replicas),
         ),
     )(Inference)

@@ -14,6 +14,7 @@ from vocab.connection import connect
 from workers.contract.messages import FrameBatch
 from workers.contract.sealing import use_keys
 from workers.deployment import by_size, keep_to_loopback, scaled, where
+from workers.inference.placement import PLACEMENT
 from workers.ingest.replica_context import ReplicaContext, gpu_for
 from workers.ingest.scaling import STREAMS, StreamPolicy
 from workers.ingest.sender import Answer
@@ -59,6 +60,7 @@ class Ingest:
             where=self._where,
             tracing=self._tracing,
             gpu=gpu_for(serve.get_replica_context().rank.local_rank, gpus_visible()),
+            placement=PLACEMENT,
         )
         self._supervisor = Supervisor(context)
 

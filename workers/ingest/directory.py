@@ -32,11 +32,13 @@ class Directory:
     Attributes:
         specs: of all streams, by id.
         unread: what is known of those that nobody reads.
+        version: of the specs; another one whenever they may have changed.
     """
 
     def __init__(self, client: RedisClient, name: str, part_s: float) -> None:
         self.specs: dict[str, StreamSpec] = {}
         self.unread = Unread()
+        self.version = 0
         self._client = client
         self._name = name
         self._part_s = part_s
@@ -75,12 +77,14 @@ class Directory:
             known = specs.keys() | self.specs.keys()
             self._due |= {one for one in known if self._unknown or specs.get(one) != self.specs.get(one)}
             self.specs, self._unknown = specs, False
+            self.version += 1
             self._list_at = now + _LIST_S * random.uniform(0.75, 1.25)
         elif self._heard:
             found = self._store.some(sorted(self._heard))
             for stream in self._heard:
                 self.specs.pop(stream, None)
             self.specs |= found
+            self.version += 1
         self._due |= self._heard
         self._heard.clear()
         if now >= self._part_at:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vocab.connection import RedisClient
 from workers.contract.messages import FrameBatch
+from workers.inference.placement import Placement
 from workers.ingest.metrics import IngestMetrics
 from workers.ingest.sender import Answer
 from workers.settings.schema import ServiceSettings
@@ -31,6 +32,7 @@ class ReplicaContext:
         tracing: traces messages; None for no traces.
         metrics: told what happens.
         gpu: that decodes, where one does; see `SourceOptions`.
+        placement: knows which replica of Inference has which stream.
     """
 
     settings: ServiceSettings
@@ -42,6 +44,7 @@ class ReplicaContext:
     tracing: Tracing | None = None
     metrics: IngestMetrics = field(default_factory=IngestMetrics)
     gpu: int | None = None
+    placement: Placement = field(default_factory=Placement)
 
 
 def gpu_for(replica: int, gpus: int) -> int | None:

@@ -52,6 +52,7 @@ class _Sent:
     batch: FrameBatch
     answer: Answer
     trace: MessageTrace | None
+    replica: str | None = None
     at: float = field(default_factory=time.monotonic)
 
     @property
@@ -91,6 +92,7 @@ class Sender:
         stopped: set when the stream is to be left.
         renewed: waits for a newer fence than the one given, which was refused; None when there is none.
         answered: told how long a batch took until its results were durable.
+        replica: of Inference that has the stream now; what another had is waited for before it gets a batch.
 
     Attributes:
         progressed: whether any result became durable.
@@ -106,6 +108,7 @@ class Sender:
         stopped: threading.Event,
         renewed: Callable[[int], int | None],
         answered: Callable[[float], None] = lambda _: None,
+        replica: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.progressed = False
         self.round_trip_s: float | None = None
@@ -117,6 +120,7 @@ class Sender:
         self._stopped = stopped
         self._renewed = renewed
         self._answered = answered
+        self._replica = replica
         self._window: deque[_Sent] = deque()
         self._backoff = Backoff(initial_s=0.1, cap_s=5.0)
         self._failing_since: float | None = None
@@ -136,6 +140,9 @@ class Sender:
         """
         if self._window and self._window[-1].batch.fence != batch.fence:
             # Those under the old fence may be refused.
+            self.drain()
+        if self._window and self._window[-1].replica != self._replica():
+            # The replica that had the stream may take longer than the one that gets it now.
             self.drain()
         if not self.progressed:
             # Calls may overtake each other, and a log that is empty takes any frame for its first.
@@ -250,8 +257,9 @@ class Sender:
         self._backoff.reset()
 
     def _sent(self, batch: FrameBatch, trace: MessageTrace | None) -> _Sent:
+        replica = self._replica()
         try:
-            return _Sent(batch, self._infer(batch), trace)
+            return _Sent(batch, self._infer(batch), trace, replica)
         except Exception as error:
             return _Sent(batch, _Refused(error), trace)
 

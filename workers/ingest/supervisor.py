@@ -69,6 +69,8 @@ class Supervisor:
         self._directory = Directory(context.client, name, part_s=self._settings.lease_s)
         self._peers = Peers(context.client, name, self._settings.lease_s)
         self._wanted = 0
+        # Version of the specs by which the replicas of Inference got their streams.
+        self._placed = 0
         self._claims = Claims(self._settings)
         self._epoch: str | None = None
         self._away = False
@@ -145,6 +147,10 @@ class Supervisor:
             lapsed = []
         self._epoch = epoch
         specs = self._directory.specs
+        if self._directory.version != self._placed:
+            # A stream that is paused leaves its place to others.
+            self._context.placement.use_streams(one.id for one in specs.values() if not one.paused)
+            self._placed = self._directory.version
         for held in lapsed:
             if _same(held.spec, specs.get(held.spec.id)):
                 self._regain(held)

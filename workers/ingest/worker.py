@@ -111,6 +111,7 @@ class StreamWorker:
             self._stopped,
             self._renewed,
             self._answered,
+            lambda: context.placement.of(spec.id),
         )
         self._thread = threading.Thread(target=self._run, name=f"vwt-stream-{spec.id}", daemon=True)
         self._thread.start()

@@ -44,7 +44,7 @@ def running_ray(settings: ServiceSettings) -> Iterator[tuple[Path | None, RayPro
     # What replicas write goes to files only.
     os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
     # Every 100 ms by default, in every process: a sixth of the CPU that a camera takes beside its model.
-    os.environ.setdefault("RAY_SERVE_METRICS_EXPORT_INTERVAL_MS", "2000")
+    os.environ.setdefault("RAY_SERVE_METRICS_EXPORT_INTERVAL_MS", "10000")
     # By default Ray lets other work go before its own, and learning would not step back behind inference.
     os.environ.setdefault("RAY_worker_niceness", "0")
     if settings.ray_address is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -57,7 +57,13 @@ class Edge:
         self.asked.append((len(text), settings))
         return Wanted(np.array([0, 1.0, 0, 0]))
 
-    async def example(self, stream: str, polygon: Sequence[Point], frame: int | None) -> ZoneExample:  # noqa: ARG002
+    async def example(
+        self,
+        stream: str,  # noqa: ARG002
+        inference: Mapping[str, Any] | None,  # noqa: ARG002
+        polygon: Sequence[Point],  # noqa: ARG002
+        frame: int | None,
+    ) -> ZoneExample:
         self.shown = frame
         if self.error is not None:
             raise self.error

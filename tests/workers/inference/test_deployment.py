@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import count
@@ -32,6 +33,7 @@ from workers.contract.stream_store import StreamStore
 from workers.inference.deployment import inference_deployment
 from workers.inference.device_ledger import shared_exchange
 from workers.inference.metering import Figures, MeteredSpan
+from workers.inference.placement import PLACEMENT
 from workers.settings.schema import InferenceSettings, Scaling, ServiceSettings
 
 WAIT_S = 120
@@ -96,6 +98,27 @@ def test_streams_stay_on_their_replica_and_their_results_are_durable_and_in_orde
         assert frames_of(redis, stream) == list(range(40))
         assert len(replicas[stream]) == 1
     assert len(set.union(*replicas.values())) == 2
+
+
+def test_streams_go_where_they_are_placed_and_a_replica_can_be_named(
+    handle: DeploymentHandle, server: Server
+) -> None:
+    redis = connect(server.url)
+    streams = [f"placed-{number}" for number in range(8)]
+    handle.where.remote().result(timeout_s=WAIT_S)
+    PLACEMENT.use_streams(streams)
+    try:
+        placed = {stream: PLACEMENT.of(stream) for stream in streams}
+        for stream in streams:
+            send(handle, batch(stream, 0, 4)).result(timeout_s=WAIT_S)
+        assert {stream: replica_of(redis, stream)["replica"] for stream in streams} == placed
+    finally:
+        PLACEMENT.use_streams([])
+
+    assert sorted(Counter(placed.values()).values()) == [4, 4]
+    for name in set(placed.values()):
+        named = handle.options(session_id=name).where.remote()
+        assert named.result(timeout_s=WAIT_S)["replica"] == name
 
 
 def test_errors_arrive_as_what_they_are(handle: DeploymentHandle) -> None:

@@ -70,6 +70,29 @@ def test_a_full_window_holds_the_reader_back(sender, inference):
     sender.drain()
 
 
+def test_a_batch_waits_for_those_that_another_replica_has(log, inference, stopped, client):
+    replica = ["a"]
+    sender = Sender(
+        lambda b: inference.infer("cam", b), log, 2, stopped, lambda _: None, replica=lambda: replica[0]
+    )
+    sender.send(batch(0))
+    sender.drain()
+    assert inference.called.acquire(timeout=60)
+    inference.hold()
+    sender.send(batch(4))
+    assert inference.called.acquire(timeout=60)
+    replica[0] = "b"
+    moved = threading.Thread(target=sender.send, args=(batch(8),))
+    moved.start()
+    assert not inference.called.acquire(timeout=0.3)
+    inference.release()
+    moved.join(60)
+    assert inference.called.acquire(timeout=60)
+    sender.drain()
+    assert [sent.first for sent in inference.calls] == [0, 4, 8]
+    assert frames(client) == list(range(12))
+
+
 def test_the_first_batch_goes_alone(sender, inference):
     inference.hold()
     sender.send(batch(0))

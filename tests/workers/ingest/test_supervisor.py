@@ -19,6 +19,7 @@ from workers.contract.keys import StreamKeys
 from workers.contract.result_log import ResultLog
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamStore
+from workers.inference.placement import Placement
 from workers.ingest.directory import Directory
 from workers.ingest.supervisor import Supervisor
 
@@ -45,9 +46,13 @@ def supervise(server, inference):
     """Starts replicas; each has a client of its own."""
     supervisors = []
 
-    def start(name="one", **ingest):
+    def start(name="one", placement=None, **ingest):
         inference._client = connect(server.url)
-        context = replace(inference.context(name, **ingest), sinks_client=connect(server.url))
+        context = replace(
+            inference.context(name, **ingest),
+            sinks_client=connect(server.url),
+            placement=placement or Placement(),
+        )
         supervisors.append(Supervisor(context))
         return supervisors[-1]
 
@@ -188,6 +193,27 @@ def test_a_paused_stream_is_left_and_goes_on_later_where_it_was(supervise, store
     assert numbers(results) == list(range(len(results)))
     # Nobody had to take over.
     assert store.status("cam").restarts == 0
+
+
+def test_replicas_place_all_streams_alike_whoever_reads_them_and_paused_ones_not(supervise, store, endless):
+    names = [f"cam-{n}" for n in range(4)]
+    for name in names:
+        store.add(endless(name))
+    placements = [Placement(), Placement()]
+    for placement in placements:
+        placement.use_replicas(["a", "b"])
+    supervise("one", placements[0], streams_per_replica=2)
+    supervise("two", placements[1], streams_per_replica=2)
+    eventually(
+        lambda: all(
+            sorted(placement.of(name) or "" for name in names) == ["a", "a", "b", "b"]
+            for placement in placements
+        )
+    )
+    found = [[placement.of(name) for name in names] for placement in placements]
+    assert found[0] == found[1]
+    store.change("cam-0", {"paused": True})
+    eventually(lambda: [placement.of("cam-0") for placement in placements] == [None, None])
 
 
 def test_a_stream_paused_before_anybody_read_it_says_so(supervise, store, watch, endless):

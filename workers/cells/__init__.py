@@ -1,0 +1,1 @@
+"""One API and one page over several services that know nothing of each other."""
