@@ -8,6 +8,7 @@ from typing import Any
 
 from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import redis_errors
+from vocab.scripts import run_script
 from workers.contract.keys import CHANGES
 
 _KEPT = 10_000
@@ -24,8 +25,7 @@ def announce(client: RedisClient, streams: Sequence[str]) -> None:
     Raises:
         redis.RedisError: as of any command.
     """
-    any_client: Any = client
-    any_client.eval(_ANNOUNCE, 1, CHANGES, _KEPT, json.dumps(list(streams)))
+    run_script(client, _ANNOUNCE, [CHANGES], [_KEPT, json.dumps(list(streams))])
 
 
 class Changes:

@@ -7,6 +7,7 @@ from typing import Any
 
 from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import redis_errors
+from vocab.scripts import run_script
 from workers.contract.keys import LOADS, REPLICAS
 
 # Those not seen for long go first, which also lets a server that is full take what comes after.
@@ -63,7 +64,9 @@ class Peers:
             StoreUnavailable: Redis cannot say now.
         """
         with redis_errors("see who else reads streams", server_name(self._client)):
-            names, loads = self._client.eval(_SEEN, 2, REPLICAS, LOADS, self._name, streams, self._ttl_ms)
+            names, loads = run_script(
+                self._client, _SEEN, [REPLICAS, LOADS], [self._name, streams, self._ttl_ms]
+            )
         return Alive(sorted(name.decode() for name in names), sum(int(load or 0) for load in loads))
 
     def leave(self) -> None:
