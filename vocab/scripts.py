@@ -37,7 +37,9 @@ def run_script(client: RedisClient, script: str, keys: Sequence[str], arguments:
         return any_client.eval(script, len(keys), *keys, *arguments)
 
 
-def run_for_each(client: RedisClient, script: str, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]) -> list[Any]:
+def run_for_each(
+    client: RedisClient, script: str, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]
+) -> list[Any]:
     """Runs a script once for each keys and arguments, in one round trip.
 
     Raises:
@@ -51,7 +53,9 @@ def run_for_each(client: RedisClient, script: str, calls: Sequence[tuple[Sequenc
     return raise_first(answers)
 
 
-def _all(client: Any, command: str, what: str, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]) -> list[Any]:
+def _all(
+    client: Any, command: str, what: str, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]
+) -> list[Any]:
     if not calls:
         return []
     pipeline = client.pipeline(transaction=False)

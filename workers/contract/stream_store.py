@@ -61,6 +61,11 @@ class StreamStore:
         specs = (_read(value) for value in values.values())
         return {spec.id: spec for spec in specs if spec is not None}
 
+    def ids(self) -> list[str]:
+        """Of all streams, in order; cheaper than `all`."""
+        with redis_errors("list the streams", self._where):
+            return sorted(key.decode(errors="replace") for key in self._client.hkeys(STREAMS))
+
     def some(self, streams: Sequence[str]) -> dict[str, StreamSpec]:
         """Those of such ids that there are, by id; what is no spec is left out."""
         if not streams:
