@@ -1,8 +1,8 @@
 """Lua scripts by their digest, so that a call sends forty bytes of it and Redis parses it once.
 
-redis-py's `register_script` sends a script that a server does not know (it was restarted, another took over, its
-scripts were flushed) to all primaries of a Cluster, and again by its digest. Here such a call goes whole to the one
-server that lacks it, which keeps it: one round trip, and nothing to fail between.
+redis-py's `register_script` sends a script that a server does not know (it was restarted, another took over,
+its scripts were flushed) to all primaries of a Cluster, and then again by its digest. Here such a call goes
+whole to the one server that lacks it, which keeps it: one round trip, and nothing to fail between.
 """
 
 from __future__ import annotations

@@ -63,8 +63,8 @@ class StreamList(BaseModel):
     total: int = Field(description="How many streams there are.")
     changes: str = Field(description="What `since` is to hear of changes from now on.")
     changed: list[StreamView] | None = Field(
-        description="Streams that were added or changed since `since`, beside those of the page; null without "
-        "it, and where too many may have changed to tell: list all again."
+        description="Streams that were added or changed since `since`, beside those of the page; null "
+        "without it, and where too many may have changed to tell: list all again."
     )
     gone: list[str] = Field(description="Ids of streams that were removed since `since`.")
 
@@ -72,8 +72,8 @@ class StreamList(BaseModel):
 def stream_page(client: RedisClient, limit: int, after: str | None, since: str | None) -> StreamList:
     """A page of the streams, and what was announced meanwhile of the others.
 
-    What a running stream does changes with each frame, so no answer about a page is ever as good as the last one
-    (an ETag would never match); what was added, changed or removed is rare, and is known without a look at all.
+    What a running stream does changes with each frame, so no answer about a page is ever as good as the last
+    one (an ETag would never match); what was added, changed or removed is rare, and known without a look.
 
     Args:
         client: of Redis.

@@ -85,8 +85,8 @@ def stream_routes(settings: ServiceSettings, connections: Connections) -> APIRou
     ) -> StreamList:
         """Lists streams by id, a page at a time.
 
-        With `since` the answer also has streams of other pages that were added, changed or removed meanwhile, so
-        that who follows many streams asks for one page after the other and misses none of these.
+        With `since` the answer also has streams of other pages that were added, changed or removed
+        meanwhile: who follows many asks for one page after the other, and misses none of these.
         """
         return await connections.call(lambda client: stream_page(client, limit, after, since))
 
