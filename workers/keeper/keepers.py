@@ -36,8 +36,8 @@ _LEASE_S = 60.0
 # A stream writes 32 patches a second to its window: half a minute without words. The drift that words
 # of so few show brings better ones.
 _FIRST_PATCHES = 1024
-# How long a step learns first words, and how long it then looks at windows that have words; the others wait for
-# the next one. So neither keeps the other from its turn, however many scopes there are.
+# How long a step learns first words, and how long it then looks at windows that have words; the others wait
+# for the next one. So neither keeps the other from its turn, however many scopes there are.
 _TURN_S = 2.0
 
 
@@ -156,8 +156,8 @@ class Keepers:
             self._metrics.learned(keeper.learn_s)
         if keeper.state == "keeping" and keeper.coverage is not None:
             self._metrics.matched(wanted.scope, keeper.coverage.matched)
-        # Frames run in full until there are first words: those are looked for as often as can be. Who waits for
-        # another replica, which no longer has the scope, does not wait long.
+        # Frames run in full until there are first words: those are looked for as often as can be. Who waits
+        # for another replica, which no longer has the scope, does not wait long.
         often = entry.keeper.state in ("filling", "waiting")
         pause = _LOOK_EVERY_S if often else self._settings.check_every_s
         entry.due_s = time.monotonic() + pause

@@ -101,7 +101,7 @@ class Scopes:
 
 
 def owner(scope: str, names: Iterable[str]) -> str:
-    """Whose a scope is, of replicas of such names: that with the highest hash of both (rendezvous hashing)."""
+    """Whose a scope is, of replicas of such names: that with the highest hash of both (rendezvous)."""
     # Not a CRC, whose order for all scopes alike goes by the bits in which the names differ.
     return max(names, key=lambda name: (blake2b(f"{scope} {name}".encode(), digest_size=8).digest(), name))
 

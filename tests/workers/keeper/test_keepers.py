@@ -289,3 +289,22 @@ def test_stopping_ends_a_learning_under_way(streams, client, keepers):
 
     assert scopes(one) == {}
     assert RedisStore(client, "gate/m", P).current() is None
+
+
+def test_windows_that_stand_still_are_not_read_again(streams, client, keepers):
+    for number in range(8):
+        add(streams, f"cam-{number}")
+        fill(client, f"cam-{number}/m")
+    one = keepers()
+
+    def read() -> int:
+        before = int(client.info("stats")["total_net_output_bytes"])
+        for entry in one._kept.values():
+            entry.due_s = 0.0
+        one.step()
+        return int(client.info("stats")["total_net_output_bytes"]) - before
+
+    one.step()
+    eventually(lambda: read() and set(scopes(one).values()) == {"keeping"})
+    read()
+    assert read() < 2048 * 3 * P * P / 16
