@@ -2,10 +2,10 @@
 
     python -m benchmarks.camera_memory RESULTS
 
-RESULTS is what `vwt run CLIP --out RESULTS` wrote. Its results, again and again, are written to a real Valkey as
-Inference writes them, four to a message and each energy once more when it is settled, until `kept_results` are
-there; for a tokenizer of words a window is filled, and two sets of words are published. Bytes are Valkey's own
-(MEMORY USAGE of each key, all of it), with the default settings.
+RESULTS is what `vwt run CLIP --out RESULTS` wrote. Its results, again and again, are written to a real Valkey
+as Inference writes them, four to a message and each energy once more when it is settled, until `kept_results`
+are there; for a tokenizer of words a window is filled, and two sets of words are published. Bytes are Valkey's
+own (MEMORY USAGE of each key, all of it), with the default settings.
 """
 
 from __future__ import annotations
