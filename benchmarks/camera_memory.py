@@ -4,8 +4,8 @@
 
 RESULTS is what `vwt run CLIP --out RESULTS` wrote. Its results, again and again, are written to a real Valkey
 as Inference writes them, four to a message and each energy once more when it is settled, until `kept_results`
-are there; for a tokenizer of words a window is filled, and two sets of words are published. Bytes are those of
-Valkey (MEMORY USAGE of each key, all of it), with the default settings.
+are there; for a tokenizer of words a window is filled, and two sets of words are published. Bytes are what
+Valkey says (MEMORY USAGE of each key, all of it), with the default settings.
 """
 
 from __future__ import annotations
