@@ -5,8 +5,8 @@
 One replica of VocabularyKeeper, with one thread as it runs, on a real Valkey where that many scopes of their
 own have just filled a window with the patches that first words are learned from (1,024 of 14 pixels; a camera
 writes them within 32 s). Patches are random pixels, which no clustering finds easy. Told are seconds of CPU
-and of the clock until each scope has 1,000 words, and then what a look at a window costs: while it stands
-still, and after a frame more, of a window that is not full and of one that is.
+and of the clock until each scope has 1,000 words, and then what a look at such a window costs: while it stands
+still, and after a frame more.
 """
 
 from __future__ import annotations
@@ -59,10 +59,6 @@ def first_words(scopes: int) -> dict[str, Any]:
         for name in names:
             _add(client, name, random, 64)
         found["look_cpu_ms_changed"] = _look(keepers)
-        full = names[:20]
-        for name in full:
-            _add(client, name, random, 16_384)
-        found["look_cpu_ms_full"] = (_look(keepers) - found["look_cpu_ms_unchanged"]) * scopes / len(full)
         return {key: round(value, 4) for key, value in found.items()}
     finally:
         keepers.stop()
