@@ -5,8 +5,8 @@
 One replica of VocabularyKeeper, with one thread as it runs, on a real Valkey where that many scopes of their
 own have just filled a window with the patches that first words are learned from (1,024 of 14 pixels; a camera
 writes them within 32 s). Patches are random pixels, which no clustering finds easy. Told are seconds of CPU
-and of the clock until each scope has 1,000 words, and then what a look at such a window costs: while it stands
-still, and after a frame more.
+and of the clock until each scope has 1,000 words, and then what a look at such a window costs: while it
+stands still, and after a frame more.
 """
 
 from __future__ import annotations
