@@ -15,12 +15,14 @@ from vocab.errors import StoreUnavailable, VocabularyError
 from vocab.lease import Lease
 from vocab.repeating import Repeating
 from vocab.store import VocabularyStore
-from vocab.window import RollingWindow
+from vocab.window import Patches, RollingWindow
 from vocab.words import Normalisation, Vocabulary
 
 KeeperState = Literal["starting", "filling", "keeping", "waiting", "unavailable"]
 # Coverage is a share: this many patches give it to about one percent.
 _JUDGED_PATCHES = 8192
+# Of a look that may lead to nothing: frames, of 64 patches each by default, of a window of hundreds.
+_JUDGED_FRAMES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,8 @@ class VocabularyKeeper:
         self._current: Vocabulary | None = None
         self._since = 0.0
         self._refused: int | None = None
+        # What the last look saw: version and newest entry.
+        self._seen: tuple[int | None, str] | None = None
         self._seed: Vocabulary | None = None
         self._looks = Repeating(self.step, self._options.check_every_s, "vwt-keeper", before=step_back)
 
@@ -171,24 +175,35 @@ class VocabularyKeeper:
         return True
 
     def _keep(self) -> None:
-        patches = self._patches()
-        if patches is None:
+        newest = self._window.newest()
+        if newest is None:
             return
+        seen = (None if self._current is None else self._current.version, newest)
+        changed, self._seen = seen != self._seen, seen
         if self._current is None:
-            if len(patches) >= max(self._options.first_patches, self._options.words):
-                self._learn(patches, "first words")
+            if changed:
+                self._learn_from(max(self._options.first_patches, self._options.words), "first words")
             return
-        coverage = self.coverage = self._cover(self._current, patches)
-        self._store.record(self._current.version, coverage)
+        if changed or self.coverage is None:
+            self.coverage = self._cover(self._current, self._scaled(self._window.sample(_JUDGED_FRAMES)))
+            self._store.record(self._current.version, self.coverage)
+        coverage = self.coverage
         drifted = self._drift.drifted(coverage)
         age = self._clock() - self._since
-        rest_s = min(self._options.rest_s, self._options.relearn_after_s)
-        if age < rest_s or len(patches) < self._options.words:
+        if age < min(self._options.rest_s, self._options.relearn_after_s):
             return
         if drifted:
-            self._learn(patches, f"drift: {100 * coverage.matched:.0f} % of patches matched")
+            self._learn_from(self._options.words, f"drift: {100 * coverage.matched:.0f} % of patches matched")
         elif age >= self._options.relearn_after_s:
-            self._learn(patches, f"age: {age:.0f} s")
+            self._learn_from(self._options.words, f"age: {age:.0f} s")
+
+    def _learn_from(self, least: int, why: str) -> None:
+        """Learns from the whole window where it holds that many patches."""
+        if self._window.size() < least:
+            return
+        pixels = self._window.read()
+        if len(pixels) >= least:
+            self._learn(self._scaled(pixels), why)
 
     def _learn(self, patches: torch.Tensor, why: str) -> None:
         options, current = self._options, self._current
@@ -221,10 +236,7 @@ class VocabularyKeeper:
             KeeperEvent("published", f"words version {published.version} ({len(published)} words; {why})")
         )
 
-    def _patches(self) -> torch.Tensor | None:
-        pixels = self._window.read()
-        if len(pixels) == 0:
-            return None
+    def _scaled(self, pixels: Patches) -> torch.Tensor:
         scaled = torch.from_numpy(pixels).to(torch.float32).view(len(pixels), 3, -1) / 255
         mean, std = (
             torch.tensor(values)[:, None] for values in (self._normalisation.mean, self._normalisation.std)

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 from vocab.connection import RedisClient, server_name
 from vocab.errors import StoreUnavailable
 from vocab.keys import ScopeKeys
-from vocab.redis_errors import raise_first, redis_errors
+from vocab.redis_errors import redis_errors
 from vocab.redis_memory import EVEN_WHEN_FULL
+from vocab.scripts import run_for_each, run_script
 
 # A server that lost its data counts fences from its clock (microseconds) on, so that none comes again.
 # KEYS: the lease, the last fence. ARGV: the holder, how long it lasts in milliseconds.
@@ -107,12 +108,9 @@ class RedisLease:
             StoreUnavailable: Redis cannot do it now; some may have been renewed.
         """
         with redis_errors("renew the leases", server_name(client)):
-            pipeline: Any = client.pipeline(transaction=False)
-            for lease in leases:
-                # By its name: the pipeline of a Cluster has no method for it.
-                pipeline.execute_command("EVAL", _RENEW, 1, lease._keys.lease, lease._holder, lease._ttl_ms)
-            return [bool(answer) for answer in raise_first(pipeline.execute(raise_on_error=False))]
+            calls = [((lease._keys.lease,), (lease._holder, lease._ttl_ms)) for lease in leases]
+            return [bool(answer) for answer in run_for_each(client, _RENEW, calls)]
 
     def _eval(self, script: str, *keys: str, more: Sequence[str] = ()) -> Any:
         with redis_errors(f"use the lease {self._keys.lease}", self._where):
-            return self._client.eval(script, len(keys), *keys, self._holder, self._ttl_ms, *more)
+            return run_script(self._client, script, keys, (self._holder, self._ttl_ms, *more))

@@ -12,6 +12,7 @@ from vocab.coverage import Coverage
 from vocab.errors import StoreUnavailable, VocabularyError
 from vocab.keys import ScopeKeys
 from vocab.redis_errors import raise_first, redis_errors
+from vocab.scripts import run_script
 from vocab.store import KEPT_RECORDS, Record, VersionInfo, check_fits
 from vocab.words import Normalisation, Vocabulary
 
@@ -109,23 +110,11 @@ class RedisStore:
             replaced = self.current() or 0
             version = max(last, replaced, vocabulary.version) + 1
             published = Vocabulary(vocabulary.words, version, vocabulary.normalisation)
-            answer = self._client.eval(
-                _PUBLISH,
-                5,
-                keys.last,
-                keys.current,
-                keys.version(version),
-                keys.version(replaced),
-                keys.versions,
-                fence,
-                version,
-                published.to_bytes(),
-                self._ttl_ms,
-                self._unused_ms,
-                _KEPT_VERSIONS,
-                len(published),
-                published.patch_size,
-            )
+            written = (keys.last, keys.current, keys.version(version), keys.version(replaced), keys.versions)
+            lasting = (self._ttl_ms, self._unused_ms, _KEPT_VERSIONS)
+            of = (len(published), published.patch_size)
+            arguments = (fence, version, published.to_bytes(), *lasting, *of)
+            answer = run_script(self._client, _PUBLISH, written, arguments)
         if answer == b"taken":
             raise StoreUnavailable(
                 f"cannot publish words of {keys.scope}: version {version} came up meanwhile; try again"
@@ -136,7 +125,7 @@ class RedisStore:
         """See `VocabularyStore`."""
         keys = (self._keys.current, self._keys.version(version), self._keys.versions, self._keys.stats)
         with redis_errors(f"hold the words {keys[1]}", self._where):
-            return bool(self._client.eval(_HOLD, 4, *keys, version, self._ttl_ms, self._unused_ms))
+            return bool(run_script(self._client, _HOLD, keys, (version, self._ttl_ms, self._unused_ms)))
 
     def versions(self) -> list[VersionInfo]:
         """See `VocabularyStore`."""

@@ -10,10 +10,32 @@ import numpy as np
 from vocab.connection import RedisClient, server_name
 from vocab.keys import ScopeKeys
 from vocab.redis_errors import raise_first, redis_errors
+from vocab.scripts import run_script
 from vocab.window import Patches, WindowOptions, entries_of, joined, patch_bytes
 
 # A reply of this size arrives well within a timeout of one second.
 _PAGE_BYTES = 2 * 2**20
+_NEWEST = """
+local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
+return newest[1] and newest[1][1]
+"""
+# Entries by their time: the first at or after each of so many moments, from the oldest to the newest.
+_SPREAD = """
+local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
+if not oldest then return {} end
+local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+local function ms(entry) return tonumber(string.match(entry[1], '^%d+')) end
+local first, span, count = ms(oldest), ms(newest) - ms(oldest), tonumber(ARGV[1])
+local found, after = {oldest}, oldest
+for i = 1, count - 1 do
+    local from = string.format('%.0f', first + math.floor(span * i / count))
+    if tonumber(from) <= ms(after) then from = '(' .. after[1] end
+    after = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', 1)[1]
+    if not after then break end
+    table.insert(found, after)
+end
+return found
+"""
 
 
 class RedisWindow:
@@ -83,6 +105,20 @@ class RedisWindow:
             frames += [frame for _, fields in entries if (frame := self._decode(fields)) is not None]
         self.skipped = seen - len(frames)
         return joined(frames[::-1], self._patch_size)
+
+    def sample(self, frames: int) -> Patches:
+        """See `RollingWindow`."""
+        with redis_errors(f"read the window {self._key}", self._where):
+            entries = run_script(self._client, _SPREAD, [self._key], [frames])
+        pairs = ((flat[::2], flat[1::2]) for _, flat in entries)
+        decoded = (self._decode(dict(zip(*pair, strict=True))) for pair in pairs)
+        return joined([frame for frame in decoded if frame is not None], self._patch_size)
+
+    def newest(self) -> str | None:
+        """See `RollingWindow`."""
+        with redis_errors(f"look at the window {self._key}", self._where):
+            newest = run_script(self._client, _NEWEST, [self._key])
+        return None if newest is None else newest.decode()
 
     def size(self) -> int:
         """See `RollingWindow`; exact while all entries are like the newest, as those of one model are."""

@@ -92,6 +92,16 @@ class RollingWindow(Protocol):
             StoreUnavailable: the window's server does not give them.
         """
 
+    def sample(self, frames: int) -> Patches:
+        """The patches of at most so many entries, spread evenly over the window; as `read` otherwise."""
+
+    def newest(self) -> str | None:
+        """Names the newest entry, so that who has seen it knows whether there is more; None when empty.
+
+        Raises:
+            StoreUnavailable: the window's server does not say.
+        """
+
     def size(self) -> int:
         """How many patches `read` would give, without reading them.
 
@@ -112,6 +122,7 @@ class MemoryWindow:
         self._options = options
         self._patch_size = patch_size
         self._frames: deque[Patches] = deque(maxlen=options.max_frames(patch_size))
+        self._added = 0
         self._lock = threading.Lock()
 
     def add(self, patches: Patches) -> None:
@@ -119,12 +130,25 @@ class MemoryWindow:
         entries = [entry.copy() for entry in entries_of(patches, self._options, self._patch_size)]
         with self._lock:
             self._frames.extend(entries)
+            self._added += len(entries)
 
     def read(self) -> Patches:
         """See `RollingWindow`."""
         with self._lock:
             frames = list(self._frames)
         return joined(frames, self._patch_size)
+
+    def sample(self, frames: int) -> Patches:
+        """See `RollingWindow`."""
+        with self._lock:
+            every = math.ceil(len(self._frames) / frames)
+            chosen = list(self._frames)[:: max(every, 1)]
+        return joined(chosen, self._patch_size)
+
+    def newest(self) -> str | None:
+        """See `RollingWindow`."""
+        with self._lock:
+            return str(self._added) if self._frames else None
 
     def size(self) -> int:
         """See `RollingWindow`."""

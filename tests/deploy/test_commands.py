@@ -30,7 +30,7 @@ _BEFORE = re.compile(
 
 def words_for_vwt(line: str) -> list[str] | None:
     """The words that `vwt` gets in a shell line; None where it is not called."""
-    if line.lstrip().startswith(("#", "docker build", "kubectl")):
+    if line.lstrip().startswith(("#", "docker build", "kubectl", "helm")):
         return None
     found = _BEFORE.search(line)
     if found is None:
@@ -59,7 +59,10 @@ def in_files() -> list[tuple[str, list[str]]]:
     (start,) = re.findall(r"^ExecStart=\S+/vwt (.*)$", unit, re.MULTILINE)
     compose = document(DEPLOY / "compose.yaml")["services"]["vwt"]["command"]
     comments = [
-        line for path in (KUBERAY, DEPLOY) for file in sorted(path.iterdir()) for line in _comments(file)
+        line
+        for path in (KUBERAY, DEPLOY, DEPLOY / "helm" / "vwt")
+        for file in sorted(path.iterdir())
+        for line in _comments(file)
     ]
     return [
         ("Dockerfile", command),

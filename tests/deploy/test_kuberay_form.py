@@ -24,7 +24,11 @@ def form(name: str, **fields: Any) -> type[BaseModel]:
 
 # KubeRay's own types since 1.3, as far as they are used here; Kubernetes' own are plain dictionaries in them.
 _PARAMS = (dict[str, str], ...)
-_GCS = form("GcsFaultToleranceOptions", redisAddress=str)
+_GCS = form(
+    "GcsFaultToleranceOptions",
+    redisAddress=str,
+    redisPassword=(form("RedisCredential", valueFrom=dict) | None, None),
+)
 _AUTOSCALER = form(
     "AutoscalerOptions",
     idleTimeoutSeconds=int,
@@ -52,14 +56,14 @@ _CLUSTER = form(
     workerGroupSpecs=(list[_WORKERS], ...),
 )
 _SPEC = form("RayServiceSpec", serveConfigV2=str, rayClusterConfig=_CLUSTER)
-_SERVICE = form("RayService", apiVersion=str, kind=str, metadata=dict, spec=_SPEC)
+SERVICE = form("RayService", apiVersion=str, kind=str, metadata=dict, spec=_SPEC)
 
 
 def test_kuberay_knows_every_field_and_its_type():
     service = document(KUBERAY / "rayservice.yaml")
 
     assert (service["apiVersion"], service["kind"]) == ("ray.io/v1", "RayService")
-    _SERVICE.model_validate(service)
+    SERVICE.model_validate(service)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +75,7 @@ def test_a_field_that_it_does_not_know_or_of_another_type_is_found(where, name, 
     service["spec"]["rayClusterConfig"][where][name] = value
 
     with pytest.raises(ValidationError, match=name):
-        _SERVICE.model_validate(service)
+        SERVICE.model_validate(service)
 
 
 def test_kubernetes_takes_the_resources_of_the_autoscaler():
@@ -103,7 +107,7 @@ def built(tmp_path_factory) -> list[dict[str, Any]]:
 def test_the_overlay_builds_what_kubernetes_and_kuberay_take(built):
     for one in built:
         if one["kind"] == "RayService":
-            _SERVICE.model_validate(one)
+            SERVICE.model_validate(one)
         else:
             kubernetes_validate.validate(one, KUBERNETES, strict=True)
     assert {one["metadata"]["namespace"] for one in built} == {"vwt"}

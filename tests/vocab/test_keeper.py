@@ -282,3 +282,35 @@ def test_a_follower_hands_out_the_newest_words_and_keeps_them_when_the_store_goe
 
     assert follower.latest().version == 2
     assert events == ["unavailable", "back"]
+
+
+class Counted(MemoryWindow):
+    """Counts what is read of it."""
+
+    whole = samples = 0
+
+    def read(self):
+        self.whole += 1
+        return super().read()
+
+    def sample(self, frames):
+        self.samples += 1
+        return super().sample(frames)
+
+
+def test_a_window_is_looked_at_when_it_has_changed_and_read_whole_to_learn_only():
+    window = Counted(WindowOptions(patches_per_frame=64, max_patches=256), P)
+    bench = Bench(window=window)
+    window.add(scene(1, 32))
+    for at in (0, 1, 2):
+        bench.look(at)
+    assert (window.whole, window.samples) == (0, 0)
+    window.add(scene(1, 64))
+    bench.look(3)
+    assert (window.whole, window.samples) == (1, 0)
+    for at in (5, 10, 15):
+        bench.look(at)
+    assert (window.whole, window.samples) == (1, 1)
+    window.add(scene(1, 64))
+    bench.look(20)
+    assert (window.whole, window.samples) == (1, 2)

@@ -193,3 +193,26 @@ def test_a_clock_that_starts_again_is_followed_and_a_small_step_back_is_not():
 def test_an_image_that_does_not_divide_into_patches_is_refused():
     with pytest.raises(VocabularyError, match="does not divide into patches of 4"):
         PatchSampler(WindowOptions(), SIZE).take(image(24, 42), 0.0)
+
+
+def test_a_sample_is_spread_over_the_window_and_holds_whole_frames(make_window):
+    window = make_window(WindowOptions(patches_per_frame=4, max_patches=400))
+    assert window.sample(8).shape == (0, BYTES)
+    for number in range(100):
+        window.add(np.full((4, BYTES), number, np.uint8))
+    frames = window.sample(8)[::4, 0].tolist()
+    assert len(frames) <= 8
+    assert frames == sorted(set(frames))
+    assert frames[0] == 0
+    assert len(window.sample(1000)) == 400
+
+
+def test_the_newest_entry_has_another_name_whenever_the_window_has_changed(make_window):
+    window = make_window(WindowOptions(patches_per_frame=4, max_patches=8))
+    assert window.newest() is None
+    seen = []
+    for _ in range(5):
+        window.add(np.zeros((4, BYTES), np.uint8))
+        assert window.newest() == window.newest()
+        seen.append(window.newest())
+    assert len(set(seen)) == 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 from httpx_sse import EventSource, ServerSentEvent, SSEError
@@ -47,8 +47,14 @@ class ServiceClient:
 
     def all(self) -> list[dict[str, Any]]:
         """All streams, oldest first."""
-        streams: list[dict[str, Any]] = self._ask("GET", "")["streams"]
-        return streams
+        found: list[dict[str, Any]] = []
+        query = ""
+        while True:
+            page = self._ask("GET", query)
+            found += page["streams"]
+            if page.get("next") is None:
+                return sorted(found, key=lambda stream: stream["created_at"])
+            query = f"?{urlencode({'after': page['next']})}"
 
     def show(self, stream: str) -> dict[str, Any]:
         """One stream."""

@@ -56,7 +56,11 @@ def streams() -> None:
 @sharing_options
 @scene_options
 @click.option("--words", type=int, help=f"{OF_WORDS}: how many visual words.")
-@click.option("--scope", metavar="NAME", help=f"{OF_WORDS}: streams of one scope share words.")
+@click.option(
+    "--scope",
+    metavar="NAME",
+    help=f"{OF_WORDS}: streams of one scope share words.  [default: that of its label site, or its own]",
+)
 @click.option("--fps", type=float, help="Sample this many frames per second of presentation time.")
 @click.option("--policy", type=click.Choice(["block", "drop-oldest"]), help="When inference is slower.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Of your own; may be repeated.")

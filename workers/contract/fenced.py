@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.errors import VwtError
 from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import redis_errors
+from vocab.scripts import run_script
 
 # Begins such a script. KEYS[1]: the last fence; ARGV[1]: the one that is held.
 # A Redis that lost its data knows no fence: the first that writes becomes the one to beat.
@@ -47,10 +48,9 @@ def run_fenced(
         StoreUnavailable: Redis cannot do it now.
     """
     fenced = FencedError(f"{stream} is run by somebody else now, or was removed")
-    any_client: Any = client
     with redis_errors(doing, server_name(client)):
         try:
-            return any_client.eval(script, len(keys), *keys, *arguments)
+            return run_script(client, script, keys, arguments)
         except Exception as error:
             for word, refusal in {"FENCED": fenced, **(refusals or {})}.items():
                 if word in str(error):

@@ -14,6 +14,8 @@ CHANGES = "vwt:changes"
 REPLICAS = "vwt:{ingest}:seen"
 # Hash of the same: streams that each reads, and of its part those that wait to be read.
 LOADS = "vwt:{ingest}:loads"
+# The same of the replicas of VocabularyKeeper.
+KEEPERS = ("vwt:{keeper}:seen", "vwt:{keeper}:loads")
 # How many streams an Ingest replica with nothing to take would like from those that have too many; expires.
 ROOM = "vwt:room"
 

@@ -13,6 +13,7 @@ from typing import Any
 from vocab.connection import RedisClient
 from vocab.redis_lease import ACQUIRE, RedisLease
 from vocab.redis_memory import EVEN_WHEN_FULL
+from vocab.scripts import run_script
 from workers.contract.keys import StreamKeys
 from workers.contract.stream_spec import StreamSpec
 
@@ -122,9 +123,8 @@ class StreamLease(RedisLease):
         return self._fence(self._eval(_CLAIM, *_keys(self._spec), more=(generation(self._spec),)))
 
 
-def _eval(client: Any, script: str, spec: StreamSpec, *arguments: Any) -> Any:
-    keys = _keys(spec)
-    return client.eval(script, len(keys), *keys, *arguments)
+def _eval(client: RedisClient, script: str, spec: StreamSpec, *arguments: Any) -> Any:
+    return run_script(client, script, _keys(spec), arguments)
 
 
 def _keys(spec: StreamSpec) -> tuple[str, ...]:

@@ -23,6 +23,8 @@ from workers.sinks.parsing import Sinks
 StreamId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$")]
 # Each search reads all of it.
 _MOST_HISTORY_BYTES = 2**28
+# As a scope may be named.
+_SITE = re.compile(r"[^{}\s]{1,100}")
 _LABEL_KEY = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 
 
@@ -38,7 +40,8 @@ class StreamSettings(TokenizerFields, InputFields, WatchFields, SharingFields, S
         priority, min_target: what it gets where there is not enough for all, see `SharingFields`.
         changed, zones, classes: what is to be said of its scene, see `SceneFields`.
         words: of tokenizers that want them: how many visual words.
-        scope: of the same: streams of one scope share window and words; None for the stream's own.
+        scope: of the same: streams of one scope share window and words; None for one with all streams that
+            bear the same label `site`, or without that label the stream's own.
         fps: frames per second of presentation time to sample; None for every frame.
         policy: when inference is slower than the source; None for block (files) or drop-oldest (live).
         loop: play a file again and again; its frames go on counting.
@@ -116,4 +119,9 @@ class StreamSpec(StreamSettings):
     @property
     def word_scope(self) -> str:
         """The scope of its window and words; words of one model are no use to another."""
-        return self.scope or f"{self.id}/{self.model}"
+        if self.scope is not None:
+            return self.scope
+        site = self.labels.get("site", "")
+        # What cannot be part of a key names no site; a colon is in no id.
+        whose = f"site:{site}" if _SITE.fullmatch(site) and site.isprintable() else self.id
+        return f"{whose}/{self.model}"

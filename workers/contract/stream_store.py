@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.errors import UsageError
 from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import redis_errors
+from vocab.scripts import run_script
 from workers.contract.bill import Line, days_over, lines_of
 from workers.contract.changes import announce
 from workers.contract.keys import EPOCH, STREAMS, StreamKeys
@@ -59,6 +60,11 @@ class StreamStore:
             values = self._client.hgetall(STREAMS)
         specs = (_read(value) for value in values.values())
         return {spec.id: spec for spec in specs if spec is not None}
+
+    def ids(self) -> list[str]:
+        """Of all streams, in order; cheaper than `all`."""
+        with redis_errors("list the streams", self._where):
+            return sorted(key.decode(errors="replace") for key in self._client.hkeys(STREAMS))
 
     def some(self, streams: Sequence[str]) -> dict[str, StreamSpec]:
         """Those of such ids that there are, by id; what is no spec is left out."""
@@ -138,7 +144,7 @@ class StreamStore:
             merged = before.model_dump() | changes | {"revision": before.revision + 1}
             changed = StreamSpec.model_validate(merged)
             with redis_errors(f"change the stream {stream}", self._where):
-                if self._client.eval(_REPLACE, 1, STREAMS, stream, text, to_text(changed)):
+                if self._replace(stream, text, changed):
                     announce(self._client, [stream])
                     return changed
 
@@ -149,7 +155,7 @@ class StreamStore:
                 spec = _read(value)
                 if spec is not None and not is_current(value):
                     # Else somebody has changed it meanwhile, and sealed it.
-                    self._client.eval(_REPLACE, 1, STREAMS, stream, value, to_text(spec))
+                    self._replace(stream, value, spec)
 
     def remove(self, stream: str) -> None:
         """Removes a stream with all it wrote; whoever runs it can write nothing more.
@@ -211,7 +217,11 @@ class StreamStore:
 
     def _delete(self, spec: StreamSpec) -> bool:
         """Whether it was in the list; one of the same name that was added meanwhile stays."""
-        return bool(self._client.eval(_DELETE, 1, STREAMS, spec.id, repr(spec.created_at)))
+        return bool(run_script(self._client, _DELETE, [STREAMS], [spec.id, repr(spec.created_at)]))
+
+    def _replace(self, stream: str, text: bytes, spec: StreamSpec) -> bool:
+        """Whether what is there was still as given."""
+        return bool(run_script(self._client, _REPLACE, [STREAMS], [stream, text, to_text(spec)]))
 
     def _look_up(self, stream: str) -> tuple[StreamSpec, bytes]:
         with redis_errors(f"look up the stream {stream}", self._where):

@@ -71,7 +71,7 @@ def build_api(settings: ServiceSettings, backend: Backend) -> FastAPI:
     app.include_router(find_routes(settings, connections, backend))
     app.include_router(zone_routes(connections, backend))
     app.include_router(health_routes(connections, backend))
-    app.include_router(metric_routes(connections))
+    app.include_router(metric_routes(settings.gateway, connections))
     app.include_router(page_routes())
     app.add_middleware(Crowd, settings=settings.gateway)
     # The last one added sees a request first.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from anyio import to_thread
@@ -21,12 +20,18 @@ from vocab.redis_memory import Memory, memory
 from workers.contract.keys import StreamKeys
 from workers.contract.sink_offsets import SinkOffset
 from workers.contract.stream_spec import StreamSpec
-from workers.contract.stream_status import STATES, StreamStatus
+from workers.contract.stream_status import STATES
 from workers.contract.stream_store import StreamStore
 from workers.gateway.connections import Connections
 from workers.gateway.problems import responses
+from workers.gateway.sums import Seen, Sums, told
+from workers.settings.schema import GatewaySettings
 from workers.telemetry.metrics import (
     ABOVE_IDLE,
+    ALL_FPS,
+    ALL_KEPT,
+    ALL_LAG,
+    ALL_LATENCY,
     AUDITS,
     DROPPED,
     FRAMES,
@@ -50,27 +55,14 @@ from workers.telemetry.metrics import (
     STREAMS,
     TOKENS_FULL,
     TOKENS_KEPT,
+    TOLD,
     VOCABULARY,
+    WRONG,
     Described,
     by_reason,
 )
 
 Family = CounterMetricFamily | GaugeMetricFamily
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A stream as one look found it.
-
-    Attributes:
-        spec: what it is asked to be.
-        status: what it is doing.
-        sinks: how far each sink has come that was tried, by name.
-    """
-
-    spec: StreamSpec
-    status: StreamStatus
-    sinks: Mapping[str, SinkOffset] = field(default_factory=dict)
 
 
 def look(client: RedisClient) -> list[Seen]:
@@ -94,11 +86,17 @@ class ServiceCollector(Collector):
         seen: all streams; None when Redis did not answer.
         now: Unix seconds of the look; None for the present.
         redis: how full it is; None where that is not known.
+        most: of more streams only those are told one by one that something is wrong with.
     """
 
     def __init__(
-        self, seen: Sequence[Seen] | None, now: float | None = None, redis: Memory | None = None
+        self,
+        seen: Sequence[Seen] | None,
+        now: float | None = None,
+        redis: Memory | None = None,
+        most: int = 500,
     ) -> None:
+        self._most = most
         self._seen = seen
         self._redis = redis
         self._now = time.time() if now is None else now
@@ -113,7 +111,10 @@ class ServiceCollector(Collector):
             states = Counter(seen.status.state for seen in self._seen)
             for state in STATES:
                 self._add(STREAMS, states[state], state)
-            for seen in self._seen:
+            one_by_one = told(list(self._seen), self._most, self._now)
+            self._add(TOLD, len(one_by_one))
+            self._add_sums(Sums.of(self._seen, self._now))
+            for seen in one_by_one:
                 self._add_stream(seen)
         yield from self._families.values()
 
@@ -121,6 +122,14 @@ class ServiceCollector(Collector):
         """Adds a sample; what is unknown has none."""
         if value is not None:
             self._families[metric].add_metric(labels, value)
+
+    def _add_sums(self, sums: Sums) -> None:
+        self._add(ALL_FPS, sums.fps)
+        self._add(ALL_LATENCY, None if sums.latency_ms is None else sums.latency_ms / 1000)
+        self._add(ALL_KEPT, sums.kept)
+        self._add(ALL_LAG, sums.lag)
+        for what, count in sums.wrong.items():
+            self._add(WRONG, count, what)
 
     def _add_stream(self, seen: Seen) -> None:
         spec, status, stream = seen.spec, seen.status, seen.spec.id
@@ -155,18 +164,23 @@ class ServiceCollector(Collector):
                     self._add(SAVED, status.saving[of][bound], stream, of, bound)
         if status.guard is not None:
             self._add(GUARD_FULL, status.guard["state"] == "unable", stream)
-        for name, reached in seen.sinks.items():
-            self._add(SINK_LAG, max(status.next_frame - reached.frames, 0), stream, name)
-            self._add(SINK_LOST, reached.lost, stream, name)
+        for name, lag in seen.lags().items():
+            self._add(SINK_LAG, lag, stream, name)
+            self._add(SINK_LOST, seen.sinks[name].lost, stream, name)
 
 
-def metric_routes(connections: Connections) -> APIRouter:
+def metric_routes(settings: GatewaySettings, connections: Connections) -> APIRouter:
     """The route that Prometheus scrapes; with tokens it wants one that may read."""
+    most = settings.metrics_streams
     router = APIRouter(tags=["health"])
 
     @router.get("/metrics", response_class=Response, responses=responses(401))
     async def metrics(request: Request) -> Response:
-        """All streams as metrics of Prometheus. Any gateway knows them all, so one is to be scraped."""
+        """All streams as metrics of Prometheus. Any gateway knows them all, so one is to be scraped.
+
+        Of more streams than `gateway.metrics_streams` only those are told one by one that something is wrong
+        with; the others are in the sums.
+        """
         try:
             seen = await connections.call(look)
             redis = await connections.call(memory)
@@ -174,9 +188,8 @@ def metric_routes(connections: Connections) -> APIRouter:
             seen, redis = None, None
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         # Milliseconds with hundreds of streams: the event loop has results to pass on meanwhile.
-        return Response(
-            await to_thread.run_sync(encode, ServiceCollector(seen, redis=redis)), media_type=content_type
-        )
+        collector = ServiceCollector(seen, redis=redis, most=most)
+        return Response(await to_thread.run_sync(encode, collector), media_type=content_type)
 
     return router
 

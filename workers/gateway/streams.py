@@ -5,25 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Response
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Body, Query, Response
+from pydantic import Field
 
 from pipeline.clips.folder import ClipFolder
 from pipeline.guard.promise import Promise, Watch
-from pipeline.guard.stream_fidelity import GuardStatus
 from pipeline.tokenizers.registry import TOKENIZERS, kind_of
 from vocab.connection import RedisClient
 from workers.access.sources import check_source
+from workers.contract.changes import ENTRY
 from workers.contract.history_log import HistoryLog
-from workers.contract.share import Share
-from workers.contract.sink_offsets import sink_status, sink_statuses
 from workers.contract.stream_spec import StreamId, StreamSettings, StreamSpec
-from workers.contract.stream_status import StreamStatus
 from workers.contract.stream_store import StreamStore
 from workers.contract.tokenizer_fields import check_given
 from workers.gateway.admission import admit
 from workers.gateway.connections import Connections
 from workers.gateway.problems import responses
+from workers.gateway.stream_views import MOST, StreamList, StreamView, stream_page, stream_view
 from workers.settings.folders import clip_folder
 from workers.settings.schema import AccessSettings, ServiceSettings
 from workers.sinks.settings import SinkSettings
@@ -39,46 +37,6 @@ class NewStream(StreamSettings):
 
     source: Annotated[str, Field(min_length=1, max_length=4096, repr=False)]
     name: StreamId | None = None
-
-
-class Shown(BaseModel):
-    """What a stream does as people are told it, in words.
-
-    Attributes:
-        state: that of its status, or degraded where it runs, but loses frames.
-        reason: why, and what helps; null when there is nothing to say.
-        guard: what its guard does; null without one.
-        sharing: what it gets where there is not enough for all, or of a budget; null where it need not share.
-    """
-
-    state: str
-    reason: str | None
-    guard: str | None
-    sharing: str | None
-
-
-class StreamView(BaseModel):
-    """A stream as the API shows it; `source` is without credentials."""
-
-    id: str
-    source: str
-    created_at: float
-    revision: int
-    settings: dict[str, Any] = Field(
-        description="As given when the stream was added or changed. Where no tokenizer was given, the one in "
-        "use; null until the model is known."
-    )
-    labels: dict[str, str]
-    status: StreamStatus
-    shown: Shown
-    sinks: list[dict[str, Any]] = Field(description="What each is doing, and where it delivers to.")
-    links: dict[str, str]
-
-
-class StreamList(BaseModel):
-    """All streams, oldest first."""
-
-    streams: list[StreamView]
 
 
 _NEW: dict[str, Any] = {
@@ -110,19 +68,32 @@ def stream_routes(settings: ServiceSettings, connections: Connections) -> APIRou
     @router.post("", status_code=201, responses=responses(401, 403, 409, 413, 503, 507))
     async def add(asked: Annotated[NewStream, Body(openapi_examples=_NEW)], response: Response) -> StreamView:
         """Adds a stream. The service reads it from then on, until it is removed."""
-        view = await connections.call(lambda client: _view(client, _add(client, asked, settings)))
+        view = await connections.call(lambda client: stream_view(client, _add(client, asked, settings)))
         response.headers["Location"] = view.links["self"]
         return view
 
     @router.get("", responses=responses(401, 503))
-    async def all_streams() -> StreamList:
-        """Lists all streams."""
-        return await connections.call(_list)
+    async def list_streams(
+        limit: Annotated[int, Query(ge=1, le=MOST, description="Most streams of the page.")] = MOST,
+        after: Annotated[
+            str | None, Query(max_length=64, description="`next` of the page before; nothing for the first.")
+        ] = None,
+        since: Annotated[
+            str | None,
+            Query(pattern=ENTRY, description="`changes` of an earlier answer, to hear what changed since."),
+        ] = None,
+    ) -> StreamList:
+        """Lists streams by id, a page at a time.
+
+        With `since` the answer also has streams of other pages that were added, changed or removed
+        meanwhile: who follows many asks for one page after the other, and misses none of these.
+        """
+        return await connections.call(lambda client: stream_page(client, limit, after, since))
 
     @router.get("/{stream}", responses=responses(401, 404, 503))
     async def show(stream: str) -> StreamView:
         """Shows a stream and what it is doing."""
-        return await connections.call(lambda client: _view(client, StreamStore(client).get(stream)))
+        return await connections.call(lambda client: stream_view(client, StreamStore(client).get(stream)))
 
     @router.patch("/{stream}", responses=responses(401, 403, 404, 413, 503))
     async def change(
@@ -130,7 +101,7 @@ def stream_routes(settings: ServiceSettings, connections: Connections) -> APIRou
     ) -> StreamView:
         """Changes the fields that are given, `labels` and `sinks` as a whole; the others stay."""
         return await connections.call(
-            lambda client: _view(client, _change(client, stream, changes, settings))
+            lambda client: stream_view(client, _change(client, stream, changes, settings))
         )
 
     @router.delete("/{stream}", status_code=204, responses=responses(401, 403, 404, 503))
@@ -200,37 +171,3 @@ def _check_tokenizer(settings: StreamSettings, given: Collection[str], in_use: s
         promise = Promise(settings.guard, settings.guard_by).check(kept)
     held = None if kind.holds is None else float(settings.options[kind.holds])
     Watch(settings.audit, promise, least=settings.min_target).check().check_least(held)
-
-
-def _list(client: RedisClient) -> StreamList:
-    store = StreamStore(client)
-    specs = sorted(store.all().values(), key=lambda spec: (spec.created_at, spec.id))
-    statuses = store.statuses([spec.id for spec in specs])
-    sinks = sink_statuses(client, specs)
-    return StreamList(streams=[_shown(*found) for found in zip(specs, statuses, sinks, strict=True)])
-
-
-def _view(client: RedisClient, spec: StreamSpec) -> StreamView:
-    return _shown(spec, StreamStore(client).status(spec.id), sink_status(client, spec))
-
-
-def _shown(spec: StreamSpec, status: StreamStatus, sinks: list[dict[str, Any]]) -> StreamView:
-    here = f"/v1/streams/{spec.id}"
-    links = {name: f"{here}/{name}" for name in ("results", "events", "ws")}
-    links |= {"self": here, "preview": f"{here}/preview.mjpeg"}
-    shown = spec.model_dump(include=set(StreamSettings.model_fields) - {"labels", "sinks"})
-    state, reason = status.shown
-    guard = None if status.guard is None else GuardStatus(**status.guard).text()
-    sharing = None if status.sharing is None else Share(**status.sharing).text()
-    return StreamView(
-        id=spec.id,
-        source=spec.display,
-        created_at=spec.created_at,
-        revision=spec.revision,
-        settings=shown | {"tokenizer": spec.tokenizer or status.tokenizer},
-        labels=spec.labels,
-        status=status,
-        shown=Shown(state=state, reason=reason, guard=guard, sharing=sharing),
-        sinks=sinks,
-        links=links,
-    )

@@ -16,13 +16,13 @@ from vocab.redis_errors import redis_errors
 from vocab.redis_lease import RedisLease
 from workers.contract.changes import announce
 from workers.contract.keys import ROOM
+from workers.contract.peers import Peers
 from workers.contract.result_log import ResultLog
 from workers.contract.stream_life import StreamLease
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamExistsError, StreamStore
 from workers.ingest.claims import Claims
 from workers.ingest.directory import Directory
-from workers.ingest.peers import Peers
 from workers.ingest.replica_context import ReplicaContext
 from workers.ingest.status_reporter import StatusReporter
 from workers.ingest.worker import StreamWorker

@@ -1,19 +1,20 @@
-"""One keeper for every scope whose streams run, and none for others."""
+"""One keeper for every scope of this replica whose streams run, and none for others."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from pipeline.errors import VwtError
-from pipeline.tokenizers.registry import TOKENIZERS
 from vocab.background import step_back
 from vocab.errors import StoreUnavailable
 from vocab.keeper import KeeperEvent, KeeperOptions, VocabularyKeeper
@@ -25,8 +26,8 @@ from vocab.repeating import Repeating
 from vocab.window import WindowOptions
 from vocab.words import Normalisation
 from workers.contract.messages import ModelFacts
-from workers.contract.stream_store import StreamStore
 from workers.keeper.metrics import KeeperMetrics
+from workers.keeper.scopes import Scopes, Wanted
 from workers.settings.schema import KeeperSettings
 
 _LOOK_EVERY_S = 1.0
@@ -35,17 +36,9 @@ _LEASE_S = 60.0
 # A stream writes 32 patches a second to its window: half a minute without words. The drift that words
 # of so few show brings better ones.
 _FIRST_PATCHES = 1024
-_USED_IN = ("starting", "running", "reconnecting")
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a scope's words are for: the settings of its oldest stream."""
-
-    scope: str
-    model: str
-    words: int
-    near: float
+# How long a step learns first words, and how long it then looks at windows that have words; the others wait
+# for the next one. So neither keeps the other from its turn, however many scopes there are.
+_TURN_S = 2.0
 
 
 @dataclass(slots=True)
@@ -72,6 +65,8 @@ class Keepers:
         say: Callable[[str], None],
     ) -> None:
         self._redis = LazyClient(url)
+        self._name = f"{socket.gethostname()}:{os.getpid()}#{secrets.token_hex(4)}"
+        self._scopes: Scopes | None = None
         self._settings = settings
         self._describe = describe
         self._say = say
@@ -91,6 +86,9 @@ class Keepers:
         self._drop(set())
         self._looks.stop()
         self._drop(set())
+        if self._scopes is not None:
+            with suppress(StoreUnavailable):
+                self._scopes.leave()
 
     def scopes(self) -> list[dict[str, Any]]:
         """What is kept: scope, model, words, state of the keeper, and how long the last learning took."""
@@ -110,7 +108,7 @@ class Keepers:
     def step(self) -> None:
         """One look at the streams, and at every window that is due."""
         try:
-            wanted = wanted_scopes(StreamStore(self._redis.get()))
+            wanted = self._wanted()
             self._trouble("streams", None)
         except StoreUnavailable as error:
             self._trouble("streams", f"{error}; scopes stay as they are")
@@ -118,11 +116,30 @@ class Keepers:
         self._drop(wanted)
         for one in sorted(wanted - set(self._kept), key=lambda one: one.scope):
             self._take(one)
-        for one, entry in list(self._kept.items()):
-            if self._looks.stopping:
+        for wordless in (True, False):
+            self._turn(wordless)
+
+    def _wanted(self) -> set[Wanted]:
+        if self._scopes is None:
+            self._scopes = Scopes(self._redis.get(), self._name, _LEASE_S)
+        return self._scopes.look(len(self._kept))
+
+    def _turn(self, wordless: bool) -> None:
+        """Looks at the windows that are due, those longest due first.
+
+        Args:
+            wordless: of scopes without words; else of the others.
+        """
+        now = time.monotonic()
+        due = [
+            (one, entry)
+            for one, entry in self._kept.items()
+            if entry.due_s <= now and (entry.keeper.state != "keeping") == wordless
+        ]
+        for one, entry in sorted(due, key=lambda pair: pair[1].due_s):
+            if self._looks.stopping or time.monotonic() > now + _TURN_S:
                 return
-            if time.monotonic() >= entry.due_s:
-                self._look(one, entry)
+            self._look(one, entry)
 
     def _look(self, wanted: Wanted, entry: _Kept) -> None:
         keeper, learned_before = entry.keeper, entry.keeper.learn_s
@@ -139,8 +156,10 @@ class Keepers:
             self._metrics.learned(keeper.learn_s)
         if keeper.state == "keeping" and keeper.coverage is not None:
             self._metrics.matched(wanted.scope, keeper.coverage.matched)
-        # Frames run in full until there are first words: those are looked for as often as can be.
-        pause = _LOOK_EVERY_S if entry.keeper.state == "filling" else self._settings.check_every_s
+        # Frames run in full until there are first words: those are looked for as often as can be. Who waits
+        # for another replica, which no longer has the scope, does not wait long.
+        often = entry.keeper.state in ("filling", "waiting")
+        pause = _LOOK_EVERY_S if often else self._settings.check_every_s
         entry.due_s = time.monotonic() + pause
 
     def _take(self, wanted: Wanted) -> None:
@@ -158,7 +177,7 @@ class Keepers:
         keeper = VocabularyKeeper(
             RedisWindow(client, wanted.scope, patch_size, window),
             RedisStore(client, wanted.scope, patch_size, scale),
-            RedisLease(client, wanted.scope, _LEASE_S, f"{socket.gethostname()}:{os.getpid()}"),
+            RedisLease(client, wanted.scope, _LEASE_S, self._name),
             scale,
             KeeperOptions(
                 words=wanted.words,
@@ -194,28 +213,6 @@ class Keepers:
         elif self._troubles.get(about) != what:
             self._troubles[about] = what
             self._say(what)
-
-
-def wanted_scopes(store: StreamStore) -> set[Wanted]:
-    """The scopes whose words running streams need.
-
-    Raises:
-        StoreUnavailable: Redis cannot say now.
-    """
-    specs = [spec for spec in store.all().values() if not spec.paused]
-    statuses = store.statuses([spec.id for spec in specs])
-    used = [
-        (spec, kind)
-        for spec, status in zip(specs, statuses, strict=True)
-        if status.state in _USED_IN
-        and (kind := TOKENIZERS.get(spec.tokenizer or status.tokenizer or "")) is not None
-        and kind.wants_words(spec.options)
-    ]
-    oldest: dict[str, Wanted] = {}
-    for spec, kind in sorted(used, key=lambda pair: (pair[0].created_at, pair[0].id)):
-        wanted = Wanted(spec.word_scope, spec.model, spec.words, kind.near_of(spec.options))
-        oldest.setdefault(spec.word_scope, wanted)
-    return set(oldest.values())
 
 
 def _step_back() -> None:

@@ -116,6 +116,8 @@ class GatewaySettings(BaseModel):
         max_connections_per_client: of those, how many one client may have: who holds a token, or an address.
         max_image_bytes, max_image_pixels: of an image to predict.
         max_body_bytes: of any other body.
+        metrics_streams: up to so many streams `/metrics` tells of each; of more it tells sums, and of those
+            that something is wrong with, as many at most.
         price_per_kwh: what the bill counts energy at; None for no money on it.
         currency: of that price, as EUR; None to leave it out.
     """
@@ -129,6 +131,7 @@ class GatewaySettings(BaseModel):
     max_image_bytes: Annotated[int, Field(ge=1024)] = 20 * 2**20
     max_image_pixels: Annotated[int, Field(ge=1)] = 64_000_000
     max_body_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024
+    metrics_streams: Annotated[int, Field(ge=0)] = 500
     price_per_kwh: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] | None = None
 

@@ -139,6 +139,33 @@ SINK_LOST = Described(
     ("stream", "sink"),
 )
 STREAMS = Described("vwt_streams", "gauge", "Streams in a state.", ("state",))
+TOLD = Described(
+    "vwt_streams_told",
+    "gauge",
+    "Streams with metrics of their own: all, or of more than gateway.metrics_streams those that something is "
+    "wrong with.",
+)
+ALL_FPS = Described("vwt_streams_frames_per_second", "gauge", "Results per second of late, of all streams.")
+ALL_LATENCY = Described(
+    "vwt_streams_latency_seconds",
+    "gauge",
+    "Mean over running streams of vwt_stream_latency_seconds; no sample while none runs.",
+)
+ALL_KEPT = Described(
+    "vwt_streams_kept_ratio",
+    "gauge",
+    "Patch tokens that entered the encoder over those of the full grid, of all streams there are, since each "
+    "began; no sample before the first.",
+)
+ALL_LAG = Described("vwt_streams_sink_lag_results", "gauge", "Results that wait for sinks, of all streams.")
+WRONG = Described(
+    "vwt_streams_wrong",
+    "gauge",
+    "Streams that something is wrong with, by what: state (not running, though it should), quiet (no result "
+    "for a minute), lost (inference is slower than the source), target (missed, or only held in full), sink "
+    "(behind).",
+    ("what",),
+)
 REDIS_UP = Described(
     "vwt_redis_up", "gauge", "1 when Redis answered this look, else 0; then there is nothing else."
 )
@@ -259,6 +286,12 @@ SERVICE = (
     SINK_LAG,
     SINK_LOST,
     STREAMS,
+    TOLD,
+    ALL_FPS,
+    ALL_LATENCY,
+    ALL_KEPT,
+    ALL_LAG,
+    WRONG,
     REDIS_UP,
     REDIS_MEMORY,
 )

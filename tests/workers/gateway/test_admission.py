@@ -54,6 +54,15 @@ def test_words_of_its_own_count_and_shared_ones_count_once(serve: Serve, redis: 
     assert api.http.post("/v1/streams", json=inter | {"scope": "site"}).status_code == 201
 
 
+def test_streams_of_a_site_share_words_unless_they_name_a_scope(serve: Serve, redis: Server) -> None:
+    connect(redis.url).config_set("maxmemory", "60000000")
+    api = serve()
+    inter = SAMPLE | {"tokenizer": "inter", "labels": {"site": "north"}}
+    assert api.http.post("/v1/streams", json=inter).status_code == 201
+    assert api.http.post("/v1/streams", json=inter | {"scope": "own"}).status_code == 507
+    assert api.http.post("/v1/streams", json=inter).status_code == 201
+
+
 def test_a_redis_without_a_limit_takes_any(serve: Serve) -> None:
     api = serve()
     for _ in range(100):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +19,16 @@ from pipeline.guard.promise import Promise
 from pipeline.guard.stream_fidelity import GuardStatus
 from tests.vocab.servers import Server
 from tests.workers.gateway.serving import Api, Writer
-from tests.workers.telemetry.exposition import samples_of, value
+from tests.workers.telemetry.exposition import parsed, samples_of, value
 from vocab.connection import RedisClient, connect
 from workers.access.bearer_tokens import add_token
 from workers.contract.keys import StreamKeys
 from workers.contract.sink_offsets import SinkOffset, SinkOffsets
 from workers.contract.stream_spec import StreamSpec
-from workers.contract.stream_status import STATES, to_fields
+from workers.contract.stream_status import STATES, StreamStatus, to_fields
 from workers.contract.stream_store import StreamStore
 from workers.gateway.metrics import ServiceCollector, look
+from workers.gateway.sums import Seen
 from workers.settings.schema import ServiceSettings
 from workers.sinks.jsonl import JsonlSettings
 from workers.telemetry.metrics import REASONS, SERVICE
@@ -252,3 +255,50 @@ def test_two_hundred_streams_take_as_many_round_trips_as_two(client: RedisClient
             add(client, f"s{number}", _RUNNING)
         trips.append(calls())
     assert trips[1] <= trips[0] + 1
+
+
+def test_of_more_streams_than_the_limit_sums_are_told_and_each_that_something_is_wrong_with(
+    redis: Server, client: RedisClient
+) -> None:
+    now = time.time()
+    well = _RUNNING | {"results_at": now, "since": now, "fps": 5.0}
+    for number in range(6):
+        add(client, f"cam-{number}", well)
+    add(client, "broken", {"state": "failed", "reason": "no camera there"})
+    add(client, "frozen", well | {"results_at": now - 90, "since": now - 900, "fps": None})
+    add(client, "late", well | {"lost": 0.4})
+    api = Api(ServiceSettings(redis=redis.url, gateway={"metrics_streams": 8}))
+    try:
+        text = api.http.get("/metrics").text
+    finally:
+        api.close()
+    found = parsed(text)
+    assert {one.labels["stream"] for one in found["vwt_frames_total"]} == {"broken", "frozen", "late"}
+    assert value(found, "vwt_streams", state="running") == 8
+    assert value(found, "vwt_streams_told") == 3
+    assert value(found, "vwt_streams_frames_per_second") == 35
+    assert value(found, "vwt_streams_latency_seconds") == 0.0625
+    assert value(found, "vwt_streams_kept_ratio") == pytest.approx(9000 / 30720)
+    wrong = {one.labels["what"]: one.value for one in found["vwt_streams_wrong"]}
+    assert wrong == {"state": 1, "quiet": 1, "lost": 1, "target": 0, "sink": 0}
+
+
+def test_what_is_told_grows_with_what_is_wrong_and_not_with_the_streams(client: RedisClient) -> None:
+    def told(streams: int) -> int:
+        for number in range(streams):
+            add(client, f"cam-{streams}-{number}", _RUNNING | {"results_at": 995.0, "since": 995.0})
+        samples = samples_of(ServiceCollector(look(client), 1000.0, most=2))
+        return sum(len(found) for found in samples.values())
+
+    assert told(3) == told(30)
+
+
+def test_a_sink_far_behind_and_a_target_that_is_missed_are_wrong() -> None:
+    spec = StreamSpec(id="gate", source="x")
+    well = StreamStatus(state="running", results_at=1000.0, next_frame=2000)
+    missed = {"missed_hour": {"low": 0.1, "mean": 0.2, "high": 0.3}}
+    assert list(Seen(spec, well).wrong(1000.0)) == []
+    assert list(Seen(spec, well, {"disk": SinkOffset(frames=900)}).wrong(1000.0)) == ["sink"]
+    assert list(Seen(spec, replace(well, fidelity=missed)).wrong(1000.0)) == ["target"]
+    assert list(Seen(spec, replace(well, guard={"state": "unable"})).wrong(1000.0)) == ["target"]
+    assert list(Seen(spec, replace(well, state="paused", results_at=1.0)).wrong(1000.0)) == []

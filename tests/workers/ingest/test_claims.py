@@ -9,9 +9,9 @@ import pytest
 from tests.vocab.servers import Server, eventually
 from vocab.connection import RedisClient, connect
 from workers.contract.keys import LOADS, REPLICAS
+from workers.contract.peers import Alive, Peers
 from workers.contract.stream_spec import StreamSpec
 from workers.ingest.claims import Claims, Load
-from workers.ingest.peers import Alive, Peers
 from workers.ingest.unread import Waiting
 from workers.settings.schema import IngestSettings
 

@@ -1,6 +1,7 @@
 """Keepers over a real server, with windows as streams write them."""
 
 import threading
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ from workers.contract.messages import ModelFacts
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_status import to_fields
 from workers.contract.stream_store import StreamStore
-from workers.keeper.keepers import Keepers, Wanted, wanted_scopes
+from workers.keeper.keepers import Keepers
+from workers.keeper.scopes import Scopes, Wanted, owner
 from workers.settings.schema import KeeperSettings
 from workers.telemetry.metrics import KEEPER_FAILED, LEARN, MATCHED, PUBLISHED
 
@@ -78,7 +80,7 @@ def scopes(keepers: Keepers) -> dict[str, str]:
     return {one["scope"]: one["state"] for one in keepers.scopes()}
 
 
-def test_the_scopes_of_running_inter_streams_are_wanted_and_no_others(streams):
+def test_the_scopes_of_running_inter_streams_are_wanted_and_no_others(streams, client):
     add(streams, "gate")
     add(streams, "lobby", "reconnecting", scope="shared")
     add(streams, "roof", "ended")
@@ -87,14 +89,14 @@ def test_the_scopes_of_running_inter_streams_are_wanted_and_no_others(streams):
     add(streams, "attic", used="full")
     add(streams, "door", paused=True)
 
-    assert {one.scope for one in wanted_scopes(streams)} == {"gate/m", "shared"}
+    assert {one.scope for one in Scopes(client, "only", 60).look(0)} == {"gate/m", "shared"}
 
 
-def test_of_streams_that_share_a_scope_the_oldest_decides(streams):
+def test_of_streams_that_share_a_scope_the_oldest_decides(streams, client):
     add(streams, "young", scope="shared", created_at=2, threshold=0.2)
     add(streams, "old", scope="shared", created_at=1, threshold=0.1)
 
-    assert wanted_scopes(streams) == {Wanted("shared", "m", 16, 0.1)}
+    assert Scopes(client, "only", 60).look(0) == {Wanted("shared", "m", 16, 0.1)}
 
 
 def test_words_are_learned_from_a_streams_window_and_published(streams, client, keepers):
@@ -158,17 +160,44 @@ def test_a_scope_whose_streams_went_is_let_go_with_its_lease(streams, client, ke
     assert RedisLease(client, "gate/m").acquire() is not None
 
 
-def test_a_second_replica_waits_and_takes_over_when_the_first_stops(streams, keepers):
-    add(streams, "gate")
+def test_replicas_share_the_scopes_and_one_takes_over_those_of_another_that_stops(streams, keepers):
+    for number in range(12):
+        add(streams, f"cam-{number}")
     first, second = keepers(), keepers()
-    first.step()
-    second.step()
-    assert scopes(second) == {"gate/m": "waiting"}
+    for one in (first, second, first, second, first):
+        one.step()
+    assert 0 < len(scopes(first)) < 12
+    assert scopes(first).keys() | scopes(second).keys() == {f"cam-{number}/m" for number in range(12)}
+    assert not scopes(first).keys() & scopes(second).keys()
 
     first.stop()
     second.start()
 
-    eventually(lambda: scopes(second) == {"gate/m": "filling"})
+    eventually(lambda: list(scopes(second).values()) == ["filling"] * 12)
+
+
+def test_when_a_replica_comes_or_goes_no_other_scopes_move():
+    names = [f"keeper-{number}" for number in range(5)]
+    before = {f"cam-{number}/m": owner(f"cam-{number}/m", names) for number in range(1000)}
+    after = {scope: owner(scope, names[1:]) for scope in before}
+
+    assert {before[scope] for scope in before if before[scope] != after[scope]} == {"keeper-0"}
+    assert max(Counter(before.values()).values()) < 1.2 * 200
+
+
+def test_a_look_at_many_streams_costs_what_has_changed(streams, client):
+    for number in range(40):
+        add(streams, f"hall-{number}", tokenizer="full", used="full")
+    add(streams, "gate")
+    ours = Scopes(client, "only", 60)
+    ours.look(0)
+
+    before = client.info("stats")["total_commands_processed"]
+    assert {one.scope for one in ours.look(1)} == {"gate/m"}
+    assert client.info("stats")["total_commands_processed"] - before < 20
+
+    add(streams, "dock")
+    assert {one.scope for one in ours.look(1)} == {"gate/m", "dock/m"}
 
 
 def test_a_change_of_words_makes_another_keeper(streams, keepers):
@@ -260,3 +289,22 @@ def test_stopping_ends_a_learning_under_way(streams, client, keepers):
 
     assert scopes(one) == {}
     assert RedisStore(client, "gate/m", P).current() is None
+
+
+def test_windows_that_stand_still_are_not_read_again(streams, client, keepers):
+    for number in range(8):
+        add(streams, f"cam-{number}")
+        fill(client, f"cam-{number}/m")
+    one = keepers()
+
+    def read() -> int:
+        before = int(client.info("stats")["total_net_output_bytes"])
+        for entry in one._kept.values():
+            entry.due_s = 0.0
+        one.step()
+        return int(client.info("stats")["total_net_output_bytes"]) - before
+
+    one.step()
+    eventually(lambda: read() and set(scopes(one).values()) == {"keeping"})
+    read()
+    assert read() < 2048 * 3 * P * P / 16

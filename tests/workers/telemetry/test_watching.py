@@ -24,7 +24,8 @@ from vocab.redis_memory import Memory
 from workers.contract.sink_offsets import SinkOffset
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_status import StreamStatus
-from workers.gateway.metrics import Seen, ServiceCollector
+from workers.gateway.metrics import ServiceCollector
+from workers.gateway.sums import Seen
 from workers.run.metrics import RunMetrics
 from workers.telemetry.metrics import REPLICA, RUN, SERVICE, Described
 
@@ -34,6 +35,7 @@ _DASHBOARD = _DEPLOY / "grafana" / "vwt.json"
 _FOUND = Audits()
 _FOUND.add(Compared(np.ones(2, np.float32), np.ones(2, np.float32), None, 1), 1)
 _STATUS = StreamStatus(
+    tokens_full=256,
     state="running",
     vocab_version=1,
     joules=1.0,

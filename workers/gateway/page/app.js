@@ -25,7 +25,8 @@ function route() {
 
 function show() {
   const stream = /^#\/streams\/(.+)$/.exec(location.hash);
-  view = stream ? streamView(decodeURIComponent(stream[1]), streams) : wall(streams);
+  streams.watched = stream ? decodeURIComponent(stream[1]) : null;
+  view = stream ? streamView(streams.watched, streams) : wall(streams);
   document.title = `${view.title} · vwt-stream`;
   main.replaceChildren(view.element);
   view.update();

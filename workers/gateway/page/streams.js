@@ -1,8 +1,11 @@
-// What all streams are doing: asked for every two seconds, with the figures of the last minute.
+// What all streams are doing, with the figures of the last minute. Every two seconds a page of them is asked for, one
+// page after the other, and with it what was added, changed or removed since: what that costs the service does not grow
+// with their number.
 
 import { ask, Away, serverNow, streamPath } from "./api.js";
 
 const EVERY_MS = 2000;
+const PAGE = 500;
 const RECENT_S = 60;
 // Without results for so long, or for five frames, a running stream is called stale.
 const STALE_S = 6;
@@ -15,6 +18,8 @@ export class Streams {
     this.awayFor = 0;
     this.problem = null;
     this.known = false;
+    /** Id of the one stream that is looked at, which is asked for every time. */
+    this.watched = null;
     this.#changed = changed;
   }
 
@@ -23,6 +28,11 @@ export class Streams {
   #timer = 0;
   #answeredAt = Date.now();
   #asking = null;
+  // Where the next page begins, since when changes were heard, and whom this round of pages has seen.
+  #after = null;
+  #since = null;
+  #round = new Set();
+  #whole = false;
 
   /** Asks now, and from then on again and again. */
   async refresh() {
@@ -33,14 +43,15 @@ export class Streams {
     await this.#asking;
     clearTimeout(this.#timer);
     // Without a token there is nothing to ask for; the dialog goes on from there.
-    if (this.problem?.status !== 401) this.#timer = setTimeout(() => this.refresh(), EVERY_MS);
+    if (this.problem?.status === 401) return;
+    // The first round is read without a pause.
+    const pause = this.#whole || this.problem ? EVERY_MS : 0;
+    this.#timer = setTimeout(() => this.refresh(), pause);
   }
 
   async #ask() {
     try {
-      const { streams } = await ask("GET", "v1/streams");
-      this.all = new Map(streams.map((view) => [view.id, this.#seen(view)]));
-      for (const id of this.#history.keys()) if (!this.all.has(id)) this.#history.delete(id);
+      await this.#askForPage();
       [this.known, this.problem, this.awayFor] = [true, null, 0];
       this.#answeredAt = Date.now();
     } catch (error) {
@@ -48,6 +59,55 @@ export class Streams {
       this.awayFor = error instanceof Away || error.status === 503 ? (Date.now() - this.#answeredAt) / 1000 : 0;
     }
     this.#changed();
+  }
+
+  async #askForPage() {
+    const query = new URLSearchParams({ limit: PAGE });
+    if (this.#after !== null) query.set("after", this.#after);
+    if (this.#since !== null) query.set("since", this.#since);
+    const { streams, next, changes, changed, gone } = await ask("GET", `v1/streams?${query}`);
+    const several = next !== null || this.#after !== null;
+    const before = this.all.size;
+    for (const view of [...streams, ...(changed ?? [])]) this.#take(view);
+    if (this.all.size > before) this.#sort();
+    for (const id of gone) this.#drop(id);
+    // Where too much has changed to be told, the pages are gone through from the start.
+    const lost = this.#since !== null && changed === null;
+    [this.#after, this.#since] = [lost ? null : next, changes];
+    if (lost) this.#round.clear();
+    if (!lost && next === null) this.#endRound();
+    if (several) await this.#askForWatched(streams);
+  }
+
+  #endRound() {
+    for (const id of this.all.keys()) if (!this.#round.has(id)) this.#drop(id);
+    this.#round.clear();
+    this.#whole = true;
+  }
+
+  async #askForWatched(streams) {
+    if (!this.all.has(this.watched) || streams.some((view) => view.id === this.watched)) return;
+    try {
+      this.#take(await ask("GET", streamPath(this.watched)));
+    } catch (error) {
+      if (error.status !== 404) throw error;
+      this.#drop(this.watched);
+    }
+  }
+
+  /** The oldest first, as people added them. */
+  #sort() {
+    this.all = new Map([...this.all].sort(([, one], [, other]) => one.created_at - other.created_at));
+  }
+
+  #take(view) {
+    this.all.set(view.id, this.#seen(view));
+    this.#round.add(view.id);
+  }
+
+  #drop(id) {
+    this.all.delete(id);
+    this.#history.delete(id);
   }
 
   /** Changes settings of a stream, as `{paused: true}`. */

@@ -1,4 +1,4 @@
-"""The replicas of Ingest that are alive, as Redis has seen them."""
+"""The replicas of a deployment that are alive, as Redis has seen them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import redis_errors
+from vocab.scripts import run_script
 from workers.contract.keys import LOADS, REPLICAS
 
 # Those not seen for long go first, which also lets a server that is full take what comes after.
@@ -35,7 +36,7 @@ class Alive:
 
     Attributes:
         names: of all, this one among them, in order.
-        streams: what they said that they have to read, added up.
+        streams: what they said that they have to do, added up.
     """
 
     names: list[str]
@@ -43,27 +44,31 @@ class Alive:
 
 
 class Peers:
-    """Says that this replica is alive and what it has to read, and sees who else is.
+    """Says that this replica is alive and how many streams it is to look after, and sees who else is.
 
     Args:
         client: of Redis.
         name: of this replica.
         ttl_s: seconds after which one that says nothing is taken for dead, as its leases are.
+        keys: of the deployment, see `keys`.
     """
 
-    def __init__(self, client: RedisClient, name: str, ttl_s: float) -> None:
+    def __init__(
+        self, client: RedisClient, name: str, ttl_s: float, keys: tuple[str, str] = (REPLICAS, LOADS)
+    ) -> None:
+        self._keys = keys
         self._client: Any = client
         self._name = name
         self._ttl_ms = int(ttl_s * 1000)
 
     def look(self, streams: int) -> Alive:
-        """Who is alive, when this one has so many streams to read.
+        """Who is alive, when this one has so many streams.
 
         Raises:
             StoreUnavailable: Redis cannot say now.
         """
-        with redis_errors("see who else reads streams", server_name(self._client)):
-            names, loads = self._client.eval(_SEEN, 2, REPLICAS, LOADS, self._name, streams, self._ttl_ms)
+        with redis_errors("see who else is there", server_name(self._client)):
+            names, loads = run_script(self._client, _SEEN, self._keys, [self._name, streams, self._ttl_ms])
         return Alive(sorted(name.decode() for name in names), sum(int(load or 0) for load in loads))
 
     def leave(self) -> None:
@@ -72,5 +77,5 @@ class Peers:
         Raises:
             StoreUnavailable: Redis cannot do it now.
         """
-        with redis_errors("leave those who read streams", server_name(self._client)):
-            self._client.zrem(REPLICAS, self._name)
+        with redis_errors("leave the others", server_name(self._client)):
+            self._client.zrem(self._keys[0], self._name)
