@@ -122,12 +122,14 @@ class BatchDone:
         infer_ms: time on the device.
         latency_ms: total latency of the batch's last frame.
         interval_s: seconds from one frame of the stream to the next, at least; None where all may come.
+        replica: of Inference that ran it.
     """
 
     next_frame: int
     infer_ms: float
     latency_ms: float
     interval_s: float | None = None
+    replica: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

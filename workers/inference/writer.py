@@ -118,6 +118,7 @@ class ResultWriter:
             infer_ms=infer_ms,
             latency_ms=results[-1].total_ms,
             interval_s=self._sharing.interval_s(batch.stream),
+            replica=self._where.get("replica"),
         )
         request.future.set_result(done)
         self._metrics.wrote(batch.stream, results[-1].frame, request.ran[-1].timing.done_at, self._later)
