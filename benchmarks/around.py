@@ -5,7 +5,7 @@
 Streams of tiny clips (64x64, so that decoding is next to nothing) go through a real `vwt serve`, each at its
 own pace as a camera does. CPU is that of all processes of the service over the frames whose results became
 durable, also by process; what it spends with no stream at all (Ray's own housekeeping) stands beside it. With
---other, another checkout of this project runs beside this one, so that both are measured over the same seconds;
+--other, another checkout of this project runs beside this one, both measured over the same seconds;
 ratios are of the same slice.
 """
 

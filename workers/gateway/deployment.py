@@ -19,6 +19,7 @@ from workers.contract.sealing import use_keys
 from workers.deployment import by_size, keep_to_loopback
 from workers.gateway.api import build_api
 from workers.gateway.listener import Listener
+from workers.gateway.replicas import Replicas
 from workers.settings.schema import ServiceSettings
 from workers.telemetry.logs import log_from_replica, serve_logging
 
@@ -38,11 +39,16 @@ class ServiceBackend:
 
     def __init__(self, inference: DeploymentHandle[Any]) -> None:
         self._inference = inference
+        self._replicas = Replicas(self.ready)
 
     async def image(self, data: bytes, settings: TokenSettings) -> dict[str, Any]:
         """See `Backend`."""
-        inference = by_size(self._inference, len(data))
-        answer: dict[str, Any] = await _answer(inference.predict.remote(data, settings), _IMAGE_WITHIN_S)
+        replica = self._replicas.nearest()
+        if replica is not None:
+            asked: Awaitable[Any] = replica.call("predict", data, settings)
+        else:
+            asked = by_size(self._inference, len(data)).predict.remote(data, settings)
+        answer: dict[str, Any] = await _answer(asked, _IMAGE_WITHIN_S)
         return answer
 
     async def look(self, data: bytes, settings: TokenSettings, box: str | None) -> Wanted:
