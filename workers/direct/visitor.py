@@ -11,6 +11,10 @@ from pipeline.errors import ServiceError
 from workers.direct.receiver import Receiver
 
 
+class GoneError(ServiceError):
+    """The replica went away before it answered."""
+
+
 class Visitor:
     """A connection to a replica; see `visitor_at`."""
 
@@ -34,7 +38,7 @@ class Visitor:
         """Calls a method; what it raises is raised here.
 
         Raises:
-            ServiceError: the replica went away before it answered.
+            GoneError: the replica went away before it answered.
         """
         if not self.open:
             raise _gone()
@@ -74,5 +78,5 @@ async def visitor_at(path: Path) -> Visitor:
     return visitor
 
 
-def _gone() -> ServiceError:
-    return ServiceError("the replica that had the call went away; try again in a moment")
+def _gone() -> GoneError:
+    return GoneError("the replica that had the call went away; try again in a moment")

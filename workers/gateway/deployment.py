@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import Any
 
 from fastapi import FastAPI
@@ -17,6 +18,7 @@ from pipeline.history import Wanted
 from workers.contract.messages import TokenSettings
 from workers.contract.sealing import use_keys
 from workers.deployment import by_size, keep_to_loopback
+from workers.direct.visitor import GoneError
 from workers.gateway.api import build_api
 from workers.gateway.listener import Listener
 from workers.gateway.replicas import Replicas
@@ -43,12 +45,14 @@ class ServiceBackend:
 
     async def image(self, data: bytes, settings: TokenSettings) -> dict[str, Any]:
         """See `Backend`."""
-        replica = self._replicas.nearest()
-        if replica is not None:
-            asked: Awaitable[Any] = replica.call("predict", data, settings)
-        else:
-            asked = by_size(self._inference, len(data)).predict.remote(data, settings)
-        answer: dict[str, Any] = await _answer(asked, _IMAGE_WITHIN_S)
+        answer: dict[str, Any]
+        if (replica := self._replicas.nearest()) is not None:
+            # Serve knows who is there instead of one that has gone.
+            with suppress(GoneError):
+                answer = await _answer(replica.call("predict", data, settings), _IMAGE_WITHIN_S)
+                return answer
+        inference = by_size(self._inference, len(data))
+        answer = await _answer(inference.predict.remote(data, settings), _IMAGE_WITHIN_S)
         return answer
 
     async def look(self, data: bytes, settings: TokenSettings, box: str | None) -> Wanted:
