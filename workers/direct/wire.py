@@ -9,7 +9,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
-from workers.serve.private import private_folder
+from workers.private import private_folder
 
 # How many parts follow, then the bytes of each: first a pickle, then the arrays that it leaves out.
 COUNT = struct.Struct("<I")

@@ -16,8 +16,8 @@ from typing import Any
 
 from pipeline.errors import ServiceError
 from pipeline.sources.deadline import within
+from workers.private import private_folder
 from workers.serve.metrics_port import forwarded
-from workers.serve.private import private_folder
 from workers.serve.processes import RayProcesses
 from workers.serve.signals import Stop
 from workers.settings.schema import ServiceSettings
