@@ -19,6 +19,8 @@ from workers.direct.wire import COUNT, meeting_place, packed, sizes_of, table_by
 _LOG = logging.getLogger("vwt.direct")
 # A replica that takes nothing for so long is given up.
 _TAKES_WITHIN_S = 20
+# One that stands still lets nobody in.
+_ANSWERS_WITHIN_S = 1.0
 # How soon a replica is called again that could not be reached.
 _AGAIN_S = 5.0
 
@@ -53,11 +55,13 @@ class Line:
 
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(_ANSWERS_WITHIN_S)
         try:
             self._socket.connect(str(path))
         except OSError:
             self._socket.close()
             raise
+        self._socket.settimeout(None)
         # For what is sent alone: answers may take as long as they need.
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", _TAKES_WITHIN_S, 0))
         self._calls: dict[int, Call] = {}

@@ -19,6 +19,10 @@ _LOG = logging.getLogger("vwt.direct")
 Methods = Mapping[str, Callable[..., Awaitable[Any]]]
 
 
+# Ends the name of what does not listen yet.
+_UNSEEN = ".new"
+
+
 class Door:
     """Takes calls at a path, each answered as soon as it is done, whatever becomes of the others.
 
@@ -33,8 +37,12 @@ class Door:
         self._open: set[Receiver] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        path.unlink(missing_ok=True)
-        self._socket.bind(str(path))
+        _sweep(path.parent)
+        # Nobody sees it before it listens.
+        made = path.with_name(path.name + _UNSEEN)
+        self._socket.bind(str(made))
+        self._socket.listen()
+        made.rename(path)
         self._loop = asyncio.get_running_loop()
         self._listening = self._loop.create_task(self._listen())
 
@@ -76,6 +84,18 @@ class Door:
         except Exception:
             what = error or value
             receiver.send((number, None, ServiceError(f"{type(what).__name__}: {what}")))
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what replicas left that were killed: nobody listens there."""
+    for path in folder.iterdir():
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+            caller.setblocking(False)
+            try:
+                if path.is_socket() and path.suffix != _UNSEEN:
+                    caller.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink()
 
 
 def door(replica: str, methods: Methods) -> Door | None:

@@ -170,3 +170,16 @@ def test_lines_are_made_once_and_not_at_once_again(monkeypatch: pytest.MonkeyPat
             line.call("held").result(timeout_s=PATIENCE_S)
         assert lines.to("near") is None
     lines.close()
+
+
+def test_what_a_killed_replica_left_goes_and_what_listens_stays(tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(str(left))
+    with replica_at(tmp_path / "one") as one:
+        assert not left.exists()
+        with replica_at(tmp_path / "two"):
+            line = Line(one.path)
+            assert line.call("echo", 1).result(timeout_s=PATIENCE_S) == 1
+            line.close()
+    assert list(tmp_path.iterdir()) == []
