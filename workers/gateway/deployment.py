@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from fastapi import FastAPI
@@ -18,8 +19,10 @@ from pipeline.scene.polygon import Point
 from workers.contract.messages import TokenSettings, ZoneExample
 from workers.contract.sealing import use_keys
 from workers.deployment import by_size, keep_to_loopback
+from workers.direct.visitor import GoneError
 from workers.gateway.api import build_api
 from workers.gateway.listener import Listener
+from workers.gateway.replicas import Replicas
 from workers.settings.schema import ServiceSettings
 from workers.telemetry.logs import log_from_replica, serve_logging
 
@@ -39,11 +42,18 @@ class ServiceBackend:
 
     def __init__(self, inference: DeploymentHandle[Any]) -> None:
         self._inference = inference
+        self._replicas = Replicas(self.ready)
 
     async def image(self, data: bytes, settings: TokenSettings) -> dict[str, Any]:
         """See `Backend`."""
+        answer: dict[str, Any]
+        if (replica := self._replicas.nearest()) is not None:
+            # Serve knows who is there instead of one that has gone.
+            with suppress(GoneError):
+                answer = await _answer(replica.call("predict", data, settings), _IMAGE_WITHIN_S)
+                return answer
         inference = by_size(self._inference, len(data))
-        answer: dict[str, Any] = await _answer(inference.predict.remote(data, settings), _IMAGE_WITHIN_S)
+        answer = await _answer(inference.predict.remote(data, settings), _IMAGE_WITHIN_S)
         return answer
 
     async def look(self, data: bytes, settings: TokenSettings, box: str | None) -> Wanted:

@@ -11,6 +11,7 @@ from ray.serve.config import RequestRouterConfig
 from workers.contract.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings, ZoneExample
 from workers.contract.sealing import use_keys
 from workers.deployment import keep_to_loopback, scaled, tell_every_s, where
+from workers.direct.door import door
 from workers.inference.scaling import BACKLOG_S, BUSY, STREAMS, BacklogPolicy
 from workers.settings.schema import Scaling, ServiceSettings
 from workers.telemetry.logs import log_from_replica, serve_logging
@@ -48,6 +49,8 @@ class Inference:
         use_keys(known.key_file)
         keep_to_loopback()
         self._where = where()
+        # Here is the event loop that calls through Serve run in, too.
+        self._door = door(self._where["replica"], {"infer": self.infer, "predict": self.predict})
         self._core: InferenceCore | None = InferenceCore(
             known,
             self._where,
@@ -98,6 +101,9 @@ class Inference:
         self._running.check()
 
     def __del__(self) -> None:
+        opened = getattr(self, "_door", None)
+        if opened is not None:
+            opened.close()
         core = getattr(self, "_core", None)
         if core is not None:
             self._core = None

@@ -15,6 +15,7 @@ from workers.contract.messages import FrameBatch
 from workers.contract.sealing import use_keys
 from workers.deployment import by_size, keep_to_loopback, scaled, where
 from workers.inference.placement import PLACEMENT
+from workers.ingest.inference_calls import InferenceCalls
 from workers.ingest.replica_context import ReplicaContext, gpu_for
 from workers.ingest.scaling import STREAMS, StreamPolicy
 from workers.ingest.sender import Answer
@@ -49,13 +50,14 @@ class Ingest:
         assert self._settings.redis is not None
         # Once, before threads share it: it is set up by its first use.
         self._inference: Any = inference.options()
+        self._calls = InferenceCalls(self._by_serve, PLACEMENT.of)
         self._where = where()
         self._tracing = open_tracing(self._settings.trace, "Ingest", self._where)
         context = ReplicaContext(
             settings=self._settings,
             client=connect(self._settings.redis),
             sinks_client=connect(self._settings.redis),
-            infer=self._infer,
+            infer=self._calls.infer,
             describe=self._describe,
             where=self._where,
             tracing=self._tracing,
@@ -90,12 +92,13 @@ class Ingest:
         supervisor = getattr(self, "_supervisor", None)
         if supervisor is not None:
             supervisor.close()
+            self._calls.close()
         tracing = getattr(self, "_tracing", None)
         if tracing is not None:
             tracing.close()
 
-    def _infer(self, stream: str, batch: FrameBatch) -> Answer:
-        inference: Any = by_size(self._inference, batch.images.nbytes).options(session_id=stream)
+    def _by_serve(self, batch: FrameBatch) -> Answer:
+        inference: Any = by_size(self._inference, batch.images.nbytes).options(session_id=batch.stream)
         answer: Answer = inference.infer.remote(batch)
         return answer
 

@@ -17,10 +17,10 @@ from workers.access.bearer_tokens import BearerTokens
 from workers.contract.sealing import use_keys
 from workers.contract.stream_store import StreamStore
 from workers.notices import Notices
+from workers.private import ray_token_readable
 from workers.serve.address import DEFAULT_URL, base_url, free_port, held_port, is_loopback
 from workers.serve.cards import fitted
 from workers.serve.first_streams import Given, add_given, given_sources
-from workers.serve.private import ray_token_readable
 from workers.serve.ray import gpus, most_gpus, running_app, running_ray
 from workers.serve.redis import Watch, running_redis
 from workers.serve.signals import Signals
