@@ -46,7 +46,8 @@ def test_events_are_on_the_wall_with_pictures_and_lead_to_their_stream(
     expect(event).to_contain_text("under way")
     picture = event.get_by_role("img")
     expect(picture).to_be_visible()
-    page.wait_for_function("document.querySelector('.event img').naturalWidth > 100")
+    expect(picture).not_to_have_js_property("naturalWidth", 0)
+    assert picture.evaluate("picture => picture.naturalWidth") > 100
     teller.tell("one", state="end", duration_s=12.0)
     expect(event).to_contain_text("lasted 12 s")
     Teller(redis.url, "gate").tell("two")
@@ -74,7 +75,7 @@ def test_a_clip_is_played_over_the_page_and_its_absence_explained(
     event.get_by_role("button", name="Play the clip of person").click()
     dialog = page.get_by_role("dialog", name="Clip of person")
     expect(dialog).to_be_visible()
-    page.wait_for_function("document.querySelector('dialog.clip video').videoWidth === 160")
+    expect(dialog.locator("video")).to_have_js_property("videoWidth", 160)
     expect(dialog.get_by_text("does not play")).to_be_hidden()
     expect(dialog.get_by_role("link", name="Save")).to_have_attribute("download", "yard-person-clip.mp4")
     OUT.mkdir(parents=True, exist_ok=True)

@@ -70,7 +70,7 @@ def test_a_rule_about_a_drawn_zone_is_added_changed_and_removed(api: Api, page: 
     (rule,) = rules(api)
     wanted = {
         "what": "zone", "name": "open-long", "zone": "gate", "state": "open", "severity": "alarm",
-        "for_s": 30, "quiet_s": 60, "gone_s": 0, "schedule": None,
+        "for_s": 30, "quiet_s": 60, "gone_s": 0, "schedule": None, "clip": None,
     }  # fmt: skip
     assert rule == wanted
     card = page.locator('[data-rule="open-long"]')

@@ -49,6 +49,7 @@ def test_they_are_of_the_block_at_three_quarters_of_the_depth(engine: Engine) ->
     np.testing.assert_allclose(given, expected.numpy(), atol=1e-6)
 
 
+@pytest.mark.usefixtures("trusting")
 def test_recall_gives_those_of_the_positions_that_ran_and_remembers_the_others(engine: Engine) -> None:
     tokenizer = RecallTokenizer(0.98, cache="fp32")
     tokenizer.everywhere = True

@@ -510,6 +510,7 @@ def test_what_cannot_be_is_refused(options, says):
         RecallTokenizer(**options)
 
 
+@pytest.mark.usefixtures("trusting")
 @pytest.mark.parametrize(("everywhere", "runs", "decision"), [(False, [], "hold"), (True, [1], "recall")])
 def test_where_somebody_looks_at_all_positions_one_that_moved_runs_whatever_the_answer_takes_from_it(
     tokenizer, everywhere, runs, decision

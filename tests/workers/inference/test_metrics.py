@@ -52,6 +52,9 @@ def tell_of_ingest() -> None:
     metrics.reconnecting()
     metrics.lease("taken")
     metrics.looked(2, 16)
+    metrics.event("box", "alarm")
+    metrics.open_events("gate", 1)
+    metrics.without("clip")
 
 
 def tell_of_the_keeper() -> None:
