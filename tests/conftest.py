@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import signal
 import socket
@@ -14,6 +15,12 @@ from hypothesis import HealthCheck, settings
 
 from tests import make_clips
 from tests.processes import Breakable
+from workers.threads import share_cores
+
+# Before torch is imported, as the commands do: tests that run at once waited busily for each other's threads.
+# Of models as small as theirs every layer is such a wait, so they do not spin at all: a fifteenth of the time.
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+share_cores()
 
 # Property tests try the same few examples each time; `make fuzz` tries others, and more of them.
 # Servers are shared by the examples of a test, which begin by emptying them.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 _CODE_SETTING = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
-# About 30 microseconds; the default is some milliseconds.
-_SPINS = "10000"
+# A few microseconds; the default is some milliseconds.
+_SPINS = "1000"
 # What is remembered takes a quarter of a megabyte and more for every layer shape and length of a batch, and
 # `inter` gives nearly every batch another length. A batch needs about four, one for each shape of its layers;
 # one that merges after every layer needs them for every layer: with 96 entries it took 1.36 times as long.
@@ -21,7 +21,9 @@ def share_cores() -> None:
 
     GNU OpenMP, which torch computes with on Linux, by default waits busily for milliseconds. A thread that
     waits so for one whose core is taken, by the decoder or by another process, keeps its own core from it:
-    measured on two cores shared with other work, a ViT-S ran at 3.7 frames/s, and at 9.0 with this.
+    measured on two cores shared with other work, a ViT-S ran at 3.7 frames/s, and at 9.0 with ten times these
+    spins. Two `vwt run sample:carphone --tokenizer full --runtime torch --precision bf16 --batch 1` at once took
+    14.3 and 15.1 s with those, and 7.2 and 7.1 s with these; one alone 4.1 to 4.5 s with either.
 
     It also bounds what is remembered of the lengths of batches, 1,024 entries unless told otherwise: oneDNN
     keeps the code it made (ONEDNN_PRIMITIVE_CACHE_CAPACITY), and torch, for each of its threads, the

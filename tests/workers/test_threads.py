@@ -38,12 +38,12 @@ def openmp_settings(**environment: str) -> str:
 
 
 def test_threads_of_the_command_wait_briefly_before_they_sleep():
-    assert "GOMP_SPINCOUNT = '10000'" in openmp_settings()
+    assert "GOMP_SPINCOUNT = '1000'" in openmp_settings()
 
 
 def test_what_the_user_has_set_stays():
     assert "GOMP_SPINCOUNT = '77'" in openmp_settings(GOMP_SPINCOUNT="77")
-    assert "GOMP_SPINCOUNT = '10000'" not in openmp_settings(OMP_WAIT_POLICY="active")
+    assert "GOMP_SPINCOUNT = '1000'" not in openmp_settings(OMP_WAIT_POLICY="active")
 
 
 def test_who_runs_many_settings_in_turn_may_remember_more(monkeypatch: pytest.MonkeyPatch):

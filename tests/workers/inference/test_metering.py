@@ -150,6 +150,8 @@ def test_figures_that_went_with_the_ledger_are_null_with_the_reason() -> None:
     metering.record(1, 2, [1.0], ["found"])
     answers.put([("found", Energy(2.0, method="nvml", settled=True))])
     assert told.queue.get(timeout=WAIT_S)[0] == "found"
+    # To what it sends at the end.
+    answers.put([])
     metering.close()
 
 
