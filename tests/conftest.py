@@ -18,7 +18,7 @@ from tests.processes import Breakable
 from workers.threads import share_cores
 
 # Before torch is imported, as the commands do: tests that run at once waited busily for each other's threads.
-# Of models as small as theirs every layer is such a wait, so they do not spin at all: a fifteenth of the time.
+# Of models as small as theirs every layer is such a wait, so they do not spin: a twentieth of the time.
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 share_cores()
 

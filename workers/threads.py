@@ -21,9 +21,9 @@ def share_cores() -> None:
 
     GNU OpenMP, which torch computes with on Linux, by default waits busily for milliseconds. A thread that
     waits so for one whose core is taken, by the decoder or by another process, keeps its own core from it:
-    measured on two cores shared with other work, a ViT-S ran at 3.7 frames/s, and at 9.0 with ten times these
-    spins. Two `vwt run sample:carphone --tokenizer full --runtime torch --precision bf16 --batch 1` at once took
-    14.3 and 15.1 s with those, and 7.2 and 7.1 s with these; one alone 4.1 to 4.5 s with either.
+    measured on two cores shared with other work, a ViT-S ran at 3.7 frames/s, and at 9.0 with ten times
+    these spins. Two `vwt run sample:carphone --tokenizer full --runtime torch --precision bf16 --batch 1` at
+    once took 14.3 and 15.1 s with those, and 7.2 and 7.1 s with these; one alone 4.1 to 4.5 s with either.
 
     It also bounds what is remembered of the lengths of batches, 1,024 entries unless told otherwise: oneDNN
     keeps the code it made (ONEDNN_PRIMITIVE_CACHE_CAPACITY), and torch, for each of its threads, the
