@@ -8,7 +8,7 @@ SOURCE ?= sample:carphone
 # What a fixed camera is watched for; leave it empty for one that moves: make run SOURCE=mine.mp4 WATCH=
 WATCH ?= --changed --rules docs/rules.yaml --events out/events
 
-.PHONY: setup run test test-survival test-models test-gpu gpu-clips test-gpu-video fuzz audit lint bench bench-gpu bench-service benchmarks soak churn clean
+.PHONY: setup run test test-survival test-models test-chart test-gpu gpu-clips test-gpu-video fuzz audit lint bench bench-gpu bench-service benchmarks soak churn clean
 
 setup: $(STAMP)
 
@@ -46,6 +46,12 @@ fuzz: setup
 # Known faults of the packages that are installed; asks PyPI's advisories, so it needs the network.
 audit: setup
 	$(BIN)/pip-audit --skip-editable --progress-spinner off
+
+# Renders the Helm chart by Helm's own engine. That is a package of native code which has ended a process of tests by
+# a signal, so it is installed here alone; there are wheels for Linux on x86_64.
+test-chart: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'helm-python-sdk==0.2.2'
+	$(BIN)/pytest tests/deploy/test_helm.py
 
 # Loads and runs every model of timm as far as shapes go. Twenty minutes of one core.
 test-models: setup

@@ -104,7 +104,7 @@ SECTIONS = (
         "Fixed cameras that recall",
         "python -m benchmarks.recall_time --clip CLIP --precision bf16 cameras",
         "Copies of one fixed camera (4:3, 5 frames/s) at different offsets, CPU time of a frame over that of "
-        "plain timm in float32 (encoder and decoder), one thread. Taken before audits were drawn at random.",
+        "plain timm in float32 (encoder and decoder), one thread.",
         _cameras,
     ),
     Section(

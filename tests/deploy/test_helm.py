@@ -15,7 +15,7 @@ from tests.deploy.test_kuberay import KUBERNETES
 from tests.deploy.test_kuberay_form import SERVICE, form
 from workers.settings.schema import ServiceSettings
 
-helm = pytest.importorskip("helm_python", reason="no Helm on this machine: pip install helm-python-sdk")
+helm = pytest.importorskip("helm_python", reason="no Helm here; make test-chart installs it")
 CHART = DEPLOY / "helm" / "vwt"
 PART_OF, COMPONENT = "app.kubernetes.io/part-of", "app.kubernetes.io/component"
 
