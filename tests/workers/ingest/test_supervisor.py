@@ -121,7 +121,8 @@ def test_a_replica_with_too_many_streams_gives_some_to_one_that_has_just_come(
     eventually(lambda: len(one.streams()) == 4)
     two = supervise("two", streams_per_replica=2, lease_s=60)
     eventually(lambda: len(two.streams()) == 2)
-    assert len(one.streams()) == 2
+    # On a busy machine leases as short as its may run out, and it hears of that a little later.
+    eventually(lambda: len(one.streams()) == 2)
     moved = two.streams()[0]
     watch(moved).until_frame(next_frame(client, moved) + 5)
     results = watch(moved).results()
