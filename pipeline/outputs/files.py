@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import tempfile
 from pathlib import Path
 
 from pipeline.errors import UsageError, VwtError
@@ -35,6 +36,27 @@ def check_output(path: str | Path, option: str) -> None:
         code = errno.EACCES
     if code is not None:
         raise UsageError(_refusal(path, option, OSError(code, os.strerror(code))))
+
+
+def check_folder(folder: str | Path, option: str) -> None:
+    """Makes a folder where there is none, and refuses one that nothing can be written to.
+
+    Args:
+        folder: that will be written to.
+        option: the option that named it.
+
+    Raises:
+        UsageError: when nothing can be.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        cause = "it is a file" if isinstance(error, FileExistsError) else error.strerror or str(error)
+        raise UsageError(
+            f"cannot write to {option} {folder}: {cause}; give a folder that can be written"
+        ) from None
 
 
 def open_output(path: str | Path, option: str) -> int:

@@ -97,6 +97,10 @@ def _url(kind: Kind, text: str) -> SourceSpec:
         host = None
     if not host:
         raise UsageError(f"{display} names no valid host and port: percent-encode the password (/ is %2F)")
+    if parts.username is not None and "@" in parts.path:
+        raise UsageError(
+            f"{display} has an @ behind a /: percent-encode it (@ is %40, and / in a password %2F)"
+        )
     place = redact(f"{parts.scheme}://{host}{parts.path}").partition("://")[2]
     if port is not None:
         place = place.replace(host, f"{host}-{port}", 1)

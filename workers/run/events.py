@@ -12,14 +12,12 @@ import numpy.typing as npt
 
 from pipeline.clips import Cut, PacketRing
 from pipeline.clips.container import write_clip
-from pipeline.errors import UsageError
 from pipeline.events import AnyRule, Engine, Event
 from pipeline.events.clips import EventClips
 from pipeline.events.snapshot import drawn, snapshot
 from pipeline.frame import Frame
 from pipeline.outputs.files import write_failure
 from pipeline.results import FrameResult
-from vocab.paths import exists, is_folder
 
 # Pictures and clips of the newest events stay; older ones of the same run go.
 MOST_PICTURES = 1000
@@ -138,13 +136,3 @@ class RunEvents:
         except OSError as error:
             raise write_failure(path, error) from error
         return path
-
-
-def check_folder(folder: str) -> None:
-    """Refuses what is no folder, before anything slow happens.
-
-    Raises:
-        UsageError: it is a file.
-    """
-    if exists(folder) and not is_folder(folder):
-        raise UsageError(f"cannot write --events {folder}: it is a file; give a folder")

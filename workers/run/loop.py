@@ -15,10 +15,12 @@ from pipeline.energy import Ledger, open_meter
 from pipeline.engine import Engine, PendingBatch
 from pipeline.errors import VwtError
 from pipeline.events import Event
+from pipeline.events.sense import never_met
 from pipeline.frame import Frame
 from pipeline.guard.guarded import Guarded
 from pipeline.in_flight import InFlight
 from pipeline.models import Model, load_model, resolve_device
+from pipeline.outputs.files import check_folder
 from pipeline.preprocess import Preprocessor
 from pipeline.reader import FrameReader
 from pipeline.redact import redact
@@ -30,7 +32,7 @@ from pipeline.stacking import Part
 from pipeline.stream import StreamState
 from workers.notices import Notices
 from workers.run.delivery import Delivery
-from workers.run.events import RunEvents, check_folder
+from workers.run.events import RunEvents
 from workers.run.options import RunOptions
 from workers.run.outputs import check_outputs
 from workers.run.progress import Progress
@@ -80,8 +82,9 @@ class StreamRun:
         """
         options, info = self._options, self._source.info
         check_outputs(options)
-        if options.events is not None:
-            check_folder(options.events)
+        for folder, option in ((options.events, "--events"), (options.index, "--index")):
+            if folder is not None:
+                check_folder(folder, option)
         check_tokenizer(options.tokenizer)
         vocabulary = load_vocabulary(options.tokenizer)
         zones = None if options.zones is None else Zones.load(options.zones)
@@ -120,7 +123,7 @@ class StreamRun:
             if options.index is not None:
                 remembered = stack.enter_context(Remembered(options, name, info.live, model.patch_size))
             on_ready()
-            events = self._events(name)
+            events = self._events(name, zones)
             delivery = Delivery(
                 ledger, options.out, options.annotate, options.fps or info.rate, metrics, events
             )
@@ -166,10 +169,14 @@ class StreamRun:
         self._notices.say(f"metrics are at {stack.enter_context(served_at)}")
         return metrics
 
-    def _events(self, name: str) -> RunEvents | None:
+    def _events(self, name: str, zones: Zones | None) -> RunEvents | None:
         options = self._options
         if not options.rules:
             return None
+        known = {} if zones is None else {name: list(zone.means) for name, zone in zones.zones.items()}
+        looks = options.changed or options.classes is not None
+        for line in never_met(options.rules, looks, known, options.tokenizer.watch.promise is not None):
+            self._notices.say(line)
         return RunEvents(name, options.rules, options.events, self._notices.say, options.opening.packets)
 
     def _status(self, events: RunEvents, state: StreamState) -> list[Event]:

@@ -14,7 +14,7 @@ import pytest
 from pipeline.boxes import Box
 from pipeline.clips import PacketRing
 from pipeline.energy import Ledger, NoMeter
-from pipeline.errors import UsageError, VwtError
+from pipeline.errors import VwtError
 from pipeline.events import read_rules
 from pipeline.results import Prediction
 from pipeline.sources import SourceOptions, open_source, parse_source
@@ -23,7 +23,7 @@ from tests.e2e.command import refused, succeeds
 from tests.pipeline.outputs.examples import a_result, clip_frames
 from workers.run import events as run_events
 from workers.run.delivery import Delivery
-from workers.run.events import RunEvents, check_folder
+from workers.run.events import RunEvents
 
 PERSON = {"name": "person", "what": "box", "names": ["person"], "severity": "alarm"}
 
@@ -141,8 +141,22 @@ def test_bad_rules_are_told_before_anything_is_loaded(tmp_path: Path) -> None:
     assert "--rules FILE" in refused("run", "sample:bikes", "--events", tmp_path, code=2)
 
 
-def test_a_folder_for_pictures_may_not_be_a_file(tmp_path: Path) -> None:
-    check_folder(str(tmp_path / "new"))
+@pytest.mark.parametrize("option", ["--events", "--index"])
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_runs(tmp_path: Path, option: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="give a folder"):
-        check_folder(str(tmp_path / "file"))
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("- {name: seen, what: changed}\n")
+    for folder, why in ((tmp_path / "file", "it is a file"), ("/proc/none", "No such file")):
+        line = refused("run", "sample:carphone", "--rules", rules, option, folder, code=2)
+        assert f"cannot write to {option} {folder}: {why}" in line
+        assert "give a folder that can be written" in line
+
+
+def test_rules_about_what_the_stream_never_says_are_told_at_the_start(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("- {name: moved, what: changed}\n- {name: open, what: zone, zone: gate, state: open}\n")
+    said = succeeds(
+        "run", "sample:carphone", "--max-frames", "2", "--rules", rules, "--out", tmp_path / "o"
+    ).stderr
+    assert "rule moved can make no event: what changed is not looked for (--changed)" in said
+    assert "rule open can make no event: there are no zones (--zones FILE), and it is about gate" in said
