@@ -142,8 +142,12 @@ class Classes:
 
     @classmethod
     def _read(cls, given: Any) -> Classes:
+        if not isinstance(given, dict):
+            raise UsageError("a list or a bare value is no such file; make one with `vwt classes learn`")
         if given["format"] != _FORMAT:
-            raise UsageError(f"format {given['format']!r} is not {_FORMAT}")
+            raise UsageError(
+                f"format {given['format']!r} is not {_FORMAT}; make some with `vwt classes learn`"
+            )
         centre = np.asarray(given["centre"], np.float32)
         if centre.ndim != 1 or not 0 < len(centre) <= _MAX_WIDTH or not np.isfinite(centre).all():
             raise UsageError("centre is no vector of finite numbers")

@@ -114,8 +114,12 @@ class Zones:
             UsageError: it is none, or cannot be right; says what of it.
         """
         try:
+            if not isinstance(given, dict):
+                raise UsageError("a list or a bare value is no such file; make one with `vwt zones learn`")
             if given["format"] != _FORMAT:
-                raise UsageError(f"format {given['format']!r} is not {_FORMAT}")
+                raise UsageError(
+                    f"format {given['format']!r} is not {_FORMAT}; make some with `vwt zones learn`"
+                )
             zones = {check_name(name, "zone"): _zone(name, one) for name, one in given["zones"].items()}
             if not 0 < len(zones) <= MAX_ZONES:
                 raise UsageError(f"{len(zones)} zones: there may be 1 to {MAX_ZONES}")

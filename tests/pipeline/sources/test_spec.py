@@ -76,7 +76,13 @@ def test_what_cannot_be_a_source_is_bad_usage(text: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["rtsp://u:hun ter2@h/x", "rtsp://u:hun/ter2@h/x", "rtsp://u:hun#ter2@h/x", "rtsp://hun:1#ter2@h/x"],
+    [
+        "rtsp://u:hun ter2@h/x",
+        "rtsp://u:hun/ter2@h/x",
+        "rtsp://u:x@hun/ter2@h/x",
+        "rtsp://u:hun#ter2@h/x",
+        "rtsp://hun:1#ter2@h/x",
+    ],
 )
 def test_a_url_that_must_be_percent_encoded_is_refused_without_showing_the_password(url: str) -> None:
     with pytest.raises(UsageError, match="percent-encode") as refusal:
