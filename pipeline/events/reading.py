@@ -78,5 +78,7 @@ def _first(error: ValidationError, value: Any) -> str:
     field = ".".join(str(part) for part in rest[1:])
     if found["type"] in ("union_tag_not_found", "union_tag_invalid"):
         field, said = "what", "give one of box, changed, region, zone, label, novelty, cut, stream, guard"
+    elif found["type"] == "string_pattern_mismatch" and field == "name":
+        said = "give 1 to 64 small letters, digits and -"
     shown = f"rule {at + 1}" + (f" ({name})" if isinstance(name, str) else "")
     return ": ".join(part for part in (shown, field, said) if part)

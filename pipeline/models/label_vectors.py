@@ -109,7 +109,9 @@ class LabelVectors:
                     told.get("made_with", ""),
                 )
         except (*_UNREADABLE, OSError) as error:
-            raise UsageError(f"cannot read labels from {path}: {error}") from error
+            raise UsageError(
+                f"cannot read labels from {path}: it is no file of `vwt labels text` ({error})"
+            ) from error
 
     def check_model(self, path: str | Path, model: str, width: int) -> None:
         """Whether the embeddings of a model may be compared with these.

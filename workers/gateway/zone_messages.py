@@ -68,6 +68,7 @@ class Said(BaseModel):
     state: Name = Field(description="One of the zone's states.")
     frame: int | None = Field(
         default=None,
+        ge=0,
         description="Number of the frame in which it is so, as `/v1/previews` has it; the stream's next one "
         "without, or where that was shown more than some seconds ago.",
     )

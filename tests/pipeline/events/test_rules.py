@@ -141,6 +141,7 @@ def test_outside_its_schedule_a_rule_sees_nothing() -> None:
         ([PERSON, {"what": "cut"}], "rule 2: name: Field required"),
         ([PERSON, PERSON], "two rules are called 'person'"),
         ([PERSON | {"for": 3}], "rule 1 (person): for: Extra inputs are not permitted"),
+        ([PERSON | {"name": "A B"}], "rule 1 (A B): name: give 1 to 64 small letters, digits and -"),
         ([PERSON | {"for_s": -1}], "rule 1 (person): for_s: Input should be greater than or equal to 0"),
         ([PERSON | {"above": 0.2, "below": 0.3}], "rule 1 (person): below: 0.3 is over above"),
         ([PERSON | {"within": [[0, 0], [1, 1]]}], "within: a polygon has 3 to 64 points, not 2"),

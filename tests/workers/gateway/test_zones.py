@@ -213,3 +213,9 @@ def test_zones_go_with_their_stream(yard: Api, redis: Server) -> None:
     # Whoever clicked in the old one's time writes nothing into the new one.
     with pytest.raises(NoStreamError):
         ZoneStore(client, spec).change("gate", lambda _: None)
+
+
+def test_a_moment_of_a_frame_that_cannot_be_is_refused(yard: Api) -> None:
+    draw(yard)
+    answer = yard.http.post(f"{ZONES}/gate/examples", json={"state": "open", "frame": -1})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "body.frame")
