@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from pipeline.boxes import Bounded, Box
 from pipeline.errors import UsageError
 from pipeline.outputs.files import write_json
 from pipeline.results import CHANGED, UNKNOWN
+from pipeline.scene.learned_file import check_seen_alike, load, understood
 
 if TYPE_CHECKING:
     from pipeline.frame import Geometry
@@ -75,12 +75,7 @@ class Classes:
 
     def check_model(self, model: str, seen_as: str) -> None:
         """Refuses a model, or an input of it, that they were not learned with."""
-        for given, learned, what in ((model, self.model, "model"), (seen_as, self.seen_as, "input")):
-            if given != learned:
-                raise UsageError(
-                    f"these classes were learned with the {what} {learned} and cannot be told by {given}: "
-                    "run with the same --model, --size and --fit, or learn them anew"
-                )
+        check_seen_alike("classes", (self.model, self.seen_as), (model, seen_as))
 
     def named(
         self, boxes: Sequence[Box], values: PatchFeatures | None, geometry: Geometry, patch_size: int
@@ -130,24 +125,10 @@ class Classes:
         Raises:
             UsageError: it is none, or cannot be right; says what of it.
         """
-        try:
-            return cls._read(given)
-        except UsageError as error:
-            raise UsageError(f"these are no classes that can be used: {error}") from None
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-            raise UsageError(
-                f"these are no classes that can be used: {reason}; make some with `vwt classes learn`"
-            ) from None
+        return understood("classes", _FORMAT, given, cls._read)
 
     @classmethod
-    def _read(cls, given: Any) -> Classes:
-        if not isinstance(given, dict):
-            raise UsageError("a list or a bare value is no such file; make one with `vwt classes learn`")
-        if given["format"] != _FORMAT:
-            raise UsageError(
-                f"format {given['format']!r} is not {_FORMAT}; make some with `vwt classes learn`"
-            )
+    def _read(cls, given: dict[str, Any]) -> Classes:
         centre = np.asarray(given["centre"], np.float32)
         if centre.ndim != 1 or not 0 < len(centre) <= _MAX_WIDTH or not np.isfinite(centre).all():
             raise UsageError("centre is no vector of finite numbers")
@@ -163,19 +144,7 @@ class Classes:
     @classmethod
     def load(cls, path: str | Path) -> Classes:
         """Reads a file; raises UsageError where there is none, or what it holds cannot be used."""
-        try:
-            given = json.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UsageError(
-                f"cannot read classes from {path}: {error.strerror or error}; make some with "
-                "`vwt classes learn`"
-            ) from None
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f"cannot read classes from {path}: it is no JSON ({error})") from None
-        try:
-            return cls.from_dict(given)
-        except UsageError as error:
-            raise UsageError(f"cannot use {path}: {error}") from None
+        return load("classes", path, cls.from_dict)
 
 
 def told(seen: Vector, names: Mapping[str, Named], others: npt.NDArray[np.float32]) -> Told:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from pipeline.errors import UsageError
 from pipeline.outputs.files import write_json
 from pipeline.results import UNKNOWN, ZoneState
+from pipeline.scene.learned_file import check_seen_alike, load, understood
 from pipeline.scene.polygon import Polygon
 
 if TYPE_CHECKING:
@@ -94,12 +94,7 @@ class Zones:
 
     def check_model(self, model: str, seen_as: str) -> None:
         """Refuses a model, or an input of it, that they were not learned with."""
-        for given, learned, what in ((model, self.model, "model"), (seen_as, self.seen_as, "input")):
-            if given != learned:
-                raise UsageError(
-                    f"these zones were learned with the {what} {learned} and cannot be told by {given}: run "
-                    "with the same --model, --size and --fit, or learn them anew"
-                )
+        check_seen_alike("zones", (self.model, self.seen_as), (model, seen_as))
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object that files and the API have."""
@@ -113,24 +108,14 @@ class Zones:
         Raises:
             UsageError: it is none, or cannot be right; says what of it.
         """
-        try:
-            if not isinstance(given, dict):
-                raise UsageError("a list or a bare value is no such file; make one with `vwt zones learn`")
-            if given["format"] != _FORMAT:
-                raise UsageError(
-                    f"format {given['format']!r} is not {_FORMAT}; make some with `vwt zones learn`"
-                )
+
+        def read(given: dict[str, Any]) -> Zones:
             zones = {check_name(name, "zone"): _zone(name, one) for name, one in given["zones"].items()}
             if not 0 < len(zones) <= MAX_ZONES:
                 raise UsageError(f"{len(zones)} zones: there may be 1 to {MAX_ZONES}")
             return cls(_text(given["model"]), _text(given["input"]), zones)
-        except UsageError as error:
-            raise UsageError(f"these are no zones that can be used: {error}") from None
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-            raise UsageError(
-                f"these are no zones that can be used: {reason}; make some with `vwt zones learn`"
-            ) from None
+
+        return understood("zones", _FORMAT, given, read)
 
     def save(self, path: str | Path) -> None:
         """Writes a file that `load` reads; raises UsageError where it cannot be written."""
@@ -139,18 +124,7 @@ class Zones:
     @classmethod
     def load(cls, path: str | Path) -> Zones:
         """Reads a file; raises UsageError where there is none, or what it holds cannot be used."""
-        try:
-            given = json.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UsageError(
-                f"cannot read zones from {path}: {error.strerror or error}; make some with `vwt zones learn`"
-            ) from None
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f"cannot read zones from {path}: it is no JSON ({error})") from None
-        try:
-            return cls.from_dict(given)
-        except UsageError as error:
-            raise UsageError(f"cannot use {path}: {error}") from None
+        return load("zones", path, cls.from_dict)
 
 
 def check_name(name: Any, what: str) -> str:

@@ -7,37 +7,17 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from pipeline.errors import ServiceError, UsageError
+from tests.workers.direct.replica import Replica
 from workers.direct.calls import Line, Lines
 from workers.direct.door import Door
 from workers.direct.wire import COUNT, meeting_place
 
 PATIENCE_S = 60
-
-
-class Replica:
-    """What a door leads to; `held` calls are answered once they are let go."""
-
-    def __init__(self) -> None:
-        self.free = asyncio.Event()
-
-    async def echo(self, value: Any) -> Any:
-        return value
-
-    async def held(self) -> str:
-        await self.free.wait()
-        return "at last"
-
-    async def refuse(self, error: Exception) -> None:
-        raise error
-
-    async def unspeakable(self) -> Any:
-        return threading.Lock()
 
 
 class Here:

@@ -8,24 +8,9 @@ from typing import Any
 import pytest
 
 from pipeline.errors import UsageError
+from tests.workers.direct.replica import Replica
 from workers.direct.door import Door
 from workers.direct.visitor import GoneError, Visitor, visitor_at
-
-
-class Replica:
-    def __init__(self) -> None:
-        self.free = asyncio.Event()
-
-    async def echo(self, value: Any) -> Any:
-        return value
-
-    async def held(self) -> str:
-        await self.free.wait()
-        return "at last"
-
-    async def refuse(self, error: Exception) -> None:
-        raise error
-
 
 Told = Callable[[Visitor, Replica, Door], Coroutine[Any, Any, None]]
 
