@@ -22,7 +22,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from benchmarks.common import write_results
 from benchmarks.names import LEARNED_FROM, TOLD_FROM, things
-from benchmarks.scene import FROM_S, Cut, Pixels, boxes_of, clip_of, cutouts, outputs_of, pasted
+from benchmarks.scene import FROM_S, Cut, Pixels, boxes_of, clip_of, cutouts, empty, outputs_of, pasted
 from pipeline.boxes import Box, iou
 from pipeline.frame import Geometry
 from pipeline.history import Moment, Novelty, Wanted, Widths, find, pack, unpack
@@ -148,7 +148,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     frames = clip_of(args.clip)
-    plate = np.median(np.stack(frames[::8]), axis=0).astype(np.uint8)
+    plate = empty(frames)
     others = things({"": frames, "sample:bikes": clip_of("sample:bikes")})
     model = load_model(size=args.size, fit="native", embedding_only=True)
     assert model.patch_size is not None

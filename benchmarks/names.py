@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.scene import DRAWN, FROM_S, Cut, Pixels, boxes_of, clip_of, cutouts, outputs_of, pasted
+from benchmarks.scene import DRAWN, FROM_S, Cut, Pixels, boxes_of, clip_of, cutouts, empty, outputs_of, pasted
 from pipeline.boxes import Box, iou
 from pipeline.frame import Geometry
 from pipeline.models import Model, load_model
@@ -119,7 +119,7 @@ def main() -> None:
     torch.set_num_threads(1)
     clips = {"": clip_of(args.clip), "sample:bikes": clip_of("sample:bikes")}
     frames = clips[""]
-    plate = np.median(np.stack(frames[::8]), axis=0).astype(np.uint8)
+    plate = empty(frames)
     height, width = plate.shape[:2]
     model = load_model(size=args.size, fit="native")
     assert model.patch_size is not None

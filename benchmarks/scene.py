@@ -70,6 +70,12 @@ def clip_of(path: str) -> list[Pixels]:
         return [decoded.picture.to_ndarray(format="rgb24") for decoded in source.frames()]
 
 
+def empty(frames: Sequence[Pixels]) -> Pixels:
+    """The scene without anybody: the median of its frames."""
+    found: Pixels = np.median(np.stack(frames[::8]), axis=0).astype(np.uint8)
+    return found
+
+
 def cutouts(frames: Sequence[Pixels], plate: Pixels, numbers: Iterable[int] = DRAWN) -> list[Cut]:
     """Everybody who was drawn in some frames."""
     found = []
@@ -250,7 +256,7 @@ def main() -> None:
     tokenizer = args.tokenizer, {} if args.target is None else {"target": args.target}
     torch.set_num_threads(1)
     frames = clip_of(args.clip)
-    plate = np.median(np.stack(frames[::8]), axis=0).astype(np.uint8)
+    plate = empty(frames)
     height, width = plate.shape[:2]
     model = load_model(size=args.size, fit="native")
     every = round(10 / FPS)
