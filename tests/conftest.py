@@ -7,6 +7,7 @@ import select
 import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,13 @@ from workers.threads import share_cores
 # Of models as small as theirs every layer is such a wait, so they do not spin: a twentieth of the time.
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 share_cores()
+
+# Nothing that whoever runs the tests keeps is read or written by them or by what they start: streams of a service
+# (the default data folder), quantized models, tokens of Ray.
+_HOME = tempfile.TemporaryDirectory(prefix="vwt-tests-home-", ignore_cleanup_errors=True)
+os.environ["HOME"] = _HOME.name
+for _kept in ("STATE", "CACHE", "CONFIG", "DATA"):
+    os.environ.pop(f"XDG_{_kept}_HOME", None)
 
 # Property tests try the same few examples each time; `make fuzz` tries others, and more of them.
 # Servers are shared by the examples of a test, which begin by emptying them.

@@ -72,10 +72,11 @@ def teach_zone(service: Service, stream: str) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_it_tells_how_far_it_is_and_once_it_is_ready_its_streams_are_there():
+def test_it_tells_how_far_it_is_and_once_it_is_ready_its_streams_are_there(tmp_path):
     port = unused_port()
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    process = start("serve", "sample:bikes", "--model", "null", "--port", str(port), **pipes)
+    where = ("--port", str(port), "--data-folder", tmp_path)
+    process = start("serve", "sample:bikes", "--model", "null", *where, **pipes)
     try:
         url = f"http://127.0.0.1:{port}"
         eventually(lambda: is_ready(url), within_s=240)
