@@ -71,15 +71,13 @@ def _kind(process: psutil.Process) -> str:
 
 
 @contextmanager
-def running(checkout: Path, folder: Path) -> Iterator[Service]:
-    """A service from its start until the block ends."""
+def running(checkout: Path, folder: Path, *options: str) -> Iterator[Service]:
+    """A service, with more options of the command line, from its start until the block ends."""
     port = quiet_port()
-    command = [*_SERVE, "--port", str(port), "--data-folder", str(folder), "--allow-folder", "/"]
+    command = [*_SERVE, "--port", str(port), "--data-folder", str(folder), "--allow-folder", "/", *options]
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [*command, "--model", "null"], env=environment, cwd=checkout, stdout=log, stderr=log
-        )
+        process = subprocess.Popen(command, env=environment, cwd=checkout, stdout=log, stderr=log)
         try:
             service = Service(checkout, port, psutil.Process(process.pid))
             until(service.ready, READY_S, f"the service of {checkout} is not ready")
@@ -110,7 +108,7 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         clip = longer(folder / "clip.mp4", steady(folder / "short.mp4", size=(64, 64)), times=40)
         services = [
-            stack.enter_context(running(checkout, folder / str(number)))
+            stack.enter_context(running(checkout, folder / str(number), "--model", "null"))
             for number, checkout in enumerate(checkouts)
         ]
         time.sleep(options.seconds)
