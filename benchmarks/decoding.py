@@ -5,11 +5,13 @@
 Clips of 1280x720 are encoded from a sample clip as cameras and recordings do: H.264 with a key frame every
 two seconds (`camera`, no B-frames), every second (`camera-1s`), and x264's own choice (`b-frames`). Each arm
 reads a clip to its end in one thread. `plain` is a loop of PyAV over every frame and nothing else, which is
-libavcodec's own rate (ffmpeg's, where its binary is found, stands beside it); the others sample, convert and
-scale to 224 as `vwt run` does. All arms take turns, and figures are medians over rounds: `plain` in
-milliseconds of CPU time per frame of the clip, the others as a ratio to `plain` of the same round. `decoded`
-is the share of frames that `needed` decodes; `same` says that what is sampled is bit by bit what a full
-decode samples.
+libavcodec's own rate (ffmpeg's, where its binary is found, stands beside it); `swscale` is that loop with
+every picture made RGB of our size by FFmpeg's own scaler, with the filter that its program takes (bicubic);
+the others sample, convert and scale to 224 as `vwt run` does. All arms take turns, and figures are medians
+over rounds: `plain` in milliseconds of CPU time per frame of the clip, the others as a ratio to `plain` of
+the same round. `decoded` is the share of frames that `needed` decodes; `same` says that what is sampled is
+bit by bit what a full decode samples. `rate` is how many frames per CPU second become ready where every
+frame is sampled, as a ratio to `swscale`: the same library, one thread, pictures of the same size.
 """
 
 from __future__ import annotations
@@ -31,11 +33,14 @@ from typing import Any, get_args
 
 import av
 import cv2
+import numpy as np
 import torch
+from av.video.reformatter import Interpolation, VideoReformatter
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import CLIPS, write_results
+from pipeline.frame import Pixels
 from pipeline.input_spec import InputSpec
 from pipeline.preprocess import Preprocessor
 from pipeline.sampling import RateSampler
@@ -44,6 +49,8 @@ from pipeline.sources.source import Decode
 from pipeline.sources.spec import parse_source
 
 RATE, SECONDS, SIZE = 25, 20, (1280, 720)
+# That of the bundled model.
+INPUT = InputSpec(224, 224, "native", patch_size=14)
 ENCODED = {
     "camera": {"preset": "veryfast", "bf": "0", "g": "50", "sc_threshold": "0"},
     "camera-1s": {"preset": "veryfast", "bf": "0", "g": "25", "sc_threshold": "0"},
@@ -68,13 +75,24 @@ def encoded(name: str, folder: Path) -> Path:
     return path
 
 
-def plain(path: str) -> tuple[int, float]:
-    """Frames of a clip, and the CPU seconds that decoding all of them takes."""
-    began = time.process_time()
+def plain(path: str, then: Callable[[av.VideoFrame], object] | None = None) -> tuple[int, float]:
+    """Frames of a clip, and the CPU seconds that decoding all of them takes; `then` is done with each."""
+    began, frames = time.process_time(), 0
     with av.open(path) as container:
         container.streams.video[0].thread_count = 1
-        frames = sum(1 for _ in container.decode(video=0))
+        for frame in container.decode(video=0):
+            if then is not None:
+                then(frame)
+            frames += 1
     return frames, time.process_time() - began
+
+
+def swscale(path: str, size: tuple[int, int]) -> float:
+    """CPU seconds of the same with every picture made RGB of this width and height in one go."""
+    reformatter, how = VideoReformatter(), Interpolation.BICUBIC
+    return plain(
+        path, lambda f: reformatter.reformat(f, *size, "rgb24", None, None, how, threads=1).to_ndarray()
+    )[1]
 
 
 def ffmpeg(path: str) -> float:
@@ -88,7 +106,7 @@ def ffmpeg(path: str) -> float:
 
 def sampled(path: str, fps: float | None, decode: Decode, seen: Callable[[Any], None]) -> tuple[float, float]:
     """CPU seconds until all sampled frames are ready for a model, and the share of frames decoded."""
-    preprocess, sampler = Preprocessor(InputSpec(224, 224)), RateSampler(fps)
+    preprocess, sampler = Preprocessor(INPUT), RateSampler(fps)
     options = SourceOptions(decoder="cpu", fps=fps, decode=decode, threads=1)
     began = time.process_time()
     with closing(open_source(parse_source(path), options, lambda _: None)) as source:
@@ -100,15 +118,21 @@ def sampled(path: str, fps: float | None, decode: Decode, seen: Callable[[Any], 
     return time.process_time() - began, source.decoding.share or 0.0
 
 
+def same(pictures: list[Pixels], others: list[Pixels]) -> bool:
+    """Whether these are the same pictures, bit by bit."""
+    return len(pictures) == len(others) and all(map(np.array_equal, pictures, others))
+
+
 def measure(path: str, fps: float, rounds: int) -> dict[str, Any]:
     """Figures of one clip, see above."""
-    pictures: dict[str, list[bytes]] = {decode: [] for decode in get_args(Decode)}
-    shares = {
-        decode: sampled(path, fps, decode, lambda image, to=decode: pictures[to].append(image.tobytes()))[1]
-        for decode in get_args(Decode)
-    }
+    pictures: dict[str, list[Pixels]] = {decode: [] for decode in get_args(Decode)}
+    shares = {decode: sampled(path, fps, decode, pictures[decode].append)[1] for decode in get_args(Decode)}
+    height, width, _ = pictures["all"][0].shape
     every: list[float] = []
-    ratios: dict[str, list[float]] = {name: [] for name in (*get_args(Decode), "every frame", "ffmpeg")}
+    ratios: dict[str, list[float]] = {
+        name: [] for name in (*get_args(Decode), "every frame", "swscale", "ffmpeg")
+    }
+    rates: list[float] = []
     frames = 1
     for _ in range(rounds):
         frames, seconds = plain(path)
@@ -116,13 +140,16 @@ def measure(path: str, fps: float, rounds: int) -> dict[str, Any]:
         for decode in get_args(Decode):
             ratios[decode].append(sampled(path, fps, decode, lambda _: None)[0] / seconds)
         ratios["every frame"].append(sampled(path, None, "all", lambda _: None)[0] / seconds)
+        ratios["swscale"].append(swscale(path, (width, height)) / seconds)
+        rates.append(ratios["swscale"][-1] / ratios["every frame"][-1])
         if shutil.which("ffmpeg"):
             ratios["ffmpeg"].append(ffmpeg(path) / seconds)
     return {
         "plain_ms": round(statistics.median(every) / frames * 1e3, 3),
         "frames": frames,
-        "same": pictures["all"] == pictures["needed"],
+        "same": same(pictures["all"], pictures["needed"]),
         "share_decoded": {decode: round(share, 3) for decode, share in shares.items()},
+        "rate_to_swscale": round(statistics.median(rates), 3),
         "ratio_to_plain": {name: round(statistics.median(r), 3) for name, r in ratios.items() if r},
     }
 
@@ -147,8 +174,18 @@ def main() -> None:
             path = str(encoded(clip, Path(folder))) if clip in ENCODED else clip
             path = parse_source(f"sample:{clip}").location if clip in CLIPS else path
             for fps in options.fps:
-                figures[f"{clip}, {fps:g}/s"] = measure(path, fps, options.rounds)
-    table = Table("clip, sampled", "plain ms", *get_args(Decode), "decoded", "every frame", "ffmpeg", "same")
+                figures[f"{Path(clip).name}, {fps:g}/s"] = measure(path, fps, options.rounds)
+    table = Table(
+        "clip, sampled",
+        "plain ms",
+        *get_args(Decode),
+        "decoded",
+        "every frame",
+        "swscale",
+        "rate",
+        "ffmpeg",
+        "same",
+    )
     for clip, row in figures.items():
         ratios, share = row["ratio_to_plain"], row["share_decoded"]["needed"]
         table.add_row(
@@ -157,6 +194,8 @@ def main() -> None:
             *(f"{ratios[name]:.2f}" for name in get_args(Decode)),
             f"{share:.2f}",
             f"{ratios['every frame']:.2f}",
+            f"{ratios['swscale']:.2f}",
+            f"{row['rate_to_swscale']:.2f}",
             f"{ratios['ffmpeg']:.2f}" if "ffmpeg" in ratios else "-",
             "yes" if row["same"] else "NO",
         )

@@ -6,19 +6,23 @@ import math
 import struct
 from typing import Any
 
+from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipeline.frame import AS_STORED, Display
 
+# Its types leave out what it is made of.
+_SIDE_DATA: Any = SideDataContainer
 # Of a pixel; a larger one would only make a picture grow.
 _MOST_ASPECT = 8
 
 
 def pixel_aspect(stream: VideoStream) -> float:
     """As the container says, or else the codec; what no camera would say counts as square."""
-    aspect = stream.sample_aspect_ratio
-    return float(aspect) if aspect and 1 / _MOST_ASPECT <= aspect <= _MOST_ASPECT else 1.0
+    # Compared as a number: this is asked of every frame, and fractions are slow.
+    aspect = float(stream.sample_aspect_ratio or 1)
+    return aspect if 1 / _MOST_ASPECT <= aspect <= _MOST_ASPECT else 1.0
 
 
 def display_of(frame: VideoFrame, aspect: float) -> Display:
@@ -31,7 +35,9 @@ def display_of(frame: VideoFrame, aspect: float) -> Display:
         frame: decoded.
         aspect: width of its pixels over their height.
     """
-    data: Any = frame.side_data.get("DISPLAYMATRIX")
+    # Not `frame.side_data`, which the frame keeps and which keeps the frame: its memory, of megabytes, would
+    # be used again only once such cycles are collected.
+    data: Any = _SIDE_DATA(frame).get("DISPLAYMATRIX")
     if data is None:
         return AS_STORED if aspect == 1.0 else Display(pixel_aspect=aspect)
     (a, b, _), (c, d, _), _ = struct.iter_unpack("=3i", bytes(data))

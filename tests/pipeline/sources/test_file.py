@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import subprocess
@@ -147,6 +148,20 @@ def test_a_picture_whose_pixels_are_not_square_is_shown_as_wide_as_it_should_be(
     expected, expected_geometry, _ = Preprocessor(InputSpec(64, 64, "border"))(wide)
     assert geometry == expected_geometry
     assert np.abs(image.astype(int) - expected).mean() < 2
+
+
+def test_a_picture_goes_with_the_last_who_holds_it_and_not_when_cycles_are_collected(tmp_path: Path) -> None:
+    source = opened(make_clips.steady(tmp_path / "a.mp4", frames=30, rate=10))
+    gc.collect()
+    gc.disable()
+    try:
+        before = sum(isinstance(held, av.VideoFrame) for held in gc.get_objects())
+        for _ in source.frames():
+            pass
+        after = sum(isinstance(held, av.VideoFrame) for held in gc.get_objects())
+    finally:
+        gc.enable()
+    assert after <= before + 2
 
 
 def test_a_phone_clip_held_upright_turns_clockwise(tmp_path: Path) -> None:
