@@ -23,8 +23,8 @@ from workers.threads import share_cores
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 share_cores()
 
-# What whoever runs the tests keeps at home is neither read nor written by them and by what they start: streams
-# of a service (the default data folder), quantized models, tokens of Ray.
+# What whoever runs the tests keeps at home is neither read nor written by them and what they start:
+# streams of a service (the default data folder), quantized models, tokens of Ray.
 _HOME = tempfile.TemporaryDirectory(prefix="vwt-tests-home-", ignore_cleanup_errors=True)
 os.environ["HOME"] = _HOME.name
 for _kept in ("STATE", "CACHE", "CONFIG", "DATA"):
