@@ -27,6 +27,7 @@ from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_status import StreamStatus
 from workers.contract.stream_store import StreamStore
 from workers.ingest.deliveries import StreamDeliveries
+from workers.ingest.overload import Overload
 from workers.ingest.pace import Pace
 from workers.ingest.position import Position, resume
 from workers.ingest.replica_context import ReplicaContext
@@ -98,7 +99,7 @@ class StreamWorker:
         self._settings: TokenSettings
         # Dropped and told with no frame yet, by reason.
         self._missed: Counter[str] = Counter()
-        self._pace = Pace()
+        self._pace, self._overload = Pace(), Overload()
         # What the source says of its own end.
         self._flaw: str | None = None
         self._deliveries = StreamDeliveries(
@@ -275,10 +276,10 @@ class StreamWorker:
         if self._packets is not None:
             self._packets.place(position.start_s)
         most = self._context.settings.ingest.micro_batch
-        present = Round(self.spec, source, model_input, position, most, self._missed)
+        present = Round(self.spec, source, model_input, position, most, self._overload, self._missed)
         try:
             while True:
-                if present.gives_way:
+                if present.alone:
                     self._sender.drain()
                 else:
                     self._sender.wait_room()
@@ -303,7 +304,7 @@ class StreamWorker:
         return present.following()
 
     def _wait_turn(self) -> None:
-        """Waits until a stream that gets a share of the frames may send more."""
+        """Waits until a stream that cannot have all its frames may send more."""
         wait_s = self._pace.wait_s()
         if wait_s and self._stopped.wait(wait_s):
             raise Stopped
@@ -332,11 +333,13 @@ class StreamWorker:
         )
         self._deliveries.keep(first, frames)
         self._sender.send(batch, trace)
-        self._pace.sent(len(frames), self._sender.interval_s)
+        most = 1 if present.alone else self._context.settings.ingest.in_flight
+        self._pace.sent(len(frames), self._sender.interval_s, most if present.gives_way else None)
         self.reporter.frame = present.position.next_frame
 
     def _answered(self, seconds: float) -> None:
         self._context.metrics.answered(seconds)
+        self._pace.answered(seconds)
         self._deliveries.look()
 
     def _dropped(self) -> dict[str, Any]:
