@@ -17,6 +17,7 @@ from pipeline.errors import SourceError, UsageError, VwtError
 from pipeline.frame import Frame
 from pipeline.input_spec import InputSpec
 from pipeline.redact import redact
+from pipeline.results import Answers
 from pipeline.sources import Notice, Source
 from pipeline.tokenizers.registry import kind_of, preferred
 from vocab.errors import StoreUnavailable
@@ -27,6 +28,7 @@ from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_status import StreamStatus
 from workers.contract.stream_store import StreamStore
 from workers.ingest.deliveries import StreamDeliveries
+from workers.ingest.idle_rules import idle_rules
 from workers.ingest.overload import Overload
 from workers.ingest.pace import Pace
 from workers.ingest.position import Position, resume
@@ -97,6 +99,7 @@ class StreamWorker:
         )
         # How its frames are to run; known once the model is.
         self._settings: TokenSettings
+        self._answers = Answers()
         # Dropped and told with no frame yet, by reason.
         self._missed: Counter[str] = Counter()
         self._pace, self._overload = Pace(), Overload()
@@ -152,7 +155,7 @@ class StreamWorker:
         if self.outcome is not None or self.spec.model_copy(update=alike) != spec:
             return False
         self.spec = spec
-        self.reporter.add(revision=spec.revision)
+        self.reporter.add(revision=spec.revision, idle_rules=idle_rules(spec, self._answers))
         return True
 
     def hand_over(self) -> None:
@@ -209,7 +212,7 @@ class StreamWorker:
         self.reporter.report("starting")
         self._deliveries.start(next_frame)
         model: ModelFacts = self._waited(self._context.describe(self.spec.model))
-        self._settings = _settings_for(self.spec, model)
+        self._settings, self._answers = _settings_for(self.spec, model), model.answers
         model_input = model.inputs.spec(self.spec.model, self.spec.fit, self.spec.size)
         source = self._source.open()
         info = source.info
@@ -219,6 +222,7 @@ class StreamWorker:
             width=info.width,
             height=info.height,
             tokenizer=self._settings.tokenizer,
+            idle_rules=idle_rules(self.spec, self._answers),
         )
         position = resume(self.spec, self._status, next_frame, info.live, time.time())
         while True:
