@@ -155,6 +155,7 @@ class StreamWorker:
         if self.outcome is not None or self.spec.model_copy(update=alike) != spec:
             return False
         self.spec = spec
+        self._deliveries.retune(spec)
         self.reporter.add(revision=spec.revision, idle_rules=idle_rules(spec, self._answers))
         return True
 

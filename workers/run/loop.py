@@ -185,7 +185,9 @@ class StreamRun:
         )
         for line in never_met(options.rules, said):
             self._notices.say(line)
-        return RunEvents(name, options.rules, options.events, self._notices.say, options.opening.packets)
+        places = {} if zones is None else {name: zone.polygon.points for name, zone in zones.zones.items()}
+        packets = options.opening.packets
+        return RunEvents(name, options.rules, options.events, self._notices.say, packets, places)
 
     def _status(self, events: RunEvents, state: StreamState) -> list[Event]:
         guard = state.guarded.guard
