@@ -19,12 +19,30 @@ class Signals:
     """The first Ctrl-C or SIGTERM raises `Stop`, the second ends the process at once with 130."""
 
     def __init__(self) -> None:
-        self._told = False
+        self._told = self._holds = False
 
     def listen(self) -> None:
         """Takes the signals, also from a library that took them since; call it from the main thread."""
         signal.signal(signal.SIGINT, self._on_signal)
         signal.signal(signal.SIGTERM, self._on_signal)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Raises `Stop` only at the end of the block, of a library that cannot be interrupted where it is.
+
+        Whatever the block raises once somebody has told the service to stop counts as that.
+        """
+        self._holds = True
+        try:
+            yield
+        except Exception:
+            if self._told:
+                raise Stop from None
+            raise
+        finally:
+            self._holds = False
+        if self._told:
+            raise Stop
 
     @contextmanager
     def quiet_end(self) -> Iterator[None]:
@@ -41,4 +59,5 @@ class Signals:
                 os.write(_STDERR_FD, b"\x1b[?25h\n")
             os._exit(130)
         self._told = True
-        raise Stop
+        if not self._holds:
+            raise Stop
