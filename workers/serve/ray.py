@@ -72,12 +72,10 @@ def running_ray(settings: ServiceSettings, signals: Signals) -> Iterator[tuple[P
     with ExitStack() as stack:
         stack.callback(_leave, processes)
         try:
-            # A driver that is interrupted while it connects crashes when the interpreter ends.
-            with signals.held():
-                context = _connected(settings, options)
-                signals.listen()
-        except SystemExit:
-            # Ray's own answer to SIGTERM, wherever it was: it cannot even leave any more.
+            context = _connected(settings, options)
+            signals.listen()
+        except (Stop, SystemExit):  # the second is Ray's own answer to SIGTERM
+            # Half connected it cannot even leave: it waits for long, or crashes when the interpreter ends.
             stack.pop_all()
             processes.end()
             atexit.register(os._exit, 0)

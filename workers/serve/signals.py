@@ -19,28 +19,16 @@ class Signals:
     """The first Ctrl-C or SIGTERM raises `Stop`, the second ends the process at once with 130."""
 
     def __init__(self) -> None:
-        self._told = self._holds = False
+        self._told = False
 
     def listen(self) -> None:
-        """Takes the signals, also from a library that took them since; call it from the main thread."""
+        """Takes the signals, also from a library that took them since; call it from the main thread.
+
+        Raises:
+            Stop: there was one already, and a library kept it from getting here.
+        """
         signal.signal(signal.SIGINT, self._on_signal)
         signal.signal(signal.SIGTERM, self._on_signal)
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Raises `Stop` only at the end of the block, of a library that cannot be interrupted where it is.
-
-        Whatever the block raises once somebody has told the service to stop counts as that.
-        """
-        self._holds = True
-        try:
-            yield
-        except Exception:
-            if self._told:
-                raise Stop from None
-            raise
-        finally:
-            self._holds = False
         if self._told:
             raise Stop
 
@@ -59,5 +47,4 @@ class Signals:
                 os.write(_STDERR_FD, b"\x1b[?25h\n")
             os._exit(130)
         self._told = True
-        if not self._holds:
-            raise Stop
+        raise Stop
