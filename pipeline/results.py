@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,18 @@ CHANGED = "changed"
 
 # Rows and columns of the cells that features are pooled over.
 CELLS = 4
+
+
+class Answers(NamedTuple):
+    """What a model's predictions are of.
+
+    Attributes:
+        kind: of `Prediction`; None where it is not known.
+        names: of all labels or boxes it may give; None where they have none, or are not known.
+    """
+
+    kind: str | None = None
+    names: Collection[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

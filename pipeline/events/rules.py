@@ -92,6 +92,15 @@ class Rule(BaseModel):
         default=None, title="Clip", description="Cut this of the source for each; none without."
     )
 
+    @model_validator(mode="after")
+    def _check_for(self) -> Rule:
+        if self.schedule is not None and self.for_s >= self.schedule.longest_s:
+            raise ValueError(
+                f"for_s: its schedule is over after {self.schedule.longest_s:g} s at most, so no event could "
+                "begin; lower for_s, or widen the schedule"
+            )
+        return self
+
     def look(self, seen: Object, on: bool, memory: dict[str, Any]) -> Sight | None:
         """Looks at one result or status.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import datetime, timedelta
 from typing import Annotated, Literal, get_args
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = get_args(Day)
 
+_DAY = 24 * 60
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00")
 
 
@@ -49,6 +51,20 @@ class Schedule(BaseModel):
         except (KeyError, OSError, ValueError):
             raise ValueError(f"there is no time zone {zone!r}; give a name like Europe/Berlin") from None
         return zone
+
+    @property
+    def longest_s(self) -> float:
+        """The longest time for which it is in force without a break; infinite where it has none."""
+        start, until = _minutes(self.start), _minutes(self.until)
+        length = until - start if start < until else until + _DAY - start
+        if length < _DAY:
+            return 60.0 * length
+        row, longest = 0, 0
+        # Twice around the week, for rows of days that go on from Sunday to Monday.
+        for day in DAYS * 2:
+            row = row + 1 if day in self.days else 0
+            longest = max(longest, row)
+        return math.inf if longest > len(DAYS) else 60.0 * longest * _DAY
 
     def covers(self, at: float) -> bool:
         """Whether it is in force at such a time (Unix seconds)."""

@@ -15,7 +15,7 @@ from pipeline.models.positions import Placed
 from pipeline.models.runtimes.base import OnNotice
 from pipeline.models.runtimes.torch_runtime import computed_in
 from pipeline.models.stepping import Trail
-from pipeline.results import Prediction, Weights
+from pipeline.results import Answers, Prediction, Weights
 from pipeline.runtimes import Computed
 from pipeline.tokenizers.plan import TokenPlan
 from pipeline.tokenizers.registry import taken_with
@@ -35,6 +35,7 @@ class Model(ABC):
         computed: runtime and precision.
         needs_pixels: False for a model that never looks at its input.
         cells: whether predictions hold `Prediction.cells`; for models with patches.
+        answers: what its predictions are of.
         weights: where they are from; None where there are none.
     """
 
@@ -48,6 +49,7 @@ class Model(ABC):
     dtype: torch.dtype
     needs_pixels: bool = True
     cells: bool = False
+    answers: Answers
     weights: Weights | None = None
 
     def use(self, fit: str | None, size: Size | None) -> None:

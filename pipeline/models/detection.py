@@ -17,7 +17,7 @@ from pipeline.models.between import Between
 from pipeline.models.detection_tokens import DetectionTokens
 from pipeline.models.encoder import Features, PackedEncoder
 from pipeline.models.heads import Arrays, Outputs, read_embedding
-from pipeline.results import Prediction
+from pipeline.results import Answers, Prediction
 
 
 def perceptron(inputs: int, outputs: int) -> nn.Sequential:
@@ -90,6 +90,7 @@ class DetectionHead:
     def __init__(
         self, layers: DetectionLayers, names: Sequence[str], min_score: float, embedding: bool = False
     ) -> None:
+        self.answers = Answers("boxes", names)
         self._layers = layers
         self._names = names
         self._min_score = min_score

@@ -14,7 +14,7 @@ from pipeline.frame import Geometry
 from pipeline.models.encoder import Features, PackedEncoder
 from pipeline.models.redecoding import Redecoder, Wanted
 from pipeline.models.regions import regions
-from pipeline.results import Label, Prediction
+from pipeline.results import Answers, Label, Prediction
 
 if TYPE_CHECKING:
     from pipeline.models.answering import Answered
@@ -38,7 +38,13 @@ class Pooling(Protocol):
 
 
 class Head(Protocol):
-    """Turns features into a prediction."""
+    """Turns features into a prediction.
+
+    Attributes:
+        answers: what predictions are of.
+    """
+
+    answers: Answers
 
     def outputs(self, encoder: PackedEncoder, features: Features) -> Outputs:
         """Runs on the device; every tensor has B rows."""
@@ -51,6 +57,8 @@ class Head(Protocol):
 
 class PooledHead(Protocol):
     """A head that needs no more of an encoder than what it pools; any `Model` may have it."""
+
+    answers: Answers
 
     def outputs(self, encoder: Pooling, features: Any) -> Outputs:
         """See `Head.outputs`."""
@@ -91,6 +99,7 @@ class LabelHead:
     """
 
     def __init__(self, names: Sequence[str] | None, embedding: bool = False) -> None:
+        self.answers = Answers("labels", names)
         self._names = names
         self._embedding = embedding
 
@@ -114,6 +123,8 @@ class EmbeddingHead:
             makes of the pooled features, of unit length; else the pooled features themselves.
     """
 
+    answers = Answers("embedding")
+
     def __init__(self, projects: bool = False) -> None:
         self._projects = projects
 
@@ -136,6 +147,8 @@ class SaliencyHead:
         decoder: patch grid (B, C, rows, columns) -> saliency (B, H, W) in 0..1.
         embedding: give the CLS token as well.
     """
+
+    answers = Answers("regions")
 
     def __init__(self, decoder: SaliencyDecoder, embedding: bool = False) -> None:
         self.decoder = decoder

@@ -66,6 +66,7 @@ class PackedModel(Model):
         self.prefix = self.encoder.prefix
         self.tokenizers = taken_with(parts_of(backbone))
         self._head = head
+        self.answers = head.answers
         self._encoder_flops = EncoderFlops(backbone)
         self._head_flops = head_flops
         self._recaller = Recaller(self.encoder)

@@ -18,7 +18,7 @@ from pipeline.models.runtimes.base import OnNotice
 from pipeline.models.runtimes.choose import said
 from pipeline.models.runtimes.torch_runtime import cpu_has_bf16
 from pipeline.models.stepping import Trail
-from pipeline.results import Prediction
+from pipeline.results import Answers, Prediction
 from pipeline.runtimes import AUTO, BF16, FP32, NOT_COMPUTED, Computed
 from pipeline.tokenizers.plan import TokenPlan
 
@@ -41,6 +41,7 @@ class PlainModel(Model):
         self.device, self.dtype = parameter.device, parameter.dtype
         self._module = cast(Any, module)
         self._head = head
+        self.answers = head.answers
 
     def compute(
         self,
@@ -84,6 +85,7 @@ class NullModel(Model):
 
     name = "null"
     needs_pixels = False
+    answers = Answers("none")
 
     def __init__(self, device: torch.device, spec: InputSpec | None = None) -> None:
         self.inputs = Inputs(spec or InputSpec(224, 224))

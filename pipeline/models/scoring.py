@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.frame import Geometry
 from pipeline.models.heads import Arrays, EmbeddingHead, Outputs, Pooling, read_labels, top_labels
 from pipeline.models.label_vectors import LabelVectors
-from pipeline.results import Prediction
+from pipeline.results import Answers, Prediction
 
 
 class ScoringHead:
@@ -20,6 +20,7 @@ class ScoringHead:
     """
 
     def __init__(self, labels: LabelVectors, projects: bool = False, embedding: bool = False) -> None:
+        self.answers = Answers("labels", labels.answers)
         self._labels = labels
         self._vectors = EmbeddingHead(projects)
         self._embedding = embedding

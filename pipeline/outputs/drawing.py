@@ -30,6 +30,7 @@ _TEXT = (236, 236, 236)
 _FRAME = (170, 170, 170)
 _BOX = (255, 196, 0)
 _CHANGED = (64, 200, 255)
+_PART = (120, 230, 120)
 _MAX_LABELS = 3
 
 _Entry = tuple[int | None, str]
@@ -48,6 +49,19 @@ _WIDEST_FIGURES = (
     "t=1234.56 s",
     "frame 123456",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A part of the picture.
+
+    Attributes:
+        points: corners (x, y) in 0..1 of the picture, in their order.
+        text: what is said of it; none where it is empty.
+    """
+
+    points: Sequence[tuple[float, float]]
+    text: str = ""
 
 
 class Painter:
@@ -243,8 +257,22 @@ def _draw_box(panel: Pixels, box: Bounded, colour: tuple[int, int, int] = _BOX) 
     cv2.rectangle(panel, (left, top), corner, colour, 2, cv2.LINE_AA)
 
 
+def draw_outline(panel: Pixels, outline: Outline) -> None:
+    """Draws a part of the picture on it, with what is said of it at its highest corner."""
+    corners = np.array([_on(panel, x, y) for x, y in outline.points], np.int32)
+    for colour, width in (((0, 0, 0), 5), (_PART, 2)):
+        cv2.polylines(panel, [corners], True, colour, width, cv2.LINE_AA)
+    if outline.text:
+        highest = min(outline.points, key=lambda point: point[1])
+        _draw_words(panel, highest, _plain(outline.text), _PART)
+
+
 def _draw_plate(panel: Pixels, box: Bounded, text: str, colour: tuple[int, int, int] = _BOX) -> None:
-    left, top = _on(panel, box.x, box.y)
+    _draw_words(panel, (box.x, box.y), text, colour)
+
+
+def _draw_words(panel: Pixels, point: tuple[float, float], text: str, colour: tuple[int, int, int]) -> None:
+    left, top = _on(panel, *point)
     wide = _text_width(text) + 10
     x = max(min(left, panel.shape[1] - wide), 0)
     y = top - 20 if top >= 20 else top

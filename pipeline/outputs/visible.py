@@ -59,6 +59,13 @@ def visible_part(
     return picture, shown, replace(prediction, regions=regions, boxes=boxes), moved
 
 
+def moved_points(
+    points: Sequence[tuple[float, float]], source: Geometry, shown: Geometry
+) -> list[tuple[float, float]]:
+    """Points in 0..1 of the source picture as points of the part that is shown, see `visible_part`."""
+    return [_across(x, y, source, shown) for x, y in points]
+
+
 def _moved(one: _Bounded, source: Geometry, shown: Geometry) -> _Bounded:
     """A region or box of the source picture as one of the part that is shown."""
     left, top = _across(one.x, one.y, source, shown)

@@ -29,7 +29,9 @@ FEWEST, ENOUGH = 2, 5
 # Examples may all be of one moment; what is as alike as this has their name still.
 _SURELY = 0.8
 _MAX_EXAMPLES = 1024
-_FIELDS = ("time", "x", "y", "w", "h", "name")
+_SIDES = ("x", "y", "w", "h")
+_FIELDS = ("time", *_SIDES, "name")
+_FORMS = 'CSV with the columns time,x,y,w,h,name, or a JSON list of {"time", "box": [x, y, w, h], "name"}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,28 +59,63 @@ def read_examples(path: str | Path) -> list[Example]:
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"cannot read boxes from {path}: {reason}") from None
-    if text.lstrip()[:1] in ("[", "{"):
-        try:
-            rows = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f"cannot read boxes from {path}: {error}") from None
-        if not isinstance(rows, list):
-            raise UsageError(f'cannot read boxes from {path}: give a list of {{"time", "box", "name"}}')
-    else:
-        rows = list(csv.DictReader(text.splitlines()))
-        missing = [field for field in _FIELDS if rows and field not in rows[0]]
+    except OSError as error:
+        raise UsageError(f"cannot read boxes from {path}: {error.strerror}; give {_FORMS}") from None
+    except ValueError:
+        raise UsageError(f"cannot read boxes from {path}: it is no text in UTF-8; save it as that") from None
+    rows = _from_json(text, path) if text.lstrip()[:1] in ("[", "{") else _from_csv(text, path)
+    if not rows:
+        raise UsageError(f"there is no box in {path}; give {_FORMS}")
+    if len(rows) > _MAX_EXAMPLES:
+        raise UsageError(f"there are {len(rows)} boxes in {path}: leave some out, {_MAX_EXAMPLES} may be")
+    return [_example(row, where) for where, row in rows]
+
+
+def _from_json(text: str, path: str | Path) -> list[tuple[str, dict[str, Any]]]:
+    """Where each is, for errors, and its fields."""
+    try:
+        rows = json.loads(text)
+    except json.JSONDecodeError as error:
+        at = f"line {error.lineno}, column {error.colno}"
+        raise UsageError(f"cannot read boxes from {path}: it is no JSON from {at} on") from None
+    except (ValueError, RecursionError):
+        raise UsageError(f"cannot read boxes from {path}: it is no JSON that can be read") from None
+    if not isinstance(rows, list):
+        raise UsageError(f"cannot read boxes from {path}: it is one object; give {_FORMS}")
+    found = []
+    for number, row in enumerate(rows, 1):
+        where = f"box {number} of {path}"
+        sides = row.get("box") if isinstance(row, dict) else None
+        if not isinstance(sides, list) or len(sides) != len(_SIDES) or not {"time", "name"} <= row.keys():
+            raise UsageError(f'{where} is not {{"time": seconds, "box": [x, y, w, h], "name": "..."}}')
+        found.append((where, row | dict(zip(_SIDES, sides, strict=True))))
+    return found
+
+
+def _from_csv(text: str, path: str | Path) -> list[tuple[str, dict[str, Any]]]:
+    """The same of CSV."""
+    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
+    columns = ",".join(_FIELDS)
+    given = [(name or "").strip().lower() for name in reader.fieldnames or ()]
+    if text.strip() and not set(_FIELDS) <= set(given):
+        first = text.strip().splitlines()[0]
+        raise UsageError(
+            f"cannot read boxes from {path}: its first line has to name the columns, {columns}, with commas "
+            f"between them, and is {first[:60]!r}"
+        )
+    reader.fieldnames = given
+    found = []
+    for row in reader:
+        where = f"line {reader.line_num} of {path}"
+        missing = [name for name in _FIELDS if row[name] is None]
         if missing:
+            raise UsageError(f"{where} has no {' and no '.join(missing)}: give {columns}")
+        if None in row:
             raise UsageError(
-                f"cannot read boxes from {path}: its first line lacks {', '.join(missing)}; "
-                f"give {','.join(_FIELDS)}"
+                f"{where} has more values than there are columns: put a name with a comma in quotes"
             )
-        rows = [row | {"box": [row[side] for side in "xywh"]} for row in rows]
-    if not 0 < len(rows) <= _MAX_EXAMPLES:
-        raise UsageError(f"there are {len(rows)} boxes in {path}: give 1 to {_MAX_EXAMPLES}")
-    return [_example(row, f"box {number} of {path}") for number, row in enumerate(rows, 1)]
+        found.append((where, row))
+    return found
 
 
 def check_examples(examples: Sequence[Example]) -> dict[str, int]:
@@ -90,6 +127,8 @@ def check_examples(examples: Sequence[Example]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for example in examples:
         counts[example.box.name] = counts.get(example.box.name, 0) + 1
+    if counts.keys() == {NOT_THIS}:
+        raise UsageError(f'all boxes are "{NOT_THIS}": draw some of what has a name as well')
     check_count(len(counts.keys() - {NOT_THIS}), counts.get(NOT_THIS, 0))
     for name, count in counts.items():
         if count < FEWEST and name != NOT_THIS:
@@ -181,18 +220,30 @@ def _mean(examples: Sequence[Vector]) -> Vector:
     return total / max(float(np.linalg.norm(total)), 1e-12)
 
 
-def _example(row: Any, what: str) -> Example:
-    try:
-        at_s, (x, y, w, h) = float(row["time"]), (float(side) for side in row["box"])
-        name = row["name"]
-    except KeyError as error:
-        raise UsageError(f'{what} has no {error}: give {{"time", "box", "name"}}') from None
-    except (TypeError, ValueError):
-        raise UsageError(f"{what} is no time in seconds with [x, y, w, h]: {row!s:.100}") from None
-    if not (math.isfinite(at_s) and at_s >= 0):
-        raise UsageError(f"{what} is at {at_s:g} s: give seconds from 0")
-    if not (0 <= x < x + w <= 1 + 1e-6 and 0 <= y < y + h <= 1 + 1e-6):
+def _example(row: Mapping[str, Any], where: str) -> Example:
+    at_s, x, y, w, h = (_number(row[name], name, where) for name in ("time", *_SIDES))
+    if at_s < 0:
+        raise UsageError(f"{where} is at {at_s:g} s: give seconds from the beginning of the clip")
+    if w <= 0 or h <= 0:
+        raise UsageError(f"{where} has a width of {w:g} and a height of {h:g}: give w and h above 0")
+    if not (x >= 0 and x + w <= 1 + 1e-6 and y >= 0 and y + h <= 1 + 1e-6):
         raise UsageError(
-            f"{what} is not inside the picture: x, y, w and h are in 0..1 of its width and height"
+            f"{where} is not inside the picture: x, y, w and h are in 0..1 of its width and height, not in "
+            "pixels; divide by those"
         )
-    return Example(at_s, Box(x, y, w, h, name if name == NOT_THIS else check_name(name), 1.0))
+    name = row["name"]
+    try:
+        return Example(at_s, Box(x, y, w, h, name if name == NOT_THIS else check_name(name), 1.0))
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None
+
+
+def _number(given: Any, name: str, where: str) -> float:
+    try:
+        value = math.nan if isinstance(given, bool) else float(given)
+    except (TypeError, ValueError, OverflowError):
+        value = math.nan
+    if math.isfinite(value):
+        return value
+    such = "seconds from the beginning, such as 12.5" if name == "time" else "a number in 0..1, such as 0.25"
+    raise UsageError(f"{where}: {name} is {given!r:.40}: give {such}")

@@ -44,11 +44,14 @@ class Polygon:
         if not 3 <= len(points) <= _MAX_POINTS:
             raise UsageError(f"a polygon has 3 to {_MAX_POINTS} corners, not {len(points)}")
         if not all(0 <= value <= 1 for point in points for value in point):
-            raise UsageError("corners of a polygon are in 0..1 of the picture's width and height")
+            raise UsageError(
+                "corners of a polygon are in 0..1 of the picture's width and height, not in pixels; divide "
+                "by those"
+            )
         if _crosses(points):
             raise UsageError("lines of the polygon cross; give its corners in their order around it")
         if _area(points) < _LEAST_AREA:
-            raise UsageError("the polygon has next to no area")
+            raise UsageError("the polygon has next to no area; give corners that lie further apart")
         return cls(points)
 
     def pooled(

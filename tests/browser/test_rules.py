@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.actor import Actor
 from tests.browser.conftest import Screen
+from tests.vocab.servers import Server
 from tests.workers.gateway.serving import Api
 
 GATE = [[0.2, 0.2], [0.6, 0.2], [0.6, 0.7]]
@@ -58,6 +60,17 @@ def send(page: Page) -> None:
     form = page.get_by_role("dialog")
     form.get_by_role("button").last.click()
     expect(form).to_have_count(0)
+
+
+def test_a_rule_that_can_make_no_event_says_so_until_it_can(api: Api, redis: Server, page: Page) -> None:
+    rule = {"name": "open", "what": "zone", "zone": "gate", "state": "open"}
+    api.http.patch("/v1/streams/yard", json={"rules": [rule]}).raise_for_status()
+    actor = Actor(redis.url, "yard")
+    card = page.locator('[data-rule="open"]')
+    actor.give(1, idle_rules=["rule open can make no event: there are no zones, and it is about gate"])
+    expect(card).to_contain_text("It can make no event: there are no zones, and it is about gate")
+    actor.give(1, idle_rules=[])
+    expect(card).not_to_contain_text("can make no event")
 
 
 def test_a_rule_about_a_drawn_zone_is_added_changed_and_removed(api: Api, page: Page) -> None:

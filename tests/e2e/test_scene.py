@@ -41,7 +41,7 @@ def test_a_zone_is_learned_from_moments_of_a_clip_and_told_in_every_result(tmp_p
     ("given", "why"),
     [
         (["--polygon", "0,0 1,1 1,0 0,1", *STATES], "lines of the polygon cross"),
-        (["--polygon", "0,0 1", *STATES], "a polygon is a list of corners"),
+        (["--polygon", "0,0 1", *STATES], "--polygon: corner 2 is '1': give X,Y"),
         (["--polygon", FACE, "--state", "early=soon", *STATES[2:]], "is not STATE=SECONDS"),
         (["--polygon", FACE, "--state", "early=1,2", "--state", "late=2,3"], "a moment is named twice"),
         (["--polygon", FACE, *STATES[:2]], "zone seat has 1 states"),

@@ -94,6 +94,7 @@ def stream_rows(stream: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("dropped", ", ".join(f"{count} {why}" for why, count in status["dropped"].items())))
     if stream["labels"]:
         rows.append(("labels", ", ".join(f"{key}={value}" for key, value in stream["labels"].items())))
+    rows += [("rule", line.removeprefix("rule ")) for line in status.get("idle_rules", ())]
     rows += [("sink", _sink(sink)) for sink in stream.get("sinks", ())]
     return [(name, _printable(value)) for name, value in rows]
 

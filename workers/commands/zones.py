@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.defaults import DEFAULT_MODEL
 from workers.commands.input_options import input_options
+
+if TYPE_CHECKING:
+    from pipeline.scene.polygon import Polygon
 
 
 @click.group(short_help="Zones with states, learned from moments of a clip.")
@@ -63,12 +67,11 @@ def learn(
     the light of the moments that were named.
     """
     from pipeline.outputs.files import check_output
-    from pipeline.scene.polygon import Polygon
     from pipeline.scene.zones import Zones, check_name, check_states
     from vocab.paths import is_file
 
     check_name(zone, "zone")
-    place = Polygon.of([pair.split(",") for pair in polygon.split()])
+    place = _polygon(polygon)
     moments = _moments(states)
     check_states(zone, list(moments))
     check_output(out, "--out")
@@ -113,6 +116,30 @@ def learn(
         f"from a distance of {made.unknown_from:.3g}: {out}",
         err=True,
     )
+
+
+def _polygon(text: str) -> Polygon:
+    """The corners of the command line."""
+    from pipeline.errors import UsageError
+    from pipeline.scene.polygon import Polygon
+
+    such = "such as '0.1,0.2 0.5,0.2 0.5,0.9'"
+    corners = []
+    for number, pair in enumerate(text.split(), 1):
+        try:
+            x, y = (float(value) for value in pair.split(","))
+        except ValueError:
+            raise UsageError(
+                f"--polygon: corner {number} is {pair!r:.40}: give X,Y in 0..1 without a space between them, "
+                f"and a space before the next one, {such}"
+            ) from None
+        corners.append((x, y))
+    if not corners:
+        raise UsageError(f"--polygon is empty: give its corners, {such}")
+    try:
+        return Polygon.of(corners)
+    except UsageError as error:
+        raise UsageError(f"--polygon: {error}") from None
 
 
 def _moments(states: tuple[str, ...]) -> dict[str, list[float]]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pipeline.fit import Inputs
 from pipeline.frame import FrameTimes, Geometry
 from pipeline.guard.promise import By, Promise, Watch
+from pipeline.results import Answers
 from pipeline.tokenizers.registry import Value
 
 if TYPE_CHECKING:
@@ -142,10 +143,12 @@ class ModelFacts:
     Attributes:
         inputs: what its pictures may look like.
         tokenizers: names of those it takes.
+        answers: what its predictions are of.
     """
 
     inputs: Inputs
     tokenizers: Sequence[str]
+    answers: Answers = field(default_factory=Answers)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,6 +26,8 @@ class StreamStatus:
         decoding: of its source: {"how", "reason", "share"}: "all", "needed" or "keyframes", why all where
             less was asked for, and frames decoded over frames read; None before the first frames.
         tokenizer: in use; None before the model was asked which it takes.
+        idle_rules: a line for each of its rules that can make no event as things are, see
+            `pipeline.events.sense`; begins with "rule NAME ".
         ingest: who reads it: {"replica", "node", "pid"}; None when nobody does.
         inference: who predicted last: {"replica", "node", "pid"}; None before.
         next_frame: number of the frame after the last durable result.
@@ -75,6 +77,7 @@ class StreamStatus:
     height: int | None = None
     decoding: dict[str, Any] | None = None
     tokenizer: str | None = None
+    idle_rules: list[str] = field(default_factory=list)
     ingest: dict[str, Any] | None = None
     inference: dict[str, Any] | None = None
     next_frame: int = 0

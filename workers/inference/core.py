@@ -138,7 +138,7 @@ class InferenceCore:
             ModelError: there is no such model, or its weights cannot be had.
         """
         found = (await self._models.get(model)).model
-        return ModelFacts(found.inputs, found.tokenizers)
+        return ModelFacts(found.inputs, found.tokenizers, found.answers)
 
     async def predict(self, image: bytes, settings: TokenSettings) -> dict[str, Any]:
         """The result of a single image, as `FrameResult.to_dict` gives it; nothing is stored.

@@ -93,6 +93,11 @@ class StreamDeliveries:
         if self._events is not None:
             self._events.keep(first, frames)
 
+    def retune(self, spec: StreamSpec) -> None:
+        """Goes on with other zones, which pictures of events show."""
+        if self._events is not None:
+            self._events.retune(spec)
+
     def look(self) -> None:
         """Tells that there are new results; from any thread."""
         if self._events is not None:

@@ -14,15 +14,16 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pipeline.clips import Cut, PacketRing
 from pipeline.errors import VwtError
 from pipeline.events import Engine, Event
 from pipeline.events.clips import AWAITED, EventClips
-from pipeline.events.snapshot import drawn, snapshot
+from pipeline.events.snapshot import drawn, outlines, snapshot
 from pipeline.frame import Frame
-from pipeline.outputs.visible import visible_part
+from pipeline.outputs.visible import moved_points, visible_part
 from pipeline.redact import redact
 from pipeline.sources.backoff import Backoff
 from vocab.connection import RedisClient
@@ -96,6 +97,10 @@ class StreamEvents:
         """Starts; of a stream that had no rules before, results before that frame are not looked at."""
         self._looked = Looked(next_frame, None, 0)
         self._thread.start()
+
+    def retune(self, spec: StreamSpec) -> None:
+        """Goes on with other zones; the rules are the same."""
+        self._spec = spec
 
     def look(self) -> None:
         """Tells that there are new results; from any thread."""
@@ -257,7 +262,13 @@ class StreamEvents:
         if not started or frame is None:
             return {}
         picture, geometry, prediction, _ = visible_part(frame.image, frame.geometry, drawn(result))
-        jpeg = snapshot(picture, geometry, None, prediction)
+        zones = {} if self._spec.zones is None else self._spec.zones["zones"]
+        places = {name: zone["polygon"] for name, zone in zones.items()}
+        parts = [
+            replace(part, points=moved_points(part.points, frame.geometry, geometry))
+            for part in outlines(started, self._spec.rules, places, result)
+        ]
+        jpeg = snapshot(picture, geometry, None, prediction, parts)
         for event in started:
             event["snapshot"] = f"/v1/streams/{self._spec.id}/events/{event['id']}/snapshot.jpg"
         return {event["id"]: jpeg for event in started}

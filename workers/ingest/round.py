@@ -37,6 +37,7 @@ class Round:
         model_input: what frames are made into.
         position: where the stream goes on.
         most: frames in a message at most.
+        overload: of the stream, which lasts from round to round.
         missed: dropped before and told with no frame yet, by reason; goes with the first one.
 
     Attributes:
@@ -52,6 +53,7 @@ class Round:
         model_input: InputSpec,
         position: Position,
         most: int,
+        overload: Overload,
         missed: Mapping[str, int],
     ) -> None:
         self.position = position
@@ -60,7 +62,7 @@ class Round:
         policy = spec.policy or ("drop-oldest" if self.live else "block")
         self.drops = policy == "drop-oldest"
         self._size = MessageSize(self.drops, most)
-        self._overload = Overload() if self.drops else None
+        self._overload = overload if self.drops else None
         self._evenly = Evenly()
         self._reader = FrameReader(
             source,
@@ -81,8 +83,13 @@ class Round:
 
     @property
     def gives_way(self) -> bool:
-        """Whether more frames come than are taken, so that one at a time is sent; see `Overload`."""
+        """Whether more frames come than are taken, so that they go one by one; see `Overload`."""
         return self._overload is not None and self._overload.gives_way
+
+    @property
+    def alone(self) -> bool:
+        """Whether the next message waits for the answer to the last one; see `Overload`."""
+        return self._overload is not None and self._overload.alone
 
     def batch(self, round_trip_s: float | None, paced: bool = False, room: bool = True) -> list[Frame] | None:
         """The frames of the next message; none when there are none yet, None at the end.

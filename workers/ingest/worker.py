@@ -17,6 +17,7 @@ from pipeline.errors import SourceError, UsageError, VwtError
 from pipeline.frame import Frame
 from pipeline.input_spec import InputSpec
 from pipeline.redact import redact
+from pipeline.results import Answers
 from pipeline.sources import Notice, Source
 from pipeline.tokenizers.registry import kind_of, preferred
 from vocab.errors import StoreUnavailable
@@ -27,6 +28,8 @@ from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_status import StreamStatus
 from workers.contract.stream_store import StreamStore
 from workers.ingest.deliveries import StreamDeliveries
+from workers.ingest.idle_rules import idle_rules
+from workers.ingest.overload import Overload
 from workers.ingest.pace import Pace
 from workers.ingest.position import Position, resume
 from workers.ingest.replica_context import ReplicaContext
@@ -96,9 +99,10 @@ class StreamWorker:
         )
         # How its frames are to run; known once the model is.
         self._settings: TokenSettings
+        self._answers = Answers()
         # Dropped and told with no frame yet, by reason.
         self._missed: Counter[str] = Counter()
-        self._pace = Pace()
+        self._pace, self._overload = Pace(), Overload()
         # What the source says of its own end.
         self._flaw: str | None = None
         self._deliveries = StreamDeliveries(
@@ -151,7 +155,8 @@ class StreamWorker:
         if self.outcome is not None or self.spec.model_copy(update=alike) != spec:
             return False
         self.spec = spec
-        self.reporter.add(revision=spec.revision)
+        self._deliveries.retune(spec)
+        self.reporter.add(revision=spec.revision, idle_rules=idle_rules(spec, self._answers))
         return True
 
     def hand_over(self) -> None:
@@ -208,7 +213,7 @@ class StreamWorker:
         self.reporter.report("starting")
         self._deliveries.start(next_frame)
         model: ModelFacts = self._waited(self._context.describe(self.spec.model))
-        self._settings = _settings_for(self.spec, model)
+        self._settings, self._answers = _settings_for(self.spec, model), model.answers
         model_input = model.inputs.spec(self.spec.model, self.spec.fit, self.spec.size)
         source = self._source.open()
         info = source.info
@@ -218,6 +223,7 @@ class StreamWorker:
             width=info.width,
             height=info.height,
             tokenizer=self._settings.tokenizer,
+            idle_rules=idle_rules(self.spec, self._answers),
         )
         position = resume(self.spec, self._status, next_frame, info.live, time.time())
         while True:
@@ -275,10 +281,10 @@ class StreamWorker:
         if self._packets is not None:
             self._packets.place(position.start_s)
         most = self._context.settings.ingest.micro_batch
-        present = Round(self.spec, source, model_input, position, most, self._missed)
+        present = Round(self.spec, source, model_input, position, most, self._overload, self._missed)
         try:
             while True:
-                if present.gives_way:
+                if present.alone:
                     self._sender.drain()
                 else:
                     self._sender.wait_room()
@@ -303,7 +309,7 @@ class StreamWorker:
         return present.following()
 
     def _wait_turn(self) -> None:
-        """Waits until a stream that gets a share of the frames may send more."""
+        """Waits until a stream that cannot have all its frames may send more."""
         wait_s = self._pace.wait_s()
         if wait_s and self._stopped.wait(wait_s):
             raise Stopped
@@ -332,11 +338,13 @@ class StreamWorker:
         )
         self._deliveries.keep(first, frames)
         self._sender.send(batch, trace)
-        self._pace.sent(len(frames), self._sender.interval_s)
+        most = 1 if present.alone else self._context.settings.ingest.in_flight
+        self._pace.sent(len(frames), self._sender.interval_s, most if present.gives_way else None)
         self.reporter.frame = present.position.next_frame
 
     def _answered(self, seconds: float) -> None:
         self._context.metrics.answered(seconds)
+        self._pace.answered(seconds)
         self._deliveries.look()
 
     def _dropped(self) -> dict[str, Any]:

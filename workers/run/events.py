@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,8 @@ from pipeline.clips import Cut, PacketRing
 from pipeline.clips.container import write_clip
 from pipeline.events import AnyRule, Engine, Event
 from pipeline.events.clips import EventClips
-from pipeline.events.snapshot import drawn, snapshot
+from pipeline.events.polygon import Point
+from pipeline.events.snapshot import drawn, outlines, snapshot
 from pipeline.frame import Frame
 from pipeline.outputs.files import write_failure
 from pipeline.results import FrameResult
@@ -33,6 +35,7 @@ class RunEvents:
         folder: for pictures (JPEG) and clips; made when it is not there; None for none.
         say: is told, in a line, of each event that begins.
         packets: of the source, where rules ask for clips.
+        zones: polygons by name, for pictures.
 
     Attributes:
         counts: events that began, by rule.
@@ -46,10 +49,12 @@ class RunEvents:
         folder: str | None,
         say: Callable[[str], None],
         packets: PacketRing | None = None,
+        zones: Mapping[str, Sequence[Point]] = MappingProxyType({}),
     ) -> None:
         self.counts: Counter[str] = Counter()
         self.pictures = folder is not None
         self._engine = Engine(stream, rules)
+        self._rules, self._zones = rules, zones
         self._folder = None if folder is None else Path(folder)
         self._say = say
         self._clips = EventClips(rules, packets, self._write_clip, "there is no folder for it (--events)")
@@ -75,7 +80,8 @@ class RunEvents:
         told = self._engine.feed(self._last)
         started = [event for event in told if event["state"] == "start"]
         if self._folder is not None and started and frame is not None and frame.picture is not None:
-            jpeg = snapshot(frame.picture, frame.geometry, states, drawn(self._last))
+            parts = outlines(started, self._rules, self._zones, self._last)
+            jpeg = snapshot(frame.picture, frame.geometry, states, drawn(self._last), parts)
             for event in started:
                 event["snapshot"] = str(self._write(event, jpeg))
         self._clips.begin(told, self._last)

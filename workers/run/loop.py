@@ -15,7 +15,7 @@ from pipeline.energy import Ledger, open_meter
 from pipeline.engine import Engine, PendingBatch
 from pipeline.errors import VwtError
 from pipeline.events import Event
-from pipeline.events.sense import never_met
+from pipeline.events.sense import Said, never_met
 from pipeline.frame import Frame
 from pipeline.guard.guarded import Guarded
 from pipeline.in_flight import InFlight
@@ -123,7 +123,7 @@ class StreamRun:
             if options.index is not None:
                 remembered = stack.enter_context(Remembered(options, name, info.live, model.patch_size))
             on_ready()
-            events = self._events(name, zones)
+            events = self._events(name, model, zones, classes)
             delivery = Delivery(
                 ledger, options.out, options.annotate, options.fps or info.rate, metrics, events
             )
@@ -169,15 +169,25 @@ class StreamRun:
         self._notices.say(f"metrics are at {stack.enter_context(served_at)}")
         return metrics
 
-    def _events(self, name: str, zones: Zones | None) -> RunEvents | None:
+    def _events(
+        self, name: str, model: Model, zones: Zones | None, classes: Classes | None
+    ) -> RunEvents | None:
         options = self._options
         if not options.rules:
             return None
         known = {} if zones is None else {name: list(zone.means) for name, zone in zones.zones.items()}
-        looks = options.changed or options.classes is not None
-        for line in never_met(options.rules, looks, known, options.tokenizer.watch.promise is not None):
+        said = Said(
+            model.answers,
+            changed=options.changed or classes is not None,
+            classes=None if classes is None else classes.names,
+            zones=known,
+            guarded=options.tokenizer.watch.promise is not None,
+        )
+        for line in never_met(options.rules, said):
             self._notices.say(line)
-        return RunEvents(name, options.rules, options.events, self._notices.say, options.opening.packets)
+        places = {} if zones is None else {name: zone.polygon.points for name, zone in zones.zones.items()}
+        packets = options.opening.packets
+        return RunEvents(name, options.rules, options.events, self._notices.say, packets, places)
 
     def _status(self, events: RunEvents, state: StreamState) -> list[Event]:
         guard = state.guarded.guard

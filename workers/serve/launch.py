@@ -54,8 +54,7 @@ def serve_until_stopped(settings: ServiceSettings, sources: Sequence[str], notic
         url, watch = stack.enter_context(running_redis(settings, notices.say))
         settings = settings.model_copy(update={"redis": url})
         with notices.waiting("starting Ray", long=settings.ray_address is None):
-            logs, processes = stack.enter_context(running_ray(settings))
-            signals.listen()
+            logs, processes = stack.enter_context(running_ray(settings, signals))
         if (token := ray_token_readable()) is not None:
             notices.say(f"others on this machine may read Ray's token: chmod 600 {token}")
         settings = _with_gpu(settings, notices)

@@ -19,7 +19,7 @@ from pipeline.sources.deadline import within
 from workers.private import private_folder
 from workers.serve.metrics_port import forwarded
 from workers.serve.processes import RayProcesses
-from workers.serve.signals import Stop
+from workers.serve.signals import Signals, Stop
 from workers.settings.schema import ServiceSettings
 from workers.telemetry.logs import serve_logging
 
@@ -31,8 +31,12 @@ _OBJECTS_BYTES = 2**30
 
 
 @contextmanager
-def running_ray(settings: ServiceSettings) -> Iterator[tuple[Path | None, RayProcesses]]:
+def running_ray(settings: ServiceSettings, signals: Signals) -> Iterator[tuple[Path | None, RayProcesses]]:
     """Starts Ray here, on the loopback alone, or joins the cluster that the settings name.
+
+    Args:
+        settings: of the service.
+        signals: of this process; Ray takes some of them, and they are taken back.
 
     Yields:
         The folder of Ray's logs, None on another machine's cluster; and what Ray runs here.
@@ -56,9 +60,6 @@ def running_ray(settings: ServiceSettings) -> Iterator[tuple[Path | None, RayPro
         # alone. Its name says less; it is read when Ray is imported.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     processes = RayProcesses()
-
-    import ray
-
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if settings.ray_address is None:
         # "local": RAY_ADDRESS of some other work must not be joined.
@@ -68,27 +69,37 @@ def running_ray(settings: ServiceSettings) -> Iterator[tuple[Path | None, RayPro
         options |= {"object_store_memory": _OBJECTS_BYTES}
     else:
         options |= {"address": settings.ray_address}
-    try:
-        context = ray.init(namespace=APP, **options)
-    except SystemExit:  # Ray's own answer to SIGTERM
-        raise Stop from None
-    except Exception as error:
-        where = "start Ray here" if settings.ray_address is None else f"join Ray at {settings.ray_address}"
-        raise ServiceError(f"cannot {where}: {error}") from error
-    # What it says of its processes, we say in one line.
-    logging.getLogger("ray").setLevel(logging.CRITICAL)
-    try:
+    with ExitStack() as stack:
+        stack.callback(_leave, processes)
+        try:
+            context = _connected(settings, options)
+            signals.listen()
+        except (Stop, SystemExit):  # the second is Ray's own answer to SIGTERM
+            # Half connected it cannot even leave: it waits for long, or crashes when the interpreter ends.
+            stack.pop_all()
+            processes.end()
+            atexit.register(os._exit, 0)
+            raise Stop from None
+        # What it says of its processes, we say in one line.
+        logging.getLogger("ray").setLevel(logging.CRITICAL)
         if settings.ray_address is not None:
             yield None, processes
             return
         info: dict[str, Any] = getattr(context, "address_info", {})
         processes.find()
-        with ExitStack() as stack:
-            if settings.ray_metrics_port is not None:
-                stack.enter_context(forwarded(settings.ray_metrics_port, info["metrics_export_port"]))
-            yield Path(info["session_dir"], "logs"), processes
-    finally:
-        _leave(processes)
+        if settings.ray_metrics_port is not None:
+            stack.enter_context(forwarded(settings.ray_metrics_port, info["metrics_export_port"]))
+        yield Path(info["session_dir"], "logs"), processes
+
+
+def _connected(settings: ServiceSettings, options: dict[str, Any]) -> Any:
+    import ray
+
+    try:
+        return ray.init(namespace=APP, **options)
+    except Exception as error:
+        where = "start Ray here" if settings.ray_address is None else f"join Ray at {settings.ray_address}"
+        raise ServiceError(f"cannot {where}: {error}") from error
 
 
 def _leave(processes: RayProcesses) -> None:

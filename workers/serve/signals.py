@@ -22,9 +22,15 @@ class Signals:
         self._told = False
 
     def listen(self) -> None:
-        """Takes the signals, also from a library that took them since; call it from the main thread."""
+        """Takes the signals, also from a library that took them since; call it from the main thread.
+
+        Raises:
+            Stop: there was one already, and a library kept it from getting here.
+        """
         signal.signal(signal.SIGINT, self._on_signal)
         signal.signal(signal.SIGTERM, self._on_signal)
+        if self._told:
+            raise Stop
 
     @contextmanager
     def quiet_end(self) -> Iterator[None]:

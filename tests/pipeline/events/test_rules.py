@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,20 @@ def test_a_night_is_of_the_day_it_begins_on(at: str, covered: bool) -> None:
     assert night.covers(datetime.fromisoformat(at).timestamp()) is covered
 
 
+@pytest.mark.parametrize(
+    ("fields", "hours"),
+    [
+        ({"start": "08:00", "until": "17:30"}, 9.5),
+        ({"start": "22:00", "until": "06:00", "days": ["fri", "sat"]}, 8),
+        ({"days": ["sat", "sun", "mon"]}, 72),
+        ({"start": "10:00", "until": "10:00", "days": ["wed"]}, 24),
+        ({}, math.inf),
+    ],
+)
+def test_it_knows_for_how_long_it_is_in_force(fields: dict[str, Any], hours: float) -> None:
+    assert Schedule(**fields).longest_s == hours * 3600
+
+
 def test_outside_its_schedule_a_rule_sees_nothing() -> None:
     rule = PERSON | {"schedule": {"start": "00:00", "until": "00:01"}}
     seen = [a_result(n, **boxes("person")) | {"captured_at": 58.0 + n} for n in range(4)]
@@ -150,6 +165,7 @@ def test_outside_its_schedule_a_rule_sees_nothing() -> None:
         ([PERSON | {"within": [[0, 0], [0.5, 0.5], [1, 1]]}], "encloses nothing"),
         ([PERSON | {"schedule": {"zone": "Mars/Base"}}], "schedule.zone: there is no time zone 'Mars/Base'"),
         ([PERSON | {"schedule": {"start": 1320}}], 'schedule.start: a time of day is "HH:MM", in quotes'),
+        ([PERSON | {"for_s": 60, "schedule": {"until": "00:01"}}], "for_s: its schedule is over after 60 s"),
         ([{"name": "a", "what": "cut", "for_s": 1}], "for_s: Input should be less than or equal to 0"),
         ([{"name": "a", "what": "region", "names": ["x"]}], "names: regions have no names"),
     ],

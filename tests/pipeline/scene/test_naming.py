@@ -16,6 +16,7 @@ from tests.workers.inference.examples import clip
 
 NOBODY = np.zeros((0, WIDTH), np.float32)
 FACE, WINDOW = (0.35, 0.2, 0.3, 0.5), (0.02, 0.05, 0.2, 0.4)
+HEAD = "time,x,y,w,h,name"
 AS_JSON = """[{"time": 1.5, "box": [0.1, 0.2, 0.3, 0.4], "name": "van"},
               {"time": 2, "box": [0, 0, 1, 1], "name": "not this"}]"""
 AS_CSV = "time,x,y,w,h,name\n1.5,0.1,0.2,0.3,0.4,van\n2,0,0,1,1,not this\n"
@@ -72,21 +73,30 @@ def test_boxes_are_read_from_either_kind_of_file(tmp_path: Path, text: str) -> N
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "there are 0 boxes"),
-        ("[]", "there are 0 boxes"),
-        ("[1]", "box 1 of .* is no time"),
-        ("{}", "give a list of"),
-        ("[", "cannot read boxes"),
-        ('[{"time": 1, "name": "van"}]', "box 1 of .* has no 'box'"),
-        ('[{"time": 1, "box": [0, 0, 1], "name": "van"}]', "is no time in seconds with"),
+        ("", "there is no box in .*; give CSV"),
+        ("[]", "there is no box in .*; give CSV"),
+        ("[1]", 'box 1 of .* is not {"time": seconds'),
+        ("{}", "it is one object; give CSV"),
+        ('[{"time": 1,', "it is no JSON from line 1, column 13 on"),
+        ("[" * 100_000, "it is no JSON that can be read"),
+        ('[{"time": 1, "name": "van"}]', 'box 1 of .* is not {"time": seconds'),
+        ('[{"time": 1, "box": [0, 0, 1], "name": "van"}]', "box 1 of .* is not"),
+        ('[{"time": null, "box": [0, 0, 1, 1], "name": "van"}]', "time is None: give seconds"),
         ('[{"time": -1, "box": [0, 0, 1, 1], "name": "van"}]', "is at -1 s"),
         ('[{"time": 1, "box": [0.5, 0, 0.6, 1], "name": "van"}]', "is not inside the picture"),
-        ('[{"time": 1, "box": [0, 0, 1, 1], "name": "unknown"}]', "call it something else"),
+        ('[{"time": 1, "box": [0, 0, 1, 1], "name": "unknown"}]', "box 1 of .* call it something else"),
         ('[{"time": 1, "box": [0, 0, 1, 1], "name": ""}]', "a name has 1 to 64 letters"),
-        ("time,x,y,name\n1,0,0,van\n", "its first line lacks w, h"),
-        ("time,x,y,w,h,name\nsoon,0,0,1,1,van\n", "box 1 of .* is no time"),
+        ("time,x,y,name\n1,0,0,van\n", "its first line has to name the columns, time,x,y,w,h,name"),
+        ("1,0,0,1,1,van\n", "its first line .* is '1,0,0,1,1,van'"),
+        (f"{HEAD};\n1;0;0;1;1;van\n".replace(",", ";"), "with commas between them"),
+        (f"{HEAD}\nsoon,0,0,1,1,van\n", "line 2 of .*: time is 'soon': give seconds"),
+        (f"{HEAD}\n\n1,0,0,1\n", "line 3 of .* has no h and no name"),
+        (f"{HEAD}\n1,0,0,1,1,van,white\n", "has more values than there are columns"),
+        (f"{HEAD}\n1,0,0,0,1,van\n", "has a width of 0 and a height of 1: give w and h above 0"),
+        (f"{HEAD}\n1,10,20,30,40,van\n", "not in pixels; divide by those"),
+        (f"{HEAD}\n1,0,0,half,1,van\n", "w is 'half': give a number in 0..1"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:60],
 )
 def test_what_is_no_list_of_boxes_is_refused_in_one_line(tmp_path: Path, text: str, why: str) -> None:
     path = tmp_path / "boxes"
@@ -100,7 +110,7 @@ def test_what_is_no_list_of_boxes_is_refused_in_one_line(tmp_path: Path, text: s
     ("names", "why"),
     [
         (["van"], "there is 1 box of van: give 2 at least"),
-        (["not this"] * 3, "0 names"),
+        (["not this"] * 3, 'all boxes are "not this": draw some'),
         (["van"] * 2 + ["not this"] * 65, "65 examples of not this"),
     ],
     ids=["one", "none", "too many others"],

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from pipeline.clips import PacketRing
+from pipeline.frame import Frame, FrameTimes
+from tests.pipeline.outputs.examples import cropped
 from tests.vocab.servers import Server, eventually
 from tests.workers.ingest.test_worker import run, spec_of
 from vocab.connection import connect
@@ -235,3 +239,23 @@ def test_events_of_a_file_have_pictures_and_go_to_its_sinks_before_it_ends(
     assert len(everything) == 102
     results = [json.loads(line) for line in (tmp_path / "no.jsonl").read_text().splitlines()]
     assert len(results) == 100
+
+
+def test_the_picture_of_a_zones_event_shows_the_zone_where_the_model_sees_it(client, stream) -> None:
+    gate = stream({"name": "open", "what": "zone", "zone": "gate", "state": "open"})
+    events = gate.watch()
+    # The model sees the middle of the picture: the sides of the zone are at a tenth and at nine tenths.
+    polygon = [[0.3, 0.1], [0.7, 0.1], [0.7, 0.9], [0.3, 0.9]]
+    events.retune(gate.spec.model_copy(update={"zones": {"zones": {"gate": {"polygon": polygon}}}}))
+    grey = np.full((240, 240, 3), 90, np.uint8)
+    events.keep(0, [Frame(FrameTimes(pts_s=0.0), grey, cropped(480, 240, 240))])
+    result = {"frame": 0, "pts_s": 0.0, "zones": {"gate": {"state": "open", "distance": 0.1}}}
+    ResultLog(client, "gate", 10_000).append(1, 0, [json.dumps(result)], {})
+    eventually(lambda: gate.turns() == [("start", 0)])
+    jpeg = EventLog(client, "gate").picture(gate.events()[0]["id"])
+    assert jpeg is not None
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    row = picture[picture.shape[0] // 2].astype(int)
+    green = np.flatnonzero(np.abs(row - (120, 230, 120)).max(axis=1) < 60) / len(row)
+    assert green.min() == pytest.approx(0.1, abs=0.01)
+    assert green.max() == pytest.approx(0.9, abs=0.01)

@@ -51,6 +51,24 @@ def test_a_message_of_many_frames_is_waited_for_as_long_as_all_of_them() -> None
     assert 7.5 <= pace.wait_s() <= 8
 
 
+def test_a_stream_that_gives_way_sends_after_the_usual_time_of_an_answer() -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    pace.sent(4, None)
+    pace.answered(7.0)
+    for _ in range(100):
+        pace.sent(1, None, most=1)
+        clock.now += pace.wait_s() + 0.05
+        for seconds in (0.1, 0.3):
+            pace.answered(seconds)
+    pace.sent(1, None, most=1)
+    assert pace.wait_s() == pytest.approx(0.15, abs=0.02)
+    pace.sent(1, None, most=2)
+    assert pace.wait_s() == pytest.approx(0.25, abs=0.02)
+    pace.sent(1, None)
+    assert pace.wait_s() == 0
+
+
 def test_nobody_waits_for_ever() -> None:
     clock = Clock()
     pace = Pace(clock)

@@ -105,6 +105,23 @@ def test_what_a_stream_asks_of_its_scene_goes_with_its_frames(run, inference, wa
     assert asked == [(True, zones, classes)] * len(asked)
 
 
+def test_the_status_names_rules_that_can_make_no_event_until_a_zone_is_learned(
+    client, run, inference, watch, clip
+):
+    inference.hold(0)
+    rule = {"name": "open", "what": "zone", "zone": "gate", "state": "open"}
+    spec = spec_of(clip, rules=[rule])
+    reading = run(spec)
+    watch("cam").until_state("running")
+    why = "there are no zones (--zones FILE), and it is about gate"
+    assert StreamStore(client).status("cam").idle_rules == [f"rule open can make no event: {why}"]
+    means = dict(zip(("open", "closed"), np.eye(2, dtype=np.float32), strict=True))
+    gate = Zone(Polygon.of([(0, 0), (1, 0), (1, 1)]), means, dict.fromkeys(means, 5), 0.1, 1.0)
+    zones = Zones("any", "64x64 native", {"gate": gate}).to_dict()
+    assert reading.retune(spec.model_copy(update={"zones": zones, "revision": 1}))
+    assert StreamStore(client).status("cam").idle_rules == []
+
+
 def test_a_message_holds_pictures_of_one_size(run, inference, watch, tmp_path):
     source = make_clips.changing(tmp_path / "camera.ts", [(160, 96), (96, 160), (128, 128)])
     run(spec_of(source, fit="native"))

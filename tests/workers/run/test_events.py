@@ -16,7 +16,7 @@ from pipeline.clips import PacketRing
 from pipeline.energy import Ledger, NoMeter
 from pipeline.errors import VwtError
 from pipeline.events import read_rules
-from pipeline.results import Prediction
+from pipeline.results import Prediction, ZoneState
 from pipeline.sources import SourceOptions, open_source, parse_source
 from tests import make_clips
 from tests.e2e.command import refused, succeeds
@@ -42,6 +42,26 @@ def delivered(tmp_path: Path, events: RunEvents, seen: list[bool]) -> list[dict[
     return [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
 
 
+def edge(picture: np.ndarray, x: float, y: float) -> np.ndarray:
+    """The colour (BGR) of a picture at a place in 0..1 of it, however JPEG blurs it."""
+    return picture[round(picture.shape[0] * y), round(picture.shape[1] * x)].astype(int)
+
+
+def test_the_picture_of_a_zones_event_shows_the_zone_and_no_other(tmp_path: Path) -> None:
+    rules = read_rules([{"name": "open", "what": "zone", "zone": "gate", "state": "open"}])
+    zones = {
+        "gate": [(0.5, 0.25), (0.9, 0.25), (0.9, 0.75), (0.5, 0.75)],
+        "bay": [(0.1, 0.1), (0.3, 0.1), (0.2, 0.8)],
+    }
+    events = RunEvents("carphone", rules, str(tmp_path), print, zones=zones)
+    (frame,) = clip_frames("carphone_pristine.mp4", [0.0])
+    (start,) = events.add(a_result(0, zones={"gate": ZoneState("open", 0.1)}), frame, None)
+    picture = cv2.imread(start["snapshot"])
+    assert picture is not None
+    assert np.abs(edge(picture, 0.9, 0.5) - (120, 230, 120)).max() < 60
+    assert np.abs(edge(picture, 0.2, 0.1) - (120, 230, 120)).max() > 60
+
+
 def test_an_event_is_a_line_behind_its_result_with_a_picture_of_the_box(tmp_path: Path) -> None:
     said: list[str] = []
     events = RunEvents("carphone", read_rules([PERSON]), str(tmp_path / "pictures"), said.append)
@@ -54,9 +74,8 @@ def test_an_event_is_a_line_behind_its_result_with_a_picture_of_the_box(tmp_path
     assert (end["id"], end["snapshot"], end["duration_s"]) == (start["id"], start["snapshot"], 0.08)
     picture = cv2.imread(start["snapshot"])
     assert picture is not None
-    # The left edge of the box, in the colour of boxes (BGR), however JPEG blurs it.
-    left = picture[picture.shape[0] // 2, round(picture.shape[1] * 0.2)].astype(int)
-    assert np.abs(left - (0, 196, 255)).max() < 60
+    # In the colour of boxes.
+    assert np.abs(edge(picture, 0.2, 0.5) - (0, 196, 255)).max() < 60
     assert said == ["event person at 0.0 s: 1 person"]
     assert events.text() == f"1 person; pictures in {tmp_path / 'pictures'}"
 

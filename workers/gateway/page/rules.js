@@ -17,6 +17,7 @@ export function rules(id, streams, zones) {
   const element = el("section", { class: "panel", "aria-label": "Rules" },
     el("div", { class: "head" }, el("h3", {}, "Rules"), add), none, problem, list);
   let drawn = null;
+  let idle = {};
 
   // As they are now: somebody else may have changed others.
   const present = () => streams.all.get(id)?.settings.rules ?? [];
@@ -63,17 +64,22 @@ export function rules(id, streams, zones) {
     return el("li", { class: "card", "data-rule": rule.name },
       el("div", { class: "head" }, el("strong", {}, rule.name),
         el("span", { class: "now" }, el("span", { "aria-hidden": "true" }, `${MARKS[rule.severity]} `), rule.severity)),
-      el("p", { class: "basis" }, sentence(rule)),
+      el("p", { class: "basis" }, sentence(rule)), idle[rule.name] ? el("p", { class: "reason" }, idle[rule.name]) : "",
       el("div", { class: "actions quiet" }, button("Change", `Change rule ${rule.name}`, () => edit(rule)),
         button("Remove", `Remove rule ${rule.name}`, () => remove(rule))));
   };
 
   return {
     element,
-    update({ settings }) {
-      const text = JSON.stringify(settings.rules);
+    update({ settings, status }) {
+      const text = JSON.stringify([settings.rules, status.idle_rules]);
       if (text === drawn) return;
       drawn = text;
+      // Each begins with "rule NAME ".
+      idle = Object.fromEntries((status.idle_rules ?? []).map((line) => {
+        const [, name, why] = /^rule (\S+) (.*)$/s.exec(line);
+        return [name, `It ${why}`];
+      }));
       none.hidden = settings.rules.length > 0;
       list.replaceChildren(...settings.rules.map(card));
     },
