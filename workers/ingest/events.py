@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pipeline.clips import Cut, PacketRing
+from pipeline.clips.packets import Cut, PacketRing
 from pipeline.errors import VwtError
 from pipeline.events import Engine, Event
 from pipeline.events.clips import AWAITED, EventClips

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.clips import PacketRing
+from pipeline.clips.packets import PacketRing
 from tests.vocab.servers import Server, eventually
 from tests.workers.ingest.test_worker import run, spec_of
 from vocab.connection import connect
