@@ -98,7 +98,8 @@ class Extent:
 
 def seconds(ticks: int | None, time_base: Fraction | None) -> float | None:
     """A time in seconds; None where it or its unit is not known."""
-    return None if ticks is None or time_base is None else float(ticks * time_base)
+    # The same to the last bit as of the fraction, which is made and reduced anew each time.
+    return None if ticks is None or time_base is None else ticks * time_base.numerator / time_base.denominator
 
 
 def _tagged_s(stream: VideoStream) -> float | None:

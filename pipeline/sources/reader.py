@@ -241,6 +241,8 @@ class Reader:
 
     def _placed(self, decoded: Decoded, next_s: float | None) -> Decoded:
         pts_s = self._on_timeline(decoded.times.pts_s, next_s)
+        if pts_s == decoded.times.pts_s:
+            return decoded
         return replace(decoded, times=replace(decoded.times, pts_s=pts_s))
 
     def _place(self, ticks: int | None) -> float | None:
