@@ -44,9 +44,9 @@ from pipeline.models.positions import Place, Positions
 from pipeline.reading import FrameOutput
 from pipeline.stacking import Part
 from pipeline.tokenizers import FullTokenizer
-from pipeline.tokenizers.plan import INTACT
 from pipeline.tokenizers.recall import RecallTokenizer
 from pipeline.tokenizers.stateful import Decided, Memory, Ran, Run, StatefulTokenizer
+from pipeline.tokenizers.states import INTACT
 
 FPS = 5
 SHARES = (1.0, 0.7, 0.4, 0.25, 0.15, 0.1, 0.05, 0.0)

@@ -49,6 +49,7 @@ class Preprocessor:
         self._keep_picture = keep_picture
         self._reformatter = VideoReformatter()
         self._blank = np.full((spec.height, spec.width, 3), spec.fill, np.uint8)
+        self._placed: tuple[tuple[int, int], _Side, _Side, Geometry] | None = None
         try:
             self._resize(np.zeros((2, 2, 3), np.uint8), 1, 1)
         except (NotImplementedError, ValueError) as error:
@@ -76,26 +77,33 @@ class Preprocessor:
         rgb = self._rgb(picture)
         sideways = display.rotation % 180 != 0
         width, height = display.size(rgb.shape[1], rgb.shape[0])
-        x, y, canvas = _place(width, height, self._spec)
+        x, y, geometry = self._place(width, height)
 
         columns, rows = (y, x) if sideways else (x, y)
         stored = rgb[rows.source, _stored(columns.source, rgb.shape[1], display)]
         small = _turn(self._resize(stored, columns.size, rows.size), display)
         image = self._blank[: y.length, : x.length].copy()
         image[y.target, x.target] = _three(small[y.shown, x.shown])
-        geometry = Geometry(
-            source_width=width,
-            source_height=height,
-            input_width=x.length,
-            input_height=y.length,
-            scale_x=x.scale,
-            scale_y=y.scale,
-            offset_x=x.offset,
-            offset_y=y.offset,
-            canvas=canvas,
-        )
         upright = np.ascontiguousarray(_upright(rgb, display)) if self._keep_picture else None
         return image, geometry, upright
+
+    def _place(self, width: int, height: int) -> tuple[_Side, _Side, Geometry]:
+        """Where upright pictures of a size go; the pictures of a stream share one `Geometry`."""
+        if self._placed is None or self._placed[0] != (width, height):
+            x, y, canvas = _place(width, height, self._spec)
+            geometry = Geometry(
+                source_width=width,
+                source_height=height,
+                input_width=x.length,
+                input_height=y.length,
+                scale_x=x.scale,
+                scale_y=y.scale,
+                offset_x=x.offset,
+                offset_y=y.offset,
+                canvas=canvas,
+            )
+            self._placed = ((width, height), x, y, geometry)
+        return self._placed[1:]
 
     def _rgb(self, picture: av.VideoFrame | Pixels) -> Pixels:
         if isinstance(picture, np.ndarray):

@@ -104,6 +104,8 @@ class Prediction:
             embedding: whether the pooled features were asked for.
         """
         kept = self.embedding if embedding or self.kind == "embedding" else None
+        if kept is self.embedding and self.cells is None:
+            return self
         return replace(self, embedding=kept, cells=None)
 
     def to_dict(self) -> dict[str, Any]:
@@ -237,6 +239,11 @@ class FrameResult:
     def pts_s(self) -> float | None:
         """Presentation time in seconds from the container; None where it has none."""
         return self.times.pts_s
+
+    def trimmed(self, embedding: bool) -> FrameResult:
+        """See `Prediction.trimmed`."""
+        prediction = self.prediction.trimmed(embedding)
+        return self if prediction is self.prediction else replace(self, prediction=prediction)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of the design, keys in its order."""

@@ -8,8 +8,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
 _LOWEST_PRIORITY = 19
 
 
@@ -20,6 +18,9 @@ def one_core() -> Iterator[None]:
     Threads that share a loop wait for each other in a spin. Where the cores are taken by something else,
     that costs more time than a second core saves, and takes it from what the cores were taken by.
     """
+    # So that a thread can step back without it.
+    import torch
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     # torch also takes the number just set as the one for threads to come: tell it the old one again, from a

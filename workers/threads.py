@@ -38,6 +38,11 @@ def share_cores() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
 
 
+def one_thread() -> None:
+    """Has torch compute with one thread, enough where streams are many. Call it before torch is imported."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
 def remember_more() -> None:
     """Lets oneDNN keep the code for many settings that run in turn. Call it before torch is imported.
 

@@ -8,9 +8,10 @@ import re
 import shutil
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline.clips.container import write_clip
-from pipeline.clips.packets import Cut
+if TYPE_CHECKING:
+    from pipeline.clips.packets import Cut
 
 _NAME = re.compile(r"[0-9a-f]{20}\.(?:mp4|mkv)")
 _PART = re.compile(r"[0-9a-f]{20}\.\d+\.part")
@@ -37,6 +38,9 @@ class ClipFolder:
             OSError: it cannot be written.
             ValueError: it is larger than all may be, or the format does not take its packets.
         """
+        # Imports FFmpeg, which who only serves clips does without.
+        from pipeline.clips.container import write_clip
+
         if cut.size > self._most_bytes:
             raise ValueError(f"it has {cut.size} bytes, more than all clips may have ({self._most_bytes})")
         path = self._folder / stream / f"{event}.{cut.ending}"

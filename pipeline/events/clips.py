@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.clips import Cut, PacketRing, UncutError
+from pipeline.clips.packets import Cut, PacketRing, UncutError
 from pipeline.events.engine import Engine, Event
 from pipeline.events.rules import AnyRule, Clip, Object
 from pipeline.events.times import clock_of

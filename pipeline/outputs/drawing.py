@@ -13,7 +13,7 @@ from pipeline.boxes import Bounded, Box
 from pipeline.frame import Geometry, Pixels
 from pipeline.outputs.token_map import NOT_SEEN, TokenMapLayer, draw_sample
 from pipeline.results import Energy, FrameResult, Prediction
-from pipeline.tokenizers.plan import DROPPED, INTACT, MERGED, RECALLED
+from pipeline.tokenizers.states import DROPPED, INTACT, MERGED, RECALLED
 
 # Small pictures are enlarged until patches and text can be read, large ones reduced to what fits a screen.
 _MIN_HEIGHT, _MAX_SIDE = 480, 1280

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.frame import Geometry, Pixels
-from pipeline.tokenizers.plan import DROPPED, INTACT, MERGED, RECALLED
+from pipeline.tokenizers.states import DROPPED, INTACT, MERGED, RECALLED
 
 # Beside the states of a patch: what the model's input does not show of the picture (cropped away).
 NOT_SEEN = 4

@@ -1,10 +1,18 @@
-"""Sources: a video, images, an RTSP or HTTP URL, a camera or a sample clip in, decoded pictures out."""
+"""Sources: a video, images, an RTSP or HTTP URL, a camera or a sample clip in, decoded pictures out.
 
-from pipeline.sources.file import FileSource
-from pipeline.sources.images import ImagesSource, are_images, fixed_part
-from pipeline.sources.remote import RemoteSource
-from pipeline.sources.source import Decoding, Notice, OnNotice, Source, SourceInfo, SourceOptions, State
-from pipeline.sources.spec import SAMPLES, SourceSpec, parse_source
+Each name loads on first use: who only reads what a source is called, does without FFmpeg and OpenCV.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.sources.images import are_images, fixed_part
+    from pipeline.sources.opening import open_source
+    from pipeline.sources.source import Decoding, Notice, OnNotice, Source, SourceInfo, SourceOptions, State
+    from pipeline.sources.spec import SAMPLES, SourceSpec, parse_source
 
 __all__ = [
     "SAMPLES",
@@ -22,17 +30,18 @@ __all__ = [
     "parse_source",
 ]
 
+_WHERE = {
+    "SAMPLES": "spec",
+    "SourceSpec": "spec",
+    "parse_source": "spec",
+    "are_images": "images",
+    "fixed_part": "images",
+    "open_source": "opening",
+}
 
-def open_source(spec: SourceSpec, options: SourceOptions, on_notice: OnNotice) -> Source:
-    """Opens a source and decodes its first picture; close it when done.
 
-    `on_notice` may be called from another thread.
-
-    Raises:
-        SourceError: it cannot be opened, or gave no picture within `options.open_timeout_s`.
-        UsageError: it cannot be opened with these options.
-    """
-    if spec.kind == "file" and are_images(spec.location):
-        return ImagesSource(spec, options, on_notice)
-    kind = FileSource if spec.local else RemoteSource
-    return kind(spec, options, on_notice)
+def __getattr__(name: str) -> Any:
+    """The public names, loaded on first use."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_WHERE.get(name, 'source')}"), name)

@@ -98,7 +98,7 @@ class Extent:
 
 def seconds(ticks: int | None, time_base: Fraction | None) -> float | None:
     """A time in seconds; None where it or its unit is not known."""
-    # As exact as a product of fractions, and a tenth of its time.
+    # The same to the last bit as of the fraction, which is made and reduced anew each time.
     return None if ticks is None or time_base is None else ticks * time_base.numerator / time_base.denominator
 
 

@@ -15,7 +15,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from pipeline.clips import Section
+from pipeline.clips.packets import Section
 from pipeline.errors import SourceError
 from pipeline.frame import Decoded, FrameTimes
 from pipeline.sources.container import SMALLER, explain, is_live, open_container, open_pipe, video_stream

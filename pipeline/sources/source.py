@@ -8,12 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from pipeline.clips import PacketRing
 from pipeline.defaults import DEFAULT_MAX_PIXELS, DEFAULT_OPEN_TIMEOUT_S, DEFAULT_STALL_TIMEOUT_S
 from pipeline.frame import Decoded
 from pipeline.sources.spec import SourceSpec
+
+if TYPE_CHECKING:
+    from pipeline.clips.packets import PacketRing
 
 Decode = Literal["all", "needed", "keyframes"]
 State = Literal["starting", "running", "reconnecting", "ended", "failed"]

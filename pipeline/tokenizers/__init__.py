@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from pipeline.tokenizers.mctf import MctfTokenizer
     from pipeline.tokenizers.merge import MergeTokenizer
     from pipeline.tokenizers.pitome import PitomeTokenizer
-    from pipeline.tokenizers.plan import DROPPED, INTACT, MERGED, RECALLED, TokenPlan, patch_states
+    from pipeline.tokenizers.plan import TokenPlan, patch_states
     from pipeline.tokenizers.prune import PruneTokenizer
     from pipeline.tokenizers.random import RandomTokenizer
+    from pipeline.tokenizers.states import DROPPED, INTACT, MERGED, RECALLED
     from pipeline.tokenizers.steps import BlockStep, PackedTokens
     from pipeline.tokenizers.zerotprune import ZeroTPruneTokenizer
 
@@ -51,12 +52,14 @@ __all__ = [
 
 _STEPS = ("BlockStep", "PackedTokens")
 _INTER = {"InterTokenizer": "inter", "RecallingInterTokenizer": "inter_recall"}
-_PLAN = ("DROPPED", "INTACT", "MERGED", "RECALLED", "TokenPlan", "patch_states")
+_PLAN = ("TokenPlan", "patch_states")
+_STATES = ("DROPPED", "INTACT", "MERGED", "RECALLED")
 
 
 def __getattr__(name: str) -> Any:
     """Classes of the registry, and what plans are made of."""
     module = dict.fromkeys(_PLAN, "plan") | dict.fromkeys(_STEPS, "steps") | {"Tokenizer": "base"} | _INTER
+    module |= dict.fromkeys(_STATES, "states")
     for kind in TOKENIZERS.values():
         file, _, class_name = kind.where.partition(":")
         module[class_name] = file

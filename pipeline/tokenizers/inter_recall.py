@@ -13,7 +13,6 @@ import torch
 from torch.nn import functional as F
 
 from pipeline.frame import Frame
-from pipeline.tokenizers.plan import INTACT, RECALLED
 from pipeline.tokenizers.registry import TOKENIZERS
 from pipeline.tokenizers.stateful import (
     CACHES,
@@ -26,6 +25,7 @@ from pipeline.tokenizers.stateful import (
     after_s,
     goes_on,
 )
+from pipeline.tokenizers.states import INTACT, RECALLED
 from vocab.words import Vocabulary
 
 if TYPE_CHECKING:

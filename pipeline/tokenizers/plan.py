@@ -12,12 +12,10 @@ import torch
 from torch.nn.functional import pad
 
 from pipeline.sending import sent
+from pipeline.tokenizers.states import DROPPED, INTACT, MERGED
 
 if TYPE_CHECKING:
     from pipeline.tokenizers.steps import BlockStep
-
-# What became of a patch, as `patch_states` tells it; recalled ones were not computed anew at all.
-INTACT, MERGED, DROPPED, RECALLED = 0, 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,7 +20,6 @@ import torch
 from pipeline.frame import Frame
 from pipeline.tokenizers.merge import MergeStep
 from pipeline.tokenizers.merge_words import WordStep
-from pipeline.tokenizers.plan import INTACT, MERGED, RECALLED
 from pipeline.tokenizers.recall_state import FULL_SHARE, State, apart
 from pipeline.tokenizers.registry import TOKENIZERS
 from pipeline.tokenizers.stateful import (
@@ -33,6 +32,7 @@ from pipeline.tokenizers.stateful import (
     StatefulTokenizer,
     goes_on,
 )
+from pipeline.tokenizers.states import INTACT, MERGED, RECALLED
 from pipeline.tokenizers.steps import BlockStep
 from vocab.words import Vocabulary
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 # Days that are over which a stream's bill keeps; the oldest go.
@@ -42,7 +42,7 @@ class Figures:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
-        return asdict(self)
+        return {"frames": self.frames, "joules": self.joules, "saved_joules": self.saved_joules}
 
 
 @dataclass(frozen=True, slots=True)

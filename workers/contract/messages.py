@@ -89,6 +89,10 @@ class FrameFacts:
     ready_at: float
     dropped: Mapping[str, int] = field(default_factory=dict)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As `FrameTimes` does it.
+        return FrameFacts, (self.times, self.geometry, self.ready_at, self.dropped)
+
 
 @dataclass(frozen=True, slots=True)
 class FrameBatch:

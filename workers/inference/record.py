@@ -115,7 +115,10 @@ class StreamRecord:
             OutOfOrderError: results before these are missing.
         """
         self.used_at = time.monotonic()
-        results = [replace(result, energy=self._early.pop(result.frame, result.energy)) for result in results]
+        if self._early:
+            results = [
+                replace(result, energy=self._early.pop(result.frame, result.energy)) for result in results
+            ]
         if batch.first > self._sums.next_frame:
             # The stream was elsewhere meanwhile.
             self._sums = self._durable_sums()

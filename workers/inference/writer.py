@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any
@@ -256,4 +255,4 @@ def results_of(request: Request, stream: str, first: int, embedding: bool) -> li
         for ran in request.ran
         for facts in zip(ran.frames, ran.outputs, ran.energies, strict=True)
     ]
-    return [replace(result, prediction=result.prediction.trimmed(embedding)) for result in results]
+    return [result.trimmed(embedding) for result in results]

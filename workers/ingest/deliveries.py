@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from pipeline.clips import PacketRing
+from pipeline.clips.packets import PacketRing
 from pipeline.errors import VwtError
 from pipeline.frame import Frame
 from pipeline.redact import redact

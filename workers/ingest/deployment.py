@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
@@ -23,6 +22,7 @@ from workers.ingest.supervisor import Supervisor
 from workers.settings.schema import ServiceSettings
 from workers.telemetry.logs import log_from_replica, serve_logging
 from workers.telemetry.opening import open_tracing
+from workers.threads import one_thread
 
 # So that the number of replicas follows the streams within seconds; by default it takes most of a minute.
 _LOOK_BACK_S = 2.0
@@ -41,8 +41,7 @@ class Ingest:
     """
 
     def __init__(self, settings: dict[str, Any], inference: DeploymentHandle[Any]) -> None:
-        # Streams are many: one thread each is enough.
-        torch.set_num_threads(1)
+        one_thread()
         self._settings = ServiceSettings.model_validate(settings)
         log_from_replica(self._settings.log_format)
         use_keys(self._settings.key_file)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pipeline.clips import Cut, PacketRing
+from pipeline.clips.packets import Cut, PacketRing
 from pipeline.errors import VwtError
 from pipeline.events import Engine, Event
 from pipeline.events.clips import AWAITED, EventClips

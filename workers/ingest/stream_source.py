@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from pipeline.clips import PacketRing
+from pipeline.clips.packets import PacketRing
 from pipeline.errors import SourceError, UsageError
 from pipeline.sources import Source, SourceOptions, SourceSpec, open_source, parse_source
 from pipeline.sources.source import Notice, OnNotice

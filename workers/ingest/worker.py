@@ -8,17 +8,16 @@ import time
 from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pipeline.clips import PacketRing
+from pipeline.clips.packets import PacketRing
 from pipeline.errors import SourceError, UsageError, VwtError
 from pipeline.frame import Frame
-from pipeline.input_spec import InputSpec
 from pipeline.redact import redact
 from pipeline.results import Answers
-from pipeline.sources import Notice, Source
+from pipeline.sources import Notice
 from pipeline.tokenizers.registry import kind_of, preferred
 from vocab.errors import StoreUnavailable
 from workers.contract.fenced import FencedError
@@ -33,11 +32,13 @@ from workers.ingest.overload import Overload
 from workers.ingest.pace import Pace
 from workers.ingest.position import Position, resume
 from workers.ingest.replica_context import ReplicaContext
-from workers.ingest.round import Round
 from workers.ingest.sender import LOOK_UP_S, Answer, RewindError, Sender, Stopped, one_line, pending
 from workers.ingest.status_reporter import StatusReporter
 from workers.ingest.stream_source import StreamSource
 from workers.telemetry.logs import log_context
+
+if TYPE_CHECKING:
+    from workers.ingest.round import Round
 
 _log = logging.getLogger(__name__)
 
@@ -212,7 +213,11 @@ class StreamWorker:
         self.reporter.frame = next_frame
         self.reporter.report("starting")
         self._deliveries.start(next_frame)
-        model: ModelFacts = self._waited(self._context.describe(self.spec.model))
+        asked = self._context.describe(self.spec.model)
+        # Imports torch, while the model may still be loading; who reads no stream does without.
+        from workers.ingest.round import Round
+
+        model: ModelFacts = self._waited(asked)
         self._settings, self._answers = _settings_for(self.spec, model), model.answers
         model_input = model.inputs.spec(self.spec.model, self.spec.fit, self.spec.size)
         source = self._source.open()
@@ -226,8 +231,12 @@ class StreamWorker:
             idle_rules=idle_rules(self.spec, self._answers),
         )
         position = resume(self.spec, self._status, next_frame, info.live, time.time())
+        most = self._context.settings.ingest.micro_batch
         while True:
-            position = self._round(source, model_input, position)
+            if self._packets is not None:
+                self._packets.place(position.start_s)
+            present = Round(self.spec, source, model_input, position, most, self._overload, self._missed)
+            position = self._round(present)
             if info.live or not self.spec.loop:
                 break
             source = self._source.open()
@@ -272,16 +281,12 @@ class StreamWorker:
         else:
             _log.info("%s: %s", self.spec.id, notice.message, extra={"stream": self.spec.id})
 
-    def _round(self, source: Source, model_input: InputSpec, position: Position) -> Position:
+    def _round(self, present: Round) -> Position:
         """Sends what is left of one round of the source.
 
         Returns:
             Where the next round begins.
         """
-        if self._packets is not None:
-            self._packets.place(position.start_s)
-        most = self._context.settings.ingest.micro_batch
-        present = Round(self.spec, source, model_input, position, most, self._overload, self._missed)
         try:
             while True:
                 if present.alone:

@@ -14,6 +14,7 @@ from pipeline.errors import ServiceError, VwtError
 from workers.contract.messages import ModelFacts
 from workers.contract.sealing import use_keys
 from workers.deployment import keep_to_loopback
+from workers.keeper.keepers import Keepers
 from workers.settings.schema import ServiceSettings
 from workers.telemetry.logs import log_from_replica, serve_logging
 
@@ -30,9 +31,6 @@ class KeeperService:
     """
 
     def __init__(self, settings: dict[str, Any], inference: DeploymentHandle[Any]) -> None:
-        # Takes seconds to import, and only the replica needs it.
-        from workers.keeper.keepers import Keepers
-
         known = ServiceSettings(**settings)
         assert known.redis is not None
         log_from_replica(known.log_format)

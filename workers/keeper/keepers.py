@@ -10,32 +10,26 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import VwtError
 from vocab.background import step_back
 from vocab.errors import StoreUnavailable
-from vocab.keeper import KeeperEvent, KeeperOptions, VocabularyKeeper
 from vocab.lazy_client import LazyClient
 from vocab.redis_lease import RedisLease
-from vocab.redis_store import RedisStore
-from vocab.redis_window import RedisWindow
 from vocab.repeating import Repeating
-from vocab.window import WindowOptions
-from vocab.words import Normalisation
 from workers.contract.messages import ModelFacts
 from workers.keeper.metrics import KeeperMetrics
 from workers.keeper.scopes import Scopes, Wanted
 from workers.settings.schema import KeeperSettings
 
+if TYPE_CHECKING:
+    from vocab.keeper import KeeperEvent, VocabularyKeeper
+    from vocab.words import Normalisation
+
 _LOOK_EVERY_S = 1.0
 # One thread serves all scopes, so a learning may keep another scope's lease from being renewed.
 _LEASE_S = 60.0
-# A stream writes 32 patches a second to its window: half a minute without words. The drift that words
-# of so few show brings better ones.
-_FIRST_PATCHES = 1024
 # How long a step learns first words, and how long it then looks at windows that have words; the others wait
 # for the next one. So neither keeps the other from its turn, however many scopes there are.
 _TURN_S = 2.0
@@ -74,7 +68,7 @@ class Keepers:
         self._lock = threading.Lock()
         self._kept: dict[Wanted, _Kept] = {}
         self._troubles: dict[str, str] = {}
-        self._looks = Repeating(self.step, _LOOK_EVERY_S, "vwt-keepers", before=_step_back)
+        self._looks = Repeating(self.step, _LOOK_EVERY_S, "vwt-keepers", before=step_back)
 
     def start(self) -> None:
         """Looks at the streams and their windows until `stop`."""
@@ -172,20 +166,18 @@ class Keepers:
             self._failed(wanted.scope, f"no words can be learned: {error}")
 
     def _keep(self, wanted: Wanted, patch_size: int, scale: Normalisation) -> None:
-        client, settings = self._redis.get(), self._settings
-        window = WindowOptions(settings.window_fps, settings.window_patches)
-        keeper = VocabularyKeeper(
-            RedisWindow(client, wanted.scope, patch_size, window),
-            RedisStore(client, wanted.scope, patch_size, scale),
-            RedisLease(client, wanted.scope, _LEASE_S, self._name),
+        # Most services have no stream that wants words.
+        from workers.keeper.opening import open_keeper
+
+        client = self._redis.get()
+        lease = RedisLease(client, wanted.scope, _LEASE_S, self._name)
+        keeper = open_keeper(
+            client,
+            wanted,
+            patch_size,
             scale,
-            KeeperOptions(
-                words=wanted.words,
-                near=wanted.near,
-                first_patches=_FIRST_PATCHES,
-                check_every_s=settings.check_every_s,
-                relearn_after_s=settings.relearn_after_s,
-            ),
+            self._settings,
+            lease,
             lambda event: self._happened(wanted.scope, event),
         )
         with self._lock:
@@ -213,8 +205,3 @@ class Keepers:
         elif self._troubles.get(about) != what:
             self._troubles[about] = what
             self._say(what)
-
-
-def _step_back() -> None:
-    step_back()
-    torch.set_num_threads(1)

@@ -11,8 +11,8 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.clips import Cut, PacketRing
 from pipeline.clips.container import write_clip
+from pipeline.clips.packets import Cut, PacketRing
 from pipeline.events import AnyRule, Engine, Event
 from pipeline.events.clips import EventClips
 from pipeline.events.polygon import Point

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.clips import PacketRing
+from pipeline.clips.packets import PacketRing
 from pipeline.defaults import (
     DEFAULT_AUDIT,
     DEFAULT_BATCH,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -83,7 +82,7 @@ class Remembered:
                 widths = Widths.of(result.prediction, things)
                 self._opened(widths).add(moment, result.prediction, things)
                 self._kept += 1
-        return [replace(result, prediction=result.prediction.trimmed(self._embedding)) for result in results]
+        return [result.trimmed(self._embedding) for result in results]
 
     def text(self) -> str:
         """For people."""

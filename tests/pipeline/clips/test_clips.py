@@ -8,9 +8,9 @@ from pathlib import Path
 import av
 import pytest
 
-from pipeline.clips import Cut, PacketRing, UncutError
 from pipeline.clips.container import write_clip
 from pipeline.clips.folder import ClipFolder
+from pipeline.clips.packets import Cut, PacketRing, UncutError
 from pipeline.sources import SourceOptions, open_source, parse_source
 from tests import make_clips
 

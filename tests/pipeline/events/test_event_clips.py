@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.clips import Cut, PacketRing
+from pipeline.clips.packets import Cut, PacketRing
 from pipeline.events import Engine, read_rules
 from pipeline.events.clips import EventClips
 from tests import make_clips

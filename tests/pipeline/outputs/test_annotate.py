@@ -9,9 +9,8 @@ import pytest
 
 from pipeline.errors import UsageError, VwtError
 from pipeline.frame import Frame, FrameTimes
-from pipeline.outputs import Annotator
-from pipeline.outputs.annotate import TIME_BASE
-from pipeline.tokenizers.plan import MERGED
+from pipeline.outputs.annotate import TIME_BASE, Annotator
+from pipeline.tokenizers.states import MERGED
 from tests.pipeline.outputs.examples import a_result, clip_frames, letterboxed
 
 TOKEN_MAP = np.full((16, 16), MERGED, np.uint8)
@@ -19,7 +18,7 @@ TOKEN_MAP = np.full((16, 16), MERGED, np.uint8)
 KILLED = """
 import sys
 import numpy as np
-from pipeline.outputs import Annotator
+from pipeline.outputs.annotate import Annotator
 from tests.pipeline.outputs.examples import a_result, clip_frames
 frames = clip_frames("carphone_pristine.mp4", [i / 10 for i in range(60)])
 annotator = Annotator(sys.argv[1], fps=10)

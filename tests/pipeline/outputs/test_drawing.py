@@ -6,7 +6,7 @@ from pipeline.frame import FrameTimes
 from pipeline.outputs import drawing
 from pipeline.outputs.drawing import Painter
 from pipeline.results import Energy, Label, Prediction, Region, ZoneState
-from pipeline.tokenizers.plan import INTACT
+from pipeline.tokenizers.states import INTACT
 from tests.pipeline.outputs.examples import a_result, letterboxed
 
 ALL_INTACT = np.full((16, 16), INTACT, np.uint8)

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UsageError, VwtError
-from pipeline.outputs import JsonlWriter
+from pipeline.outputs.jsonl import JsonlWriter
 from tests.pipeline.outputs.examples import a_result
 
 WRITER = """
 import sys
-from pipeline.outputs import JsonlWriter
+from pipeline.outputs.jsonl import JsonlWriter
 from tests.pipeline.outputs.examples import a_result
 sink = JsonlWriter(sys.argv[1])
 frame = 0
@@ -74,7 +74,7 @@ def test_a_reader_that_goes_away_ends_the_run_with_a_broken_pipe() -> None:
 
 
 def test_closing_a_sink_on_standard_output_leaves_standard_output_open() -> None:
-    script = "from pipeline.outputs import JsonlWriter; JsonlWriter('-').close(); print('still open')"
+    script = "from pipeline.outputs.jsonl import JsonlWriter; JsonlWriter('-').close(); print('still open')"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "still open\n"
 

@@ -5,7 +5,7 @@ import pytest
 from pipeline.input_spec import InputSpec
 from pipeline.outputs.token_map import TokenMapLayer
 from pipeline.preprocess import Preprocessor
-from pipeline.tokenizers.plan import DROPPED, INTACT, MERGED
+from pipeline.tokenizers.states import DROPPED, INTACT, MERGED
 from tests.pipeline.outputs.examples import cropped, letterboxed
 
 

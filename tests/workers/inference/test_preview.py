@@ -13,7 +13,7 @@ from pipeline.input_spec import InputSpec
 from pipeline.outputs.visible import visible_part
 from pipeline.preprocess import Preprocessor
 from pipeline.results import Prediction, Region
-from pipeline.tokenizers.plan import MERGED
+from pipeline.tokenizers.states import MERGED
 from tests.pipeline.outputs.examples import a_result
 from tests.vocab.conftest import client
 from tests.vocab.servers import Server

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.clips import PacketRing
+from pipeline.clips.packets import PacketRing
 from pipeline.frame import Frame, FrameTimes
 from tests.pipeline.outputs.examples import cropped
 from tests.vocab.servers import Server, eventually

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline.boxes import Box
-from pipeline.clips import PacketRing
+from pipeline.clips.packets import PacketRing
 from pipeline.energy import Ledger, NoMeter
 from pipeline.errors import VwtError
 from pipeline.events import read_rules
