@@ -51,9 +51,11 @@ class Recalled:
             end = start + length
             keys, values = key[start:end], value[start:end]
             memory.write(keys, values, rows)
-            if rows is not None:
+            if rows is None:
+                keys, values = keys.transpose(0, 1), values.transpose(0, 1)
+            else:
                 # Views, where the memory is of the type that is computed in.
-                keys, values = (kept.to(query.dtype).transpose(0, 1) for kept in (memory.keys, memory.values))
+                keys, values = memory.keys.to(query.dtype), memory.values.to(query.dtype)
             mixed.append(attend_part(query, start, end, keys, values))
             start = end
         mixed.append(query[start:])

@@ -133,8 +133,8 @@ class RecallTokenizer(StatefulTokenizer):
         count, before = len(patches), state.summary
         threshold = state.threshold
         moved = state.moved(patches)
+        flops = 3 * patches.numel() + state.weigh()
         matters = state.matters(moved)
-        flops = 3 * patches.numel() + 2 * state.context.numel()
         stirred = self._stirred(moved)
         counts = [matters.mean(), ((matters > state.least) | stirred).sum(), stirred.any()]
         mean, picked, stirs = torch.stack(counts).tolist()

@@ -40,7 +40,7 @@ def test_a_part_of_the_queries_attends_as_if_it_were_alone(dtype, start, end):
     query, key, value = (x.to(dtype) for x in qkv([24]))
     part = query[start:end].float()
 
-    mixed = attend_part(query, start, end, key[:9], value[:9])
+    mixed = attend_part(query, start, end, key[:9].transpose(0, 1), value[:9].transpose(0, 1))
 
     paid = weights(part, key[:9].float(), torch.zeros(9))
     expected = torch.einsum("hts,shd->thd", paid, value[:9].float()).to(dtype)
