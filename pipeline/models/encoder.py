@@ -173,7 +173,8 @@ class PackedEncoder:
 
     def _embed_alike(self, images: torch.Tensor, place: Place | None) -> torch.Tensor:
         assert place is not None, "an encoder's images have places"
-        pixels = patchify(images, self.patch_size)
+        # First of the type that is multiplied, since there is less to move then.
+        pixels = patchify(images.to(self.runtime.dtype), self.patch_size)
         patches = self._project(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])
         patches = patches + self.positions.added(place)
         return torch.cat([self.positions.prefix().expand(len(images), -1, -1), patches], dim=1)
@@ -184,7 +185,9 @@ class PackedEncoder:
         if dtype not in self._projections:
             weight, bias = embed.proj.weight.detach().flatten(1).to(dtype), embed.proj.bias
             self._projections[dtype] = linear_map(weight, None if bias is None else bias.detach().to(dtype))
-        pixels = pad(pixels.to(dtype), (0, 0, 0, rounded(total) - total))
+        pixels = pixels.to(dtype)
+        if rounded(total) > total:
+            pixels = pad(pixels, (0, 0, 0, rounded(total) - total))
         projected = self._projections[dtype](pixels)[:total]
         return cast(torch.Tensor, embed.norm(projected.to(embed.proj.weight.dtype)))
 
