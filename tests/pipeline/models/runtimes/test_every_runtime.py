@@ -113,7 +113,7 @@ def test_bfloat16_is_not_float32():
 @pytest.mark.parametrize(("kind", "precision"), COMPUTED, ids=lambda one: getattr(one, "name", one))
 @torch.inference_mode()
 def test_a_decoder_gives_on_any_grid_what_it_gives_in_float32_in_torch(kind, precision):
-    encoder = opened(build(FAMILIES[0]), kind, precision)
+    encoder = opened(build(next(iter(FAMILIES))), kind, precision)
     torch.manual_seed(0)
     layers = nn.Sequential(nn.ConvTranspose2d(8, 6, 4, stride=2, padding=1), nn.ReLU(), nn.Conv2d(6, 1, 1))
     grids = [torch.randn(1, 8, 5, 3), torch.randn(2, 8, 2, 4)]
