@@ -110,18 +110,18 @@ def attend(
 def attend_part(
     query: torch.Tensor, start: int, end: int, key: torch.Tensor, value: torch.Tensor
 ) -> torch.Tensor:
-    """(T, H, D) queries, of which those from `start` to `end` attend to (H, S, D): (end-start, H, D).
+    """(H, T, D) queries, of which those from `start` to `end` attend to (H, S, D): (end-start, H, D).
 
     Where that keeps shapes few, some of the others ask as well, to no avail.
     """
     if not _short(query, key.shape[1]):
-        asks = query[start:end].transpose(0, 1)[None]
+        asks = query[None, :, start:end]
         return F.scaled_dot_product_attention(asks, key[None], value[None])[0].transpose(0, 1)
     count = rounded(end - start)
-    last = min(start + count, len(query))
+    last = min(start + count, query.shape[1])
     first = max(last - count, 0)
-    mixed = _attend_short(query[first:last].transpose(0, 1), key, value)
-    return mixed[:, start - first : end - first].transpose(0, 1)
+    mixed = _attend_short(query[:, first:last], key, value).transpose(0, 1)
+    return mixed[start - first : end - first]
 
 
 def _short(query: torch.Tensor, keys: int) -> bool:

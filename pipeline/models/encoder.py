@@ -232,6 +232,8 @@ class PackedEncoder:
     def _prefix_tokens(self, features: Features) -> torch.Tensor:
         """(B, prefix, C)."""
         count = len(features.segments.lengths)
+        if count == 1:
+            return features.tokens[None, : self.prefix]
         starts = features.segments.offsets[:-1].long()
         rows = starts[:, None] + torch.arange(self.prefix, device=starts.device)
         return features.tokens[rows.flatten()].unflatten(0, (count, self.prefix))

@@ -32,7 +32,7 @@ class _Kept:
     """(2, H, T, D) keys and values in a floating-point type, written in place."""
 
     def __init__(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
-        self._numbers = torch.empty(shape, dtype=dtype, device=device)
+        self._numbers = torch.empty(shape, dtype=dtype, device=device).unbind(0)
 
     def write(self, which: int, fresh: torch.Tensor, rows: torch.Tensor | None) -> None:
         """Takes over keys (0) or values (1), (H, n, D), of these tokens; of all, in order, where `rows` is
@@ -46,7 +46,7 @@ class _Kept:
     @property
     def bytes(self) -> int:
         """What they take."""
-        return _bytes(self._numbers)
+        return sum(_bytes(part) for part in self._numbers)
 
 
 class _KeptInt8(_Kept):
@@ -107,17 +107,16 @@ class BlockMemory:
         return 0 if self._kept is None else self._kept.bytes
 
     def write(self, keys: torch.Tensor, values: torch.Tensor, rows: torch.Tensor | None) -> None:
-        """Takes over keys and values (n, H, D) of some positions; of all, in order, where `rows` is None."""
+        """Takes over keys and values (H, n, D) of some positions; of all, in order, where `rows` is None."""
         if self._kept is None and rows is None:
-            count, heads, width = keys.shape
-            shape = (2, heads, count, width)
+            shape = (2, *keys.shape)
             if self._dtype == torch.int8:
                 self._kept = _KeptInt8(shape, keys.dtype, keys.device)
             else:
                 self._kept = _Kept(shape, self._dtype, keys.device)
         kept = self._there
-        kept.write(0, keys.transpose(0, 1), rows)
-        kept.write(1, values.transpose(0, 1), rows)
+        kept.write(0, keys, rows)
+        kept.write(1, values, rows)
 
     @property
     def _there(self) -> _Kept:
