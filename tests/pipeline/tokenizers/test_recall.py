@@ -462,13 +462,15 @@ def packed_linear_flops(x, weight, *rest, out_shape, **options):  # noqa: ARG001
     return 2 * x[0] * x[1] * out_shape[1]
 
 
+PACKED = {torch.ops.mkldnn._linear_pointwise: packed_linear_flops}
+
+
 @pytest.mark.usefixtures("trusting")
 def test_the_operations_of_a_recalled_frame_are_those_torch_counts(engine, tokenizer):
     # With the prefix as many tokens as run without surplus.
     frames = clip(still(), changed(still(), 3, 4, 5, 6, 20, 21, 22, 40, 41, 42, 43))
     outputs(engine, tokenizer, frames[:1])
-    packed = {torch.ops.mkldnn._linear_pointwise: packed_linear_flops}
-    counted = FlopCounterMode(display=False, custom_mapping=packed)
+    counted = FlopCounterMode(display=False, custom_mapping=PACKED)
     with counted as counter, sdpa_kernel(SDPBackend.MATH):
         (output,) = outputs(engine, tokenizer, frames[1:])
 
@@ -488,7 +490,8 @@ def test_operations_count_every_run_there_was_for_a_frame(engine, wishes):
     scripted = Scripted(EVERYTHING)
     outputs(engine, scripted, clip(still()))
     scripted.wishes = wishes
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+    counted_too = FlopCounterMode(display=False, custom_mapping=PACKED)
+    with counted_too as counter, sdpa_kernel(SDPBackend.MATH):
         (output,) = outputs(engine, scripted, clip(changed(still(), 3)))
 
     # Rows that a pass is rounded up by are no frame's: batch mates would change what it costs.
