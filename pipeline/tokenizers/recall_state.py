@@ -129,7 +129,8 @@ class State:
     def moved(self, patches: torch.Tensor) -> torch.Tensor:
         """(N,) mean squared change of the pixels of each position since it was computed."""
         # A norm reads once what a mean of squares reads twice.
-        return torch.linalg.vector_norm(patches - self.pixels, dim=1).square_().div_(patches.shape[1])
+        lengths: torch.Tensor = torch.linalg.vector_norm(patches - self.pixels, dim=1)
+        return lengths.square_().div_(patches.shape[1])
 
     def held_ms(self, frame: Frame) -> float:
         """Age of the last answer when a frame is shown."""
