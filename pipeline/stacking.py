@@ -145,6 +145,8 @@ def stacks(parts: Sequence[tuple[Sequence[Frame], T]], patch_size: int | None) -
 
 def pixels(stacked: Sequence[Stack[Any]], device: torch.device) -> Iterator[torch.Tensor]:
     """The images of each stack, (B, H, W, 3) uint8 on the device; one copy takes all of them there."""
+    if device.type == "cpu":
+        return (torch.from_numpy(np.stack([frame.image for frame in stack.frames])) for stack in stacked)
     shapes = [(len(stack.frames), *stack.frames[0].image.shape) for stack in stacked]
     sizes = [int(np.prod(shape)) for shape in shapes]
     staged = torch.empty(sum(sizes), dtype=torch.uint8, pin_memory=device.type == "cuda")

@@ -39,6 +39,9 @@ class PackedAttention(nn.Module):
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
         self.inner = inner
+        # Calls that change nothing cost as much as a small layer, where tokens are few.
+        layers = (getattr(inner, name, None) for name in ("q_norm", "k_norm", "norm"))
+        self._norms = [None if type(layer) is nn.Identity else layer for layer in layers]
 
     def forward(
         self,
@@ -72,7 +75,9 @@ class PackedAttention(nn.Module):
         inner = cast(Any, self.inner)
         segments, key_bias, capture = context.segments, context.key_bias, context.capture
         query, key, value = self._project(x)
-        query, key = inner.q_norm(query), inner.k_norm(key)
+        query_norm, key_norm, norm = self._norms
+        query = query if query_norm is None else query_norm(query)
+        key = key if key_norm is None else key_norm(key)
         if capture is not None:
             capture.keys = key
         if rope is not None:
@@ -89,20 +94,23 @@ class PackedAttention(nn.Module):
             mixed = ragged_attention(query, key, value, segments, segments, key_bias)
         else:
             mixed = context.recalled.attend(query, key, value, segments)
-        normed: torch.Tensor = inner.norm(mixed.flatten(1))
-        return normed
+        flat = mixed.flatten(1)
+        return flat if norm is None else cast(torch.Tensor, norm(flat))
 
     def _project(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(T, C) -> query, key, value, each (T, heads, D)."""
         inner = cast(Any, self.inner)
+        width: int = inner.head_dim
         if inner.qkv is None:
-            parts = [project(x) for project in (inner.q_proj, inner.k_proj, inner.v_proj)]
-        elif getattr(inner, "q_bias", None) is not None:
+            parts = (project(x) for project in (inner.q_proj, inner.k_proj, inner.v_proj))
+            query, key, value = (part.unflatten(-1, (-1, width)) for part in parts)
+            return query, key, value
+        if getattr(inner, "q_bias", None) is not None:
             bias = torch.cat((inner.q_bias, inner.k_bias, inner.v_bias))
-            parts = list(F.linear(x, inner.qkv.weight, bias).chunk(3, dim=-1))
+            packed = F.linear(x, inner.qkv.weight, bias)
         else:
-            parts = list(inner.qkv(x).chunk(3, dim=-1))
-        query, key, value = (part.unflatten(-1, (-1, inner.head_dim)) for part in parts)
+            packed = inner.qkv(x)
+        query, key, value = packed.view(len(x), 3, -1, width).unbind(1)
         return query, key, value
 
 

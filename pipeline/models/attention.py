@@ -99,23 +99,28 @@ def attend(
     mask = None if key_bias is None else key_bias.to(query.dtype)[:, None, None]
     query, key, value = (x.transpose(1, 2) for x in (query, key, value))
     if _short(query, key.shape[-2]):
-        return _attend_short(query, key, value, mask).transpose(1, 2)
+        batch, heads, *_ = query.shape
+        if mask is not None:
+            mask = mask.expand(-1, heads, -1, -1).flatten(0, 1)
+        query, key, value = (x.flatten(0, 1) for x in (query, key, value))
+        return _attend_short(query, key, value, mask).unflatten(0, (batch, heads)).transpose(1, 2)
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2)
 
 
 def attend_part(
     query: torch.Tensor, start: int, end: int, key: torch.Tensor, value: torch.Tensor
 ) -> torch.Tensor:
-    """(T, H, D) queries, of which those from `start` to `end` attend to (S, H, D): (end-start, H, D).
+    """(H, T, D) queries, of which those from `start` to `end` attend to (H, S, D): (end-start, H, D).
 
     Where that keeps shapes few, some of the others ask as well, to no avail.
     """
-    first, last = start, end
-    if _short(query, len(key)):
-        count = rounded(end - start)
-        last = min(start + count, len(query))
-        first = max(last - count, 0)
-    mixed = attend(query[None, first:last], key[None], value[None])[0]
+    if not _short(query, key.shape[1]):
+        asks = query[None, :, start:end]
+        return F.scaled_dot_product_attention(asks, key[None], value[None])[0].transpose(0, 1)
+    count = rounded(end - start)
+    last = min(start + count, query.shape[1])
+    first = max(last - count, 0)
+    mixed = _attend_short(query[:, first:last], key, value).transpose(0, 1)
     return mixed[start - first : end - first]
 
 
@@ -124,22 +129,15 @@ def _short(query: torch.Tensor, keys: int) -> bool:
 
 
 def _attend_short(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Attention with all its scores at once, which few keys allow.
+    """Attention with all its scores at once, which few keys allow: (B, T, D), (B, S, D) -> (B, T, D).
 
     In bfloat16 on the CPU it takes .43 of the time of torch's own kernel, 64 to 257 keys, Zen 5.
     """
-    batch, heads, asks, width = query.shape
-    flat = (batch * heads, -1, width)
-    if mask is None:
-        start, weight = query.new_zeros(()), 0
-    else:
-        start, weight = mask.expand(-1, heads, -1, -1).reshape(batch * heads, 1, -1), 1
-    scores = torch.baddbmm(
-        start, query.reshape(flat), key.reshape(flat).transpose(1, 2), beta=weight, alpha=width**-0.5
-    )
-    return torch.bmm(scores.softmax(dim=-1), value.reshape(flat)).view(batch, heads, asks, width)
+    start, weight = (query.new_zeros(()), 0) if mask is None else (mask, 1)
+    scores = torch.baddbmm(start, query, key.transpose(1, 2), beta=weight, alpha=query.shape[2] ** -0.5)
+    return torch.bmm(scores.softmax(dim=-1), value)
 
 
 def bias_as_channels(

@@ -47,16 +47,18 @@ class Recalled:
         Tokens behind the last segment stay what they were asked with.
         """
         mixed, start = [], 0
+        asked, key, value = (part.transpose(0, 1) for part in (query, key, value))
         for length, memory, rows in zip(segments.lengths, self.memories, self.rows, strict=True):
             end = start + length
-            keys, values = key[start:end], value[start:end]
+            keys, values = key[:, start:end], value[:, start:end]
             memory.write(keys, values, rows)
             if rows is not None:
                 # Views, where the memory is of the type that is computed in.
-                keys, values = (kept.to(query.dtype).transpose(0, 1) for kept in (memory.keys, memory.values))
-            mixed.append(attend_part(query, start, end, keys, values))
+                keys, values = memory.keys.to(query.dtype), memory.values.to(query.dtype)
+            mixed.append(attend_part(asked, start, end, keys, values))
             start = end
-        mixed.append(query[start:])
+        if start < len(query):
+            mixed.append(query[start:])
         return torch.cat(mixed)
 
 

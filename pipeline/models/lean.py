@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from pipeline.models.adapters import PackedAttention
 from pipeline.models.context import AttentionContext
@@ -30,7 +29,7 @@ class LeanBlock:
             (norm.normalized_shape, norm.weight, norm.bias, norm.eps) for norm in (own.norm1, own.norm2)
         ]
         self._project = own.attn.inner.proj
-        self._widen, self._narrow = own.mlp.fc1, own.mlp.fc2
+        self._widen, self._narrow = own.mlp.fc1.forward, own.mlp.fc2
 
     @staticmethod
     def takes(block: nn.Module) -> bool:
@@ -57,8 +56,8 @@ class LeanBlock:
     ) -> torch.Tensor:
         """(T, C) -> (T, C), see `StepwiseRuntime.block`."""
         before, between = self._norms
-        tokens = self._project.added(self._mix(F.layer_norm(tokens, *before), context, rope), tokens)
-        return self._narrow.added(self._widen(F.layer_norm(tokens, *between)), tokens)
+        tokens = self._project.added(self._mix(torch.layer_norm(tokens, *before), context, rope), tokens)
+        return self._narrow.added(self._widen(torch.layer_norm(tokens, *between)), tokens)
 
 
 def plainly(block: nn.Module) -> BlockCall:

@@ -188,7 +188,8 @@ class Recaller:
             for memory, place, group, kept in zip(memories, places, now.group, now.kept_list(), strict=True):
                 first = torch.arange(prefix, device=group.device)
                 tokens = start + torch.cat([first, prefix + group[: place.patches]])
-                memory.block(layer).write(attended.keys[tokens], attended.values[tokens], None)
+                keys, values = (part[tokens].transpose(0, 1) for part in (attended.keys, attended.values))
+                memory.block(layer).write(keys, values, None)
                 start += prefix + kept
 
         dtype = encoder.positions.prefix().dtype

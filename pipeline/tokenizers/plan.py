@@ -327,8 +327,11 @@ def patch_states(group: torch.Tensor) -> npt.NDArray[np.uint8]:
     Returns:
         (B, N) uint8: INTACT, MERGED or DROPPED.
     """
-    slot = torch.where(group < 0, group.shape[1], group)
-    members = torch.zeros(len(group), group.shape[1] + 1, dtype=torch.int64)
-    members.scatter_add_(1, slot, torch.ones_like(slot))
-    states = torch.where(members.gather(1, slot) > 1, MERGED, INTACT)
-    return torch.where(group < 0, DROPPED, states).to(torch.uint8).numpy()
+    slots = group.numpy()
+    dropped = slots < 0
+    # Each image has its own numbers, the last of them for what was dropped.
+    width = slots.shape[1] + 1
+    own = np.where(dropped, width - 1, slots) + width * np.arange(len(slots))[:, None]
+    states = np.where(np.bincount(own.ravel())[own] > 1, np.uint8(MERGED), np.uint8(INTACT))
+    states[dropped] = DROPPED
+    return states

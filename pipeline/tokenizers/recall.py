@@ -133,26 +133,28 @@ class RecallTokenizer(StatefulTokenizer):
         count, before = len(patches), state.summary
         threshold = state.threshold
         moved = state.moved(patches)
+        flops = 3 * patches.numel() + state.weigh()
         matters = state.matters(moved)
-        flops = 3 * patches.numel() + 2 * state.context.numel()
-        stirred = self._stirred(moved)
-        counts = [matters.mean(), ((matters > state.least) | stirred).sum(), stirred.any()]
-        mean, picked, stirs = torch.stack(counts).tolist()
-        picked, all_patches = int(picked), _states(patches, INTACT)
+        picks, stirred = matters > state.least, self._stirred(moved)
+        counts = [matters.mean(), picks.sum()]
+        if stirred is not None:
+            counts = [matters.mean(), (picks | stirred).sum(), stirred.any()]
+        mean, picked, *stirs = torch.stack(counts).tolist()
+        picked = int(picked)
         state.age += 1
         state.newest = frame
         refresh = state.age >= _REFRESH_EVERY
 
-        holds = mean <= threshold and not stirs
+        holds = mean <= threshold and not any(stirs)
         state.expects(mean, 0.0 if holds else picked / count)
 
+        if holds and not refresh:
+            held_ms = state.held_ms(frame)
+            return Decided("hold", state.memory, _states(patches, RECALLED), 0, flops, held_ms)
         decision: Decision
-        states, kept = all_patches, count
-        early = False
+        states = all_patches = _states(patches, INTACT)
+        kept, early = count, False
         if holds:
-            if not refresh:
-                held_ms = state.held_ms(frame)
-                return Decided("hold", state.memory, _states(patches, RECALLED), 0, flops, held_ms)
             decision = "hold"
         elif state.merging and picked >= _MERGE_SHARE * count:
             decision, states = "merged", (yield from self._run_merged(state, patches, moved, state.away))
@@ -165,7 +167,9 @@ class RecallTokenizer(StatefulTokenizer):
             kept = math.ceil((picked + state.prefix) / self._bucket) * self._bucket - state.prefix
             kept = min(kept, count)
             # By rank, since picking by a mask would wait for the device.
-            order = matters.masked_fill(stirred, math.inf).argsort(descending=True)
+            if stirred is not None:
+                matters = matters.masked_fill(stirred, math.inf)
+            order = matters.argsort(descending=True)
             rows, rest = (part.sort().values for part in order.split([kept, count - kept]))
             decision, states = "recall", _states(patches, RECALLED).index_fill_(0, rows, INTACT)
             state.take(patches, moved, rows, (yield Run(state.memory, rows)))
@@ -190,9 +194,9 @@ class RecallTokenizer(StatefulTokenizer):
         state.answered(frame, apart(state.summary, before))
         return Decided(decision, state.memory, states, kept, flops)
 
-    def _stirred(self, moved: torch.Tensor) -> torch.Tensor:
-        """(N,) positions that run whatever the answer takes from them."""
-        return moved > (_STIRRED if self.everywhere else math.inf)
+    def _stirred(self, moved: torch.Tensor) -> torch.Tensor | None:
+        """(N,) positions that run whatever the answer takes from them; None where there are no such."""
+        return moved > _STIRRED if self.everywhere else None
 
     def _may_merge(self, state: State) -> bool:
         return min(state.eps, (1 - self.target) / 3) >= _MERGE_EPS

@@ -85,6 +85,8 @@ class State:
         self._eps_range = eps / _EPS_RANGE, eps * _EPS_RANGE
         self._expected = 0.0
         self._answered = frame
+        # Of `matters`, until another run: what a change of pixels weighs, and what counts without one.
+        self._weights: tuple[torch.Tensor, torch.Tensor] | None = None
         own = (self.pixels, self.attention, self.gain, self.context, self.summary)
         # It never changes.
         self._own_bytes = sum(part.numel() * part.element_size() for part in own)
@@ -126,7 +128,9 @@ class State:
 
     def moved(self, patches: torch.Tensor) -> torch.Tensor:
         """(N,) mean squared change of the pixels of each position since it was computed."""
-        return (patches - self.pixels).square_().mean(dim=1)
+        # A norm reads once what a mean of squares reads twice.
+        lengths: torch.Tensor = torch.linalg.vector_norm(patches - self.pixels, dim=1)
+        return lengths.square_().div_(patches.shape[1])
 
     def held_ms(self, frame: Frame) -> float:
         """Age of the last answer when a frame is shown."""
@@ -134,10 +138,20 @@ class State:
 
     def matters(self, moved: torch.Tensor) -> torch.Tensor:
         """(N,) what recalling each position would cost the answer, by the squared change of its pixels."""
+        self.weigh()
+        assert self._weights is not None
+        pixels, context = self._weights
+        return torch.addcmul(context, moved, pixels)
+
+    def weigh(self) -> int:
+        """Makes what `matters` needs where a run has changed that; gives the operations it took."""
+        if self._weights is not None:
+            return 0
         apart = 1 - self.context @ F.normalize(self.summary, dim=0)
-        context = (apart - _CONTEXT_FREE).clamp_min(0)
-        spared = moved * self.gain.square() + _CONTEXT_WEIGHT * context
-        return spared * self.attention * len(moved)
+        context = (apart - _CONTEXT_FREE).clamp_min_(0).mul_(_CONTEXT_WEIGHT)
+        taken = self.attention * len(context)
+        self._weights = self.gain.square().mul_(taken), context.mul_(taken)
+        return 2 * self.context.numel()
 
     def take(
         self,
@@ -156,6 +170,7 @@ class State:
             ran: what became of them.
             gains: those whose gain may learn from it, where all ran; None for all.
         """
+        self._weights = None
         every = slice(None) if rows is None else rows
         learned = (ran.change / (moved[every].sqrt() + 0.05)).clamp(*_GAIN_BOUNDS)
         which = every

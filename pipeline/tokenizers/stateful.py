@@ -32,11 +32,12 @@ class _Kept:
     """(2, H, T, D) keys and values in a floating-point type, written in place."""
 
     def __init__(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
-        self._numbers = torch.empty(shape, dtype=dtype, device=device)
+        self._numbers = torch.empty(shape, dtype=dtype, device=device).unbind(0)
 
-    def write(self, fresh: torch.Tensor, rows: torch.Tensor | None) -> None:
-        """Takes over (2, H, n, D) of these tokens; of all, in order, where `rows` is None."""
-        _put(self._numbers, fresh, rows)
+    def write(self, which: int, fresh: torch.Tensor, rows: torch.Tensor | None) -> None:
+        """Takes over keys (0) or values (1), (H, n, D), of these tokens; of all, in order, where `rows` is
+        None."""
+        _put(self._numbers[which], fresh, rows)
 
     def read(self, which: int) -> torch.Tensor:
         """(H, T, D) keys (0) or values (1): a view."""
@@ -45,7 +46,7 @@ class _Kept:
     @property
     def bytes(self) -> int:
         """What they take."""
-        return _bytes(self._numbers)
+        return sum(_bytes(part) for part in self._numbers)
 
 
 class _KeptInt8(_Kept):
@@ -60,13 +61,13 @@ class _KeptInt8(_Kept):
         self._scales = torch.empty(*shape[:-1], 1, device=device)
         self._read_in = read_in
 
-    def write(self, fresh: torch.Tensor, rows: torch.Tensor | None) -> None:
+    def write(self, which: int, fresh: torch.Tensor, rows: torch.Tensor | None) -> None:
         """See `_Kept.write`."""
         fresh = fresh.float()
         # A token of zeros stays one.
-        scales = fresh.abs().amax(dim=3, keepdim=True).div_(127).clamp_min_(1e-12)
-        super().write((fresh / scales).round_(), rows)
-        _put(self._scales, scales, rows)
+        scales = fresh.abs().amax(dim=2, keepdim=True).div_(127).clamp_min_(1e-12)
+        super().write(which, (fresh / scales).round_(), rows)
+        _put(self._scales[which], scales, rows)
 
     def read(self, which: int) -> torch.Tensor:
         """See `_Kept.read`; no view, but that of one block at a time."""
@@ -106,14 +107,16 @@ class BlockMemory:
         return 0 if self._kept is None else self._kept.bytes
 
     def write(self, keys: torch.Tensor, values: torch.Tensor, rows: torch.Tensor | None) -> None:
-        """Takes over keys and values (n, H, D) of some positions; of all, in order, where `rows` is None."""
-        fresh = torch.stack([keys, values]).transpose(1, 2)
+        """Takes over keys and values (H, n, D) of some positions; of all, in order, where `rows` is None."""
         if self._kept is None and rows is None:
+            shape = (2, *keys.shape)
             if self._dtype == torch.int8:
-                self._kept = _KeptInt8(tuple(fresh.shape), fresh.dtype, fresh.device)
+                self._kept = _KeptInt8(shape, keys.dtype, keys.device)
             else:
-                self._kept = _Kept(tuple(fresh.shape), self._dtype, fresh.device)
-        self._there.write(fresh, rows)
+                self._kept = _Kept(shape, self._dtype, keys.device)
+        kept = self._there
+        kept.write(0, keys, rows)
+        kept.write(1, values, rows)
 
     @property
     def _there(self) -> _Kept:
@@ -157,11 +160,11 @@ class Memory:
 
 
 def _put(kept: torch.Tensor, fresh: torch.Tensor, rows: torch.Tensor | None) -> None:
-    """Copies (2, H, n, D) to these tokens; to all of them, in order, where `rows` is None."""
+    """Copies (H, n, D) to these tokens; to all of them, in order, where `rows` is None."""
     if rows is None:
         kept.copy_(fresh)
     else:
-        kept.index_copy_(2, rows, fresh.to(kept.dtype))
+        kept.index_copy_(1, rows, fresh.to(kept.dtype))
 
 
 def _bytes(kept: torch.Tensor) -> int:

@@ -14,6 +14,8 @@ from pipeline.models.context import AttentionContext
 from pipeline.runtimes import Computed
 
 OnNotice = Callable[[str], None]
+# (B, C, rows, columns) -> what the layers make of it.
+Dense = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +68,14 @@ class Runtime(Protocol):
 
     @property
     def stepwise(self) -> StepwiseRuntime: ...
+
+    def dense(self, layers: nn.Sequential) -> Dense:
+        """A decoder of patch grids, computed in what the blocks are.
+
+        Args:
+            layers: convolutions with ReLU between them; they are used, not copied, and may get another type.
+        """
+        ...
 
     def forward(
         self, tokens: torch.Tensor, context: AttentionContext, rope: torch.Tensor | None

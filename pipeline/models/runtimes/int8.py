@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 import openvino
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from pipeline.models.context import AttentionContext
 from pipeline.models.encoder import PackedEncoder
 from pipeline.models.positions import Placed
-from pipeline.models.runtimes.base import Blocks, OnNotice, Runtime, StepwiseRuntime
+from pipeline.models.runtimes.base import Blocks, Dense, OnNotice, Runtime, StepwiseRuntime
 from pipeline.models.runtimes.calibration import Calibration, Images, floor, percentile_5
 from pipeline.models.runtimes.openvino_graph import blocks_graph
 from pipeline.models.runtimes.openvino_layers import UnsupportedError
@@ -123,6 +124,9 @@ class _Recorder:
     @property
     def stepwise(self) -> StepwiseRuntime:
         return self._inner.stepwise
+
+    def dense(self, layers: nn.Sequential) -> Dense:
+        return self._inner.dense(layers)
 
     def forward(
         self, tokens: torch.Tensor, context: AttentionContext, rope: torch.Tensor | None

@@ -1,8 +1,9 @@
-"""The blocks of a model and the norm behind them as one OpenVINO graph, for sequences of any length."""
+"""The blocks of a model and the norm behind them as one OpenVINO graph, for sequences of any length; and a
+decoder behind them as another."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import openvino.opset13 as ov
@@ -10,6 +11,7 @@ import torch
 from openvino import Model, Node, PartialShape, Type
 from timm.models.eva import EvaBlock, EvaBlockPostNorm
 from timm.models.vision_transformer import Block, ResPostBlock
+from torch import nn
 
 from pipeline.models.runtimes.base import Blocks
 from pipeline.models.runtimes.openvino_layers import UnsupportedError, ints, layer, linear, scaled
@@ -37,6 +39,19 @@ def blocks_graph(blocks: Blocks) -> Model:
         x = _block(block, x, bias, rope)
     inputs = [tokens, bias] if rope is None else [tokens, bias, rope]
     return Model([layer(blocks.norm, x)], inputs, "blocks")
+
+
+def dense_graph(layers: nn.Sequential) -> Model:
+    """Builds a decoder of grids, (B, C, rows, columns) of any size.
+
+    Raises:
+        UnsupportedError: a layer has no form in OpenVINO here.
+    """
+    grid = ov.parameter(PartialShape([-1, cast(Any, layers[0]).in_channels, -1, -1]), Type.f32, name="grid")
+    x: Node = grid
+    for module in layers:
+        x = layer(module, x)
+    return Model([x], [grid], "dense")
 
 
 def _block(block: Any, x: Node, bias: Node, rope: Node | None) -> Node:

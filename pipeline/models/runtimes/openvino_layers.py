@@ -22,7 +22,7 @@ class UnsupportedError(Exception):
 
 def constant(values: torch.Tensor) -> Node:
     """Values as float32."""
-    return ov.constant(values.detach().float().numpy())
+    return ov.constant(values.detach().float().contiguous().numpy())
 
 
 def ints(*values: int) -> Node:
@@ -95,6 +95,29 @@ def _gelu(module: Any, x: Node) -> Node:
     return ov.gelu(x, "ERF" if module.approximate == "none" else "TANH")
 
 
+def _convolution(module: Any, x: Node) -> Node:
+    square = (nn.Conv2d, nn.ConvTranspose2d)
+    plain = type(module) in square and module.groups == 1 and module.padding_mode == "zeros"
+    if not plain or isinstance(module.padding, str):
+        raise UnsupportedError(type(module).__name__)
+    strides, pads, dilations = (list(sides) for sides in (module.stride, module.padding, module.dilation))
+    if type(module) is nn.Conv2d:
+        made = ov.convolution(x, constant(module.weight), strides, pads, pads, dilations)
+    else:
+        made = ov.convolution_backprop_data(
+            x,
+            constant(module.weight),
+            strides,
+            pads_begin=pads,
+            pads_end=pads,
+            dilations=dilations,
+            output_padding=list(module.output_padding),
+        )
+    if module.bias is None:
+        return made
+    return ov.add(made, constant(module.bias[:, None, None]))
+
+
 _LAYERS: tuple[tuple[Any, Callable[[Any, Node], Node]], ...] = (
     ((nn.Identity, nn.Dropout), lambda _, x: x),
     (nn.Linear, linear),
@@ -102,8 +125,10 @@ _LAYERS: tuple[tuple[Any, Callable[[Any, Node], Node]], ...] = (
     (RmsNorm, _rms_norm),
     (LayerScale, lambda module, x: scaled(module.gamma, x)),
     (nn.GELU, _gelu),
+    (nn.ReLU, lambda _, x: ov.relu(x)),
     (nn.SiLU, lambda _, x: ov.swish(x)),
     (Mlp, _mlp),
     (SwiGLU, _swiglu),
     (GluMlp, _glu),
+    ((nn.Conv2d, nn.ConvTranspose2d), _convolution),
 )

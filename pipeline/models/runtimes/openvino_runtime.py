@@ -6,12 +6,13 @@ import threading
 
 import openvino
 import torch
-from openvino import CompiledModel, Model, Tensor
+from openvino import CompiledModel, InferRequest, Model, Tensor
+from torch import nn
 
 from pipeline.models.context import AttentionContext
-from pipeline.models.runtimes.base import Blocks, StepwiseRuntime
+from pipeline.models.runtimes.base import Blocks, Dense, StepwiseRuntime
 from pipeline.models.runtimes.grouping import Group, groups_of
-from pipeline.models.runtimes.openvino_graph import blocks_graph
+from pipeline.models.runtimes.openvino_graph import blocks_graph, dense_graph
 from pipeline.models.runtimes.openvino_layers import UnsupportedError
 from pipeline.models.runtimes.torch_runtime import open_torch
 from pipeline.runtimes import BF16, FP32, Computed, UnavailableError
@@ -32,8 +33,21 @@ class OpenVinoRuntime:
         self.computed = Computed("openvino", precision)
         self.stepwise = stepwise
         self.dtype = stepwise.dtype
-        self._request = compiled.create_infer_request()
-        self._one_at_a_time = threading.Lock()
+        self._request = _Request(compiled)
+
+    def dense(self, layers: nn.Sequential) -> Dense:
+        """See `Runtime.dense`; layers that the graph knows not run in torch."""
+        try:
+            graph = dense_graph(layers)
+        except UnsupportedError:
+            return self.stepwise.dense(layers)
+        request = _Request(compile_graph(graph, BF16 if self.dtype == torch.bfloat16 else FP32))
+
+        def run(grid: torch.Tensor) -> torch.Tensor:
+            with request as asked:
+                return torch.from_numpy(asked.infer([grid.float().contiguous().numpy()])[0].copy())
+
+        return run
 
     def forward(
         self, tokens: torch.Tensor, context: AttentionContext, rope: torch.Tensor | None
@@ -62,12 +76,27 @@ class OpenVinoRuntime:
         """(B, T, C) tokens, (B, 1, 1, T) bias and (B, 1, T, 2*D) rope -> (B, T, C), without copies."""
         output = torch.empty_like(inputs[0])
         arrays = [values.contiguous().numpy() for values in inputs]
-        with self._one_at_a_time:
+        with self._request as request:
             for index, array in enumerate(arrays):
-                self._request.set_input_tensor(index, Tensor(array, shared_memory=True))
-            self._request.set_output_tensor(0, Tensor(output.numpy(), shared_memory=True))
-            self._request.infer()
+                request.set_input_tensor(index, Tensor(array, shared_memory=True))
+            request.set_output_tensor(0, Tensor(output.numpy(), shared_memory=True))
+            request.infer()
         return output
+
+
+class _Request:
+    """What a compiled graph is asked by, one at a time."""
+
+    def __init__(self, compiled: CompiledModel) -> None:
+        self._request = compiled.create_infer_request()
+        self._one_at_a_time = threading.Lock()
+
+    def __enter__(self) -> InferRequest:
+        self._one_at_a_time.acquire()
+        return self._request
+
+    def __exit__(self, *error: object) -> None:
+        self._one_at_a_time.release()
 
 
 def graph_inputs(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
+from torch import nn
 
 from pipeline.models.context import AttentionContext
 from pipeline.models.lean import LeanBlock, plainly
 from pipeline.models.linear import fix_blocks
-from pipeline.models.runtimes.base import Blocks
+from pipeline.models.runtimes.base import Blocks, Dense
 from pipeline.runtimes import BF16, FP32, Computed, UnavailableError
 
 _DTYPES = {FP32: torch.float32, BF16: torch.bfloat16}
@@ -37,6 +40,10 @@ class TorchRuntime:
     def stepwise(self) -> TorchRuntime:
         """Itself."""
         return self
+
+    def dense(self, layers: nn.Sequential) -> Dense:
+        """See `Runtime.dense`."""
+        return in_type(layers, self.dtype)
 
     def forward(
         self, tokens: torch.Tensor, context: AttentionContext, rope: torch.Tensor | None
@@ -69,6 +76,13 @@ def open_torch(blocks: Blocks, precision: str) -> TorchRuntime:
     blocks.layers.to(dtype)
     fix_blocks(blocks.layers)
     return TorchRuntime(blocks, dtype)
+
+
+def in_type(layers: nn.Sequential, dtype: torch.dtype) -> Dense:
+    """Layers in a type, which they get for it."""
+    if next(layers.parameters()).dtype != dtype:
+        layers.to(dtype)
+    return lambda grid: cast(torch.Tensor, layers(grid.to(dtype)))
 
 
 def cpu_has_bf16() -> bool:

@@ -40,7 +40,8 @@ def test_a_part_of_the_queries_attends_as_if_it_were_alone(dtype, start, end):
     query, key, value = (x.to(dtype) for x in qkv([24]))
     part = query[start:end].float()
 
-    mixed = attend_part(query, start, end, key[:9], value[:9])
+    heads_first = (x.transpose(0, 1) for x in (key[:9], value[:9]))
+    mixed = attend_part(query.transpose(0, 1), start, end, *heads_first)
 
     paid = weights(part, key[:9].float(), torch.zeros(9))
     expected = torch.einsum("hts,shd->thd", paid, value[:9].float()).to(dtype)

@@ -15,6 +15,7 @@ from pipeline.models import (
     model_input,
     resolve_device,
 )
+from tests.pipeline.counting import counting
 from tests.pipeline.models.predicting import predict
 
 TINY = "vit_tiny_patch16_224"
@@ -111,12 +112,11 @@ def test_the_input_is_that_of_the_data_config_of_timm():
 
 def test_flops_of_a_full_vit_small_are_those_torch_counts():
     from torch.nn.attention import SDPBackend, sdpa_kernel
-    from torch.utils.flop_counter import FlopCounterMode
 
     model = load_model("vit_small_patch16_224", weights="random")
     assert isinstance(model, PackedModel)
     # torch counts attention only where it is written out as products.
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.inference_mode():
+    with counting() as counter, sdpa_kernel(SDPBackend.MATH), torch.inference_mode():
         timm.create_model("vit_small_patch16_224").eval()(torch.randn(1, 3, 224, 224))
 
     assert model.flops(196) == pytest.approx(counter.get_total_flops(), rel=0.01)

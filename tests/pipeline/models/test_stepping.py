@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.models.encoder import Features, PackedEncoder
 from pipeline.models.flops import EncoderFlops
@@ -28,6 +27,7 @@ from pipeline.tokenizers import (
 )
 from pipeline.tokenizers.merge import MergeStep
 from pipeline.tokenizers.registry import taken_with
+from tests.pipeline.counting import counting
 from tests.pipeline.models.families import FAMILIES, build, images_for
 from tests.pipeline.models.replicas import merged
 from vocab.patches import patchify
@@ -283,7 +283,7 @@ def test_the_operations_of_all_blocks_and_steps_are_those_torch_counts(small, to
     frame = images[:1]
     flops = EncoderFlops(encoder.model)
     # torch counts attention only where it is written out as products.
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+    with counting() as counter, sdpa_kernel(SDPBackend.MATH):
         features = encoded(tokenizer, encoder, frame)
         encoder.head(features)
         list(encoder.patch_grids(features))

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.engine import Engine
 from pipeline.errors import UsageError
@@ -21,6 +20,7 @@ from pipeline.tokenizers.merge import MergeStep
 from pipeline.tokenizers.registry import TOKENIZERS
 from pipeline.tokenizers.stateful import Ran
 from pipeline.tokenizers.stream import StreamNeeds
+from tests.pipeline.counting import counting
 from tests.pipeline.models.families import build
 from tests.pipeline.models.test_recalling import EVERYTHING, SOME, Scripted
 
@@ -458,18 +458,12 @@ def test_streams_that_recall_share_a_batch_with_others_that_do_not(engine):
             np.testing.assert_allclose(output.prediction.embedding, expected.prediction.embedding, atol=1e-5)
 
 
-def packed_linear_flops(x, weight, *rest, out_shape, **options):  # noqa: ARG001
-    return 2 * x[0] * x[1] * out_shape[1]
-
-
 @pytest.mark.usefixtures("trusting")
 def test_the_operations_of_a_recalled_frame_are_those_torch_counts(engine, tokenizer):
     # With the prefix as many tokens as run without surplus.
     frames = clip(still(), changed(still(), 3, 4, 5, 6, 20, 21, 22, 40, 41, 42, 43))
     outputs(engine, tokenizer, frames[:1])
-    packed = {torch.ops.mkldnn._linear_pointwise: packed_linear_flops}
-    counted = FlopCounterMode(display=False, custom_mapping=packed)
-    with counted as counter, sdpa_kernel(SDPBackend.MATH):
+    with counting() as counter, sdpa_kernel(SDPBackend.MATH):
         (output,) = outputs(engine, tokenizer, frames[1:])
 
     # What compares pixels and pays out attention is no product of matrices, or one of a single row.
@@ -488,7 +482,7 @@ def test_operations_count_every_run_there_was_for_a_frame(engine, wishes):
     scripted = Scripted(EVERYTHING)
     outputs(engine, scripted, clip(still()))
     scripted.wishes = wishes
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+    with counting() as counter, sdpa_kernel(SDPBackend.MATH):
         (output,) = outputs(engine, scripted, clip(changed(still(), 3)))
 
     # Rows that a pass is rounded up by are no frame's: batch mates would change what it costs.

@@ -1,7 +1,10 @@
 """Every runtime in every precision against float32 in torch, for every family."""
 
+import copy
+
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 import pipeline.models  # noqa: F401  (lets timm import beside any torchvision)
@@ -105,3 +108,20 @@ def test_bfloat16_is_not_float32():
     for kind, precision in COMPUTED:
         if precision == "bf16":
             assert difference(opened(model, kind, precision).encode(images, plan), truth) > 1e-4, kind.name
+
+
+@pytest.mark.parametrize(("kind", "precision"), COMPUTED, ids=lambda one: getattr(one, "name", one))
+@torch.inference_mode()
+def test_a_decoder_gives_on_any_grid_what_it_gives_in_float32_in_torch(kind, precision):
+    encoder = opened(build(next(iter(FAMILIES))), kind, precision)
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.ConvTranspose2d(8, 6, 4, stride=2, padding=1), nn.ReLU(), nn.Conv2d(6, 1, 1))
+    grids = [torch.randn(1, 8, 5, 3), torch.randn(2, 8, 2, 4)]
+    expected = [layers(grid) for grid in grids]
+
+    decode = encoder.runtime.dense(copy.deepcopy(layers))
+
+    for grid, truth in zip(grids, expected, strict=True):
+        found = decode(grid)
+        assert found.shape == truth.shape
+        assert float((found - truth).abs().max() / truth.abs().max()) < TOLERANCE[precision]
