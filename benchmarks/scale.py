@@ -91,7 +91,9 @@ class Cluster:
         self.replicas = {f"r{n}": self._replica(f"r{n}", streams // replicas) for n in range(replicas)}
 
     def _replica(self, name: str, target: int) -> supervisor.Supervisor:
-        settings = ServiceSettings.model_validate({"ingest": {"streams_per_replica": target, "lease_s": 5.0}})
+        # One process is all replicas, so what it takes is not what one of them takes.
+        ingest = {"streams_per_replica": target, "cores_per_replica": 1000.0, "lease_s": 5.0}
+        settings = ServiceSettings.model_validate({"ingest": ingest})
         client = connect(self.server.url)
         where = {"replica": name, "node": "here", "pid": os.getpid()}
         nothing: Any = None
