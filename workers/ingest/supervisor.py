@@ -170,7 +170,7 @@ class Supervisor:
         self._claim()
         self._share()
         frames = sum(held.worker.under_way for held in self._held.values())
-        self._metrics.looked(len(self._held), frames)
+        self._metrics.looked(len(self._held), frames, self._cpu.stream_cores)
         self._trimmer.step()
 
     def _renew(self) -> list[_Held]:
