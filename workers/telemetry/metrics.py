@@ -313,7 +313,18 @@ RUN = (*_BOTH, STAGE)
 # Of each replica, at the metrics port of its node's Ray, which puts "ray_" before the names. The sums of its
 # histograms are Ray's estimates, made of their buckets.
 INFERENCE = (PASS_FRAMES, PASS, WAITED, BACKLOG, RECALL_BYTES, RECALL_FORGOTTEN, WRITE, SETTLE)
-INGEST = (DECODE, ROUND_TRIP, UNDER_WAY, RECONNECTS, LEASES, HELD, STREAM_CORES, EVENTS, EVENTS_OPEN, EVENT_FAILURES)
+INGEST = (
+    DECODE,
+    ROUND_TRIP,
+    UNDER_WAY,
+    RECONNECTS,
+    LEASES,
+    HELD,
+    STREAM_CORES,
+    EVENTS,
+    EVENTS_OPEN,
+    EVENT_FAILURES,
+)
 KEEPER = (LEARN, PUBLISHED, KEEPER_FAILED, MATCHED)
 REPLICA = (*INFERENCE, *INGEST, *KEEPER)
 
