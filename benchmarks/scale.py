@@ -13,7 +13,9 @@ its own, and a stream's worker is one that only says that it runs. Three phases 
   until each of their streams is read again, moves of other streams, and streams of the fullest and the
   emptiest replica over the mean.
 
-Results of frames are not written: what those cost goes by the frames, not by the streams.
+Results of frames are not written: what those cost goes by the frames, not by the streams. All replicas are
+threads of one process, which parses each spec once for all of them; of a service each replica does so when it
+starts, and then one of them all every minute.
 
 With `--inference` it is about the replicas of Inference instead, see `benchmarks.placing`.
 """
@@ -26,6 +28,7 @@ import resource
 import threading
 import time
 from collections import Counter
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -36,6 +39,7 @@ from benchmarks.common import write_results
 from benchmarks.placing import placing
 from tests.vocab.servers import Server
 from vocab.connection import connect
+from workers.contract import stream_store
 from workers.contract.result_log import ResultLog
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_status import StreamStatus
@@ -103,7 +107,7 @@ class Cluster:
         return Counter({name: len(replica.streams()) for name, replica in self.replicas.items()})
 
     def until_all_are_read(self) -> None:
-        while self.held().total() < self.streams:
+        while sum(len(replica._held) for replica in self.replicas.values()) < self.streams:
             time.sleep(0.05)
 
     def kill(self, count: int) -> None:
@@ -200,6 +204,7 @@ def main() -> None:
         write_results("placing", {"per_replica": asked.per_replica, "rows": found})
         return
     supervisor.StreamWorker = Worker  # type: ignore[misc, assignment]
+    stream_store.from_text = lru_cache(None)(stream_store.from_text)  # type: ignore[assignment]
     threading.stack_size(512 * 1024)
     console, rows = Console(), []
     for streams in asked.streams:

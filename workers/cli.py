@@ -68,7 +68,7 @@ def cli(debug: bool) -> None:  # taken off the line by `main`
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs a command line and exits: 0 done, 2 usage, 3 source, 4 model, 5 service, 130 Ctrl-C, 1 anything else."""
+    """Runs a line and exits: 0 done, 2 usage, 3 source, 4 model, 5 service, 1 anything else, 130 Ctrl-C."""
     share_cores()
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = _DEBUG in words
