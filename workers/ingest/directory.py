@@ -109,12 +109,15 @@ class Directory:
         self._due.clear()
 
     def pass_on(self, one: Waiting) -> None:
-        """Tells the others, once, of a stream of its part that it has no room for.
+        """Tells the others, once and not at once, of a stream of its part that it has no room for.
 
         Raises:
             StoreUnavailable: Redis cannot do it now.
         """
         stream = one.spec.id
+        # By then it is known how many a dead replica has left, and with that how many each has room for.
+        if time.monotonic() - one.since < self._part_s / 5:
+            return
         if not one.left or self._passed_on.get(stream) == one.since or not self.is_ours(stream):
             return
         self._announce([stream])
