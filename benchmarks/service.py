@@ -155,7 +155,7 @@ def scaling(folder: Path) -> dict[str, Any]:
     """Streams 1, 16, 1, four per replica."""
     clip = longer(folder / "tiny.mp4", steady(folder / "s.mp4", frames=30, size=(64, 64)), times=4)
     replicas = {"max_replicas": 4, "upscale_delay_s": 1, "downscale_delay_s": 5}
-    ingest = {"streams_per_replica": 4, "num_cpus": 0.1, "scaling": replicas}
+    ingest = {"streams_per_replica": 4, "cores_per_replica": 1000, "num_cpus": 0.1, "scaling": replicas}
     service = Service(folder / "scaling", {"ingest": ingest})
     settings = {**NULL, "loop": True, "realtime": True, "fps": 2}
     table = {}

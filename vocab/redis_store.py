@@ -109,7 +109,7 @@ class RedisStore:
             last = self._number(self._client.hget(keys.last, "version"), keys.last) or 0
             replaced = self.current() or 0
             version = max(last, replaced, vocabulary.version) + 1
-            published = Vocabulary(vocabulary.words, version, vocabulary.normalisation)
+            published = vocabulary.rounded(version)
             written = (keys.last, keys.current, keys.version(version), keys.version(replaced), keys.versions)
             lasting = (self._ttl_ms, self._unused_ms, _KEPT_VERSIONS)
             of = (len(published), published.patch_size)

@@ -28,8 +28,8 @@ class WindowOptions:
 
     A patch is 3 * P * P bytes: 588 at patch size 14, 768 at 16. With the defaults a stream writes
     0.5 frames/s * 64 patches * 768 bytes = 24.6 kB/s, so 1,000 cameras write 24.6 MB/s (18.8 at 14).
-    A window holds 16,384 patches, the last 8.5 minutes of one stream, in 12.6 MB, so 1,000 windows hold
-    12.6 GB (9.6 at 14). Streams that share a scope share its window, which then spans less time.
+    A window holds 14,336 patches, the last 7.5 minutes of one stream, in 11 MB, so 1,000 windows hold 11 GB
+    (8.4 at 14). Streams that share a scope share its window, which then spans less time.
 
     Attributes:
         frames_per_s: how many frames are sampled per second of stream time; a file that is processed faster
@@ -44,8 +44,8 @@ class WindowOptions:
 
     frames_per_s: float = 0.5
     patches_per_frame: int = 64
-    max_patches: int = 16_384
-    max_bytes: int = 12 * 2**20
+    max_patches: int = 14_336
+    max_bytes: int = 14_336 * 768
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.frames_per_s) and self.frames_per_s > 0):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ import click
 
 from pipeline.errors import VwtError
 from pipeline.redact import redact
+from workers.interrupt import noted_interrupt
 from workers.threads import share_cores
 
 _DEBUG = "--debug"
@@ -66,15 +68,17 @@ def cli(debug: bool) -> None:  # taken off the line by `main`
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs a command line and exits: 0 done, 2 usage, 3 source, 4 model, 5 service, 1 anything else."""
+    """Runs a line and exits: 0 done, 2 usage, 3 source, 4 model, 5 service, 1 anything else, 130 Ctrl-C."""
     share_cores()
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = _DEBUG in words
     _quieten_libraries(debug)
-    sys.exit(_call([word for word in words if word != _DEBUG], debug))
+    with noted_interrupt() as interrupted:
+        code = _call([word for word in words if word != _DEBUG], debug, interrupted)
+    sys.exit(code)
 
 
-def _call(words: list[str], debug: bool) -> int:
+def _call(words: list[str], debug: bool, interrupted: threading.Event) -> int:
     try:
         code = cli.main(words, prog_name="vwt", standalone_mode=False)
         return code if isinstance(code, int) else 0
@@ -87,6 +91,10 @@ def _call(words: list[str], debug: bool) -> int:
     except VwtError as error:
         return _fail(str(error), error.exit_code, debug)
     except Exception as error:
+        if interrupted.is_set():
+            # Ends the line of the terminal's ^C, as click does.
+            print(file=sys.stderr)
+            return 130
         cause = f"{type(error).__name__}: {error}"
         return _fail(f"unexpected error: {cause}; run again with {_DEBUG} and report what it shows", 1, debug)
 

@@ -150,7 +150,8 @@ def test_values_say_where_images_are_how_many_workers_and_how_large_redis_is():
     keys = [one["key"] for one in groups["gpu"]["template"]["spec"]["tolerations"]]
     assert keys == ["nvidia.com/gpu", "dedicated"]
     assert settings_of(north)["ingest"] == {
-        "streams_per_replica": 8,
+        "num_cpus": 1,
+        "cores_per_replica": 0.8,
         "scaling": {"min_replicas": 1, "max_replicas": 16},
     }
     images = {container["image"] for pod in pods_of(objects) for container in pod["spec"]["containers"]}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -31,3 +32,24 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Server]:
     eventually(lambda: b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO"))
     yield server
     server.close()
+
+
+@pytest.fixture(params=KINDS)
+def watched(request: pytest.FixtureRequest) -> Iterator[tuple[Server, Server, Server]]:
+    """A primary, its replica and a Sentinel that watches them: (sentinel, primary, replica)."""
+    primary = Server(request.param, "--repl-diskless-sync-delay", "0", port=unused_port())
+    replica = Server(request.param, "--replicaof", "127.0.0.1", str(primary.port), port=unused_port())
+    following: Any = connect(replica.url)
+    eventually(lambda: following.info("replication")["master_link_status"] == "up")
+    port = unused_port()
+    config = primary.folder / "sentinel.conf"
+    config.write_text(
+        f"port {port}\ndir {primary.folder}\nsentinel monitor main 127.0.0.1 {primary.port} 1\n"
+        "sentinel down-after-milliseconds main 300\nsentinel failover-timeout main 3000\n"
+    )
+    sentinel = Server(request.param, str(config), "--sentinel", port=port, ready=b"+monitor")
+    asked: Any = connect(f"redis://127.0.0.1:{port}")
+    eventually(lambda: asked.execute_command("SENTINEL", "MASTERS")[0][b"num-slaves"] == b"1")
+    yield sentinel, primary, replica
+    for server in (sentinel, replica, primary):
+        server.close()

@@ -28,7 +28,9 @@ COVERAGE = Coverage(1.0, 0.0, np.array([1]))
 
 def words(seed: int = 0, patch_size: int = 4, version: int = 0) -> Vocabulary:
     generator = torch.Generator().manual_seed(seed)
-    return Vocabulary(torch.rand(6, 3 * patch_size**2, generator=generator), version, SCALE)
+    # As Redis keeps them.
+    pixels = torch.rand(6, 3 * patch_size**2, generator=generator).half()
+    return Vocabulary(pixels, version, SCALE)
 
 
 class Worker:

@@ -18,7 +18,9 @@ SCALE = Normalisation((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 
 def words(seed: int = 0, version: int = 0, patch_size: int = 4, scale: Normalisation = SCALE) -> Vocabulary:
     generator = torch.Generator().manual_seed(seed)
-    return Vocabulary(torch.rand(6, 3 * patch_size**2, generator=generator), version, scale)
+    # As Redis keeps them.
+    pixels = torch.rand(6, 3 * patch_size**2, generator=generator).half()
+    return Vocabulary(pixels, version, scale)
 
 
 @pytest.fixture(params=["memory", *KINDS])

@@ -102,8 +102,8 @@ def test_the_defaults_cost_what_their_docstring_says():
     assert 1000 * options.bytes_per_s(16) == pytest.approx(24.6e6, rel=0.01)
     assert 1000 * options.bytes_per_s(14) == pytest.approx(18.8e6, rel=0.01)
     frames = options.max_frames(16)
-    assert frames / options.frames_per_s == pytest.approx(8.5 * 60, rel=0.01)
-    assert 1000 * frames * options.patches_per_frame * 768 == pytest.approx(12.6e9, rel=0.01)
+    assert frames / options.frames_per_s == pytest.approx(7.5 * 60, rel=0.01)
+    assert 1000 * frames * options.patches_per_frame * 768 == pytest.approx(11e9, rel=0.01)
     for patch_size in (8, 14, 16, 32):
         held = options.max_frames(patch_size) * options.patches_per_frame
         assert held <= options.max_patches

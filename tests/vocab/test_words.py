@@ -174,6 +174,18 @@ def test_every_damaged_byte_of_the_words_is_noticed():
             Vocabulary.from_bytes(bytes(damaged))
 
 
+def test_rounded_words_take_half_the_bytes_and_match_as_before():
+    vocabulary, some = Vocabulary(patches(200)), patches(1000, seed=1)[None]
+    rounded = vocabulary.rounded(version=4)
+    assert rounded.version == 4
+    assert torch.equal(Vocabulary.from_bytes(rounded.to_bytes()).words, rounded.words)
+    assert torch.equal(Vocabulary.from_bytes(vocabulary.to_bytes()).words, vocabulary.words)
+    assert len(rounded.to_bytes()) < 0.51 * len(vocabulary.to_bytes())
+    before, after = vocabulary.match(some), rounded.match(some)
+    assert (before.distance - after.distance).abs().max() < 3e-4
+    assert (before.word == after.word).float().mean() > 0.998
+
+
 @pytest.mark.parametrize("length", [0, 7, 8, 100, -1])
 def test_a_part_of_a_vocabulary_is_refused(length):
     data = Vocabulary(patches(9)).to_bytes()

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import httpx
 from fastapi import Body, FastAPI, Query, Request, WebSocket
+from prometheus_client.exposition import choose_encoder
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -16,6 +17,7 @@ from workers.access.bearer_tokens import BearerTokens
 from workers.cells import merging
 from workers.cells.cell import Cell, CellAwayError
 from workers.cells.directory import Directory, Refused
+from workers.cells.metrics import CellsCollector
 from workers.cells.passing import asker, opened, passed_socket, relayed
 from workers.gateway.bill import as_csv
 from workers.gateway.crowd import Crowd
@@ -86,6 +88,12 @@ def build_directory(cells: Sequence[Cell], tokens: BearerTokens | None, settings
             found = {name: cell | {"reason": None} for name, cell in found.items()}
         status = 200 if any(cell["ok"] for cell in found.values()) else 503
         return JSONResponse({"checks": found}, status)
+
+    @app.get("/metrics")
+    async def metrics(request: Request) -> Response:
+        collector = CellsCollector(await directory.metrics(asker(request)))
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(collector), media_type=content_type)
 
     @app.get("/v1/cells")
     async def all_cells() -> dict[str, Any]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
+from prometheus_client.core import Metric
 
 from workers.cells.cell import Cell, CellAwayError
 from workers.cells.cursors import packed, unpacked
+from workers.cells.metrics import of_cell
 from workers.gateway.problems import Problem
 
+T = TypeVar("T")
 Headers = Mapping[str, str]
 _STREAMS = "/v1/streams"
 _MOST_CHANGES = "20"
@@ -51,18 +54,28 @@ class Directory:
             Refused: none answers, and this one does not want to.
             CellAwayError: none answers.
         """
-        answers, away, refused = await self._ask_each(ask)
+        answers, away, refused = await self._ask_each(ask, _object)
         if not answers:
             raise next(iter([*refused.values(), *away.values()]))
         away |= {name: CellAwayError(name, _said(one.answer)) for name, one in refused.items()}
         return answers, away
 
+    async def metrics(self, headers: Headers) -> dict[str, list[Metric] | None]:
+        """What each cell tells Prometheus of all its streams; None of one that fails.
+
+        Args:
+            headers: who asks.
+        """
+        told = {**headers, "Accept": "text/plain"}
+        answers, _, _ = await self._ask_each(lambda cell: cell.ask("GET", "/metrics", told), of_cell)
+        return {name: answers.get(name) for name in self.cells}
+
     async def _ask_each(
-        self, ask: Callable[[Cell], Awaitable[httpx.Response]]
-    ) -> tuple[dict[str, Any], dict[str, CellAwayError], dict[str, Refused]]:
-        """The JSON of the cells that answer, those that do not, and those that refuse."""
+        self, ask: Callable[[Cell], Awaitable[httpx.Response]], read: Callable[[httpx.Response], T]
+    ) -> tuple[dict[str, T], dict[str, CellAwayError], dict[str, Refused]]:
+        """What `read` makes of the cells that answer, those that do not, and those that refuse."""
         found = await asyncio.gather(*map(ask, self.cells.values()), return_exceptions=True)
-        answers: dict[str, Any] = {}
+        answers: dict[str, T] = {}
         away: dict[str, CellAwayError] = {}
         refused: dict[str, Refused] = {}
         for name, answer in zip(self.cells, found, strict=True):
@@ -74,10 +87,11 @@ class Directory:
                 refused[name] = Refused(answer)
             elif not answer.is_success:
                 away[name] = CellAwayError(name, _said(answer))
-            elif isinstance(said := _json(answer), dict):
-                answers[name] = said
             else:
-                away[name] = CellAwayError(name, "what answers there is not vwt")
+                try:
+                    answers[name] = read(answer)
+                except ValueError:
+                    away[name] = CellAwayError(name, "what answers there is not vwt")
         return answers, away, refused
 
     async def streams(self, headers: Headers, query: Mapping[str, str]) -> dict[str, Any]:
@@ -165,7 +179,7 @@ class Directory:
         if seen and not look:
             return seen[0]
         answers, away, refused = await self._ask_each(
-            lambda cell: cell.ask("GET", f"{_STREAMS}/{stream}", headers)
+            lambda cell: cell.ask("GET", f"{_STREAMS}/{stream}", headers), _object
         )
         for name in refused:
             self.cells[name].views.pop(stream, None)
@@ -220,12 +234,14 @@ class Directory:
         raise Problem(409, f"there is a stream {name!r} already, in the cell {cell.name}", "stream-exists")
 
     async def _elsewhere(self, stream: str, cell: Cell, headers: Headers) -> bool:
-        answers, _, _ = await self._ask_each(lambda one: one.ask("GET", f"{_STREAMS}/{stream}", headers))
+        answers, _, _ = await self._ask_each(
+            lambda one: one.ask("GET", f"{_STREAMS}/{stream}", headers), _object
+        )
         return bool(answers.keys() - {cell.name})
 
     async def ready(self) -> dict[str, dict[str, Any]]:
         """Whether each cell answers."""
-        _, away, _ = await self._ask_each(lambda cell: cell.ask("GET", "/healthz", {}))
+        _, away, _ = await self._ask_each(lambda cell: cell.ask("GET", "/healthz", {}), _object)
         return self._cells(away)
 
 
@@ -233,17 +249,19 @@ def _failed(view: dict[str, Any], away: CellAwayError) -> dict[str, Any]:
     return view | {"shown": view["shown"] | {"state": "failed", "reason": away.reason}}
 
 
-def _json(answer: httpx.Response) -> Any:
-    try:
-        return answer.json()
-    except ValueError:
-        return None
+def _object(answer: httpx.Response) -> dict[str, Any]:
+    """Its JSON; raises ValueError where that is no object."""
+    said = answer.json()
+    if not isinstance(said, dict):
+        raise ValueError("no JSON object")
+    return said
 
 
 def _said(answer: httpx.Response) -> str:
-    problem = _json(answer)
-    known = isinstance(problem, dict) and "detail" in problem
-    return str(problem["detail"]) if known else f"it answers with status {answer.status_code}"
+    try:
+        return str(_object(answer)["detail"])
+    except (ValueError, KeyError):
+        return f"it answers with status {answer.status_code}"
 
 
 def _whole(text: str) -> int:

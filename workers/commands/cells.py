@@ -53,11 +53,12 @@ def cells(cells: tuple[str, ...], host: str, port: int, token_file: Path | None,
     settings = GatewaySettings()
     app = build_directory([Cell(*one) for one in named.items()], tokens, settings)
     notices = Notices(Console(stderr=True, quiet=quiet), quiet)
+    listener = Listener(app, host, free_port(host, port), 2 * settings.max_connections, 3)
     signals = Signals()
-    signals.listen()
     with signals.quiet_end():
-        listener = Listener(app, host, free_port(host, port), 2 * settings.max_connections, 3)
         try:
+            # Before that nothing runs that wants an orderly end.
+            signals.listen()
             notices.say(f"page {base_url(host, listener.port)}/   cells {', '.join(named)}")
             threading.Event().wait()
         finally:

@@ -19,8 +19,8 @@ _RESULT_BYTES = 900
 _ELSE_BYTES = 500_000
 # Of a stream with rules: an event with its boxes, and a picture of one (47 kB was measured of 448 pixels).
 _EVENT_BYTES, _SNAPSHOT_BYTES = 1_200, 80_000
-# The newest two sets of words, see `vocab.redis_store`.
-_WORDS_BYTES = 5_200_000
+# The newest two sets of words of patches of 16, see `vocab.redis_store`.
+_WORDS_BYTES = 3_300_000
 # Kept free: for what Redis needs itself, and for what else it is used for.
 _FREE = 0.1
 

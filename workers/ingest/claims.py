@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from workers.ingest.scaling import streams_that_fit
 from workers.ingest.unread import Waiting
 from workers.settings.schema import IngestSettings
 
@@ -46,17 +47,21 @@ class Claims:
 
     Attributes:
         load: as of the last look.
+        fits: streams that it is to take, as of the last look.
     """
 
     def __init__(self, settings: IngestSettings, clock: Callable[[], float] = time.monotonic) -> None:
         self.load = Load()
+        self.fits = settings.streams_per_replica
         self._settings = settings
         self._clock = clock
         self._taken: deque[float] = deque(maxlen=_MOST_TAKEN)
 
-    def look(self, streams: int, replicas: int) -> None:
-        """There are so many streams to be read, and replicas that are alive."""
-        self.load = Load.of(streams, replicas, self._settings.streams_per_replica)
+    def look(self, streams: int, replicas: int, stream_cores: float) -> None:
+        """There are so many streams to be read, and replicas that are alive; one takes so much of a core."""
+        settings = self._settings
+        self.fits = streams_that_fit(settings.cores_per_replica, stream_cores, settings.streams_per_replica)
+        self.load = Load.of(streams, replicas, self.fits)
 
     def took(self) -> None:
         """A stream was taken."""
@@ -69,8 +74,8 @@ class Claims:
 
     def limit(self, one: Waiting) -> int:
         """How many streams to hold at most with that one: as many as we should at once, later as we can."""
-        most, should = self._settings.max_streams_per_replica, self._settings.streams_per_replica
+        most = self._settings.max_streams_per_replica
         if self._clock() - one.since > 2 * self._settings.lease_s:
             return most
         # One that is new can wait for the replica that is started for it.
-        return min(max(should, self.load.fair) if one.left else should, most)
+        return min(max(self.fits, self.load.fair) if one.left else self.fits, most)

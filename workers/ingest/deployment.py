@@ -16,7 +16,7 @@ from workers.deployment import by_size, keep_to_loopback, scaled, where
 from workers.inference.placement import PLACEMENT
 from workers.ingest.inference_calls import InferenceCalls
 from workers.ingest.replica_context import ReplicaContext, gpu_for
-from workers.ingest.scaling import STREAMS, StreamPolicy
+from workers.ingest.scaling import HELD, STREAM_CORES, STREAMS, StreamPolicy
 from workers.ingest.sender import Answer
 from workers.ingest.supervisor import Supervisor
 from workers.settings.schema import ServiceSettings
@@ -75,7 +75,12 @@ class Ingest:
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """What `StreamPolicy` goes by."""
-        return {STREAMS: float(self._supervisor.wanted)}
+        supervisor = self._supervisor
+        return {
+            STREAMS: float(supervisor.wanted),
+            HELD: float(len(supervisor.streams())),
+            STREAM_CORES: supervisor.stream_cores,
+        }
 
     async def check_health(self) -> None:
         """Called by Serve.
@@ -112,7 +117,11 @@ def ingest_deployment(settings: ServiceSettings) -> serve.Deployment:
     deployed = serve.deployment(
         name="Ingest",
         autoscaling_config=scaled(
-            ingest.scaling, _LOOK_BACK_S, StreamPolicy, streams_per_replica=ingest.streams_per_replica
+            ingest.scaling,
+            _LOOK_BACK_S,
+            StreamPolicy,
+            cores_per_replica=ingest.cores_per_replica,
+            streams_per_replica=ingest.streams_per_replica,
         ),
         ray_actor_options={"num_cpus": ingest.num_cpus},
         logging_config=serve_logging(settings.log_format, calls=False),

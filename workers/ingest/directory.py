@@ -14,7 +14,8 @@ from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamStore
 from workers.ingest.unread import Unread, Waiting, look
 
-# All specs are read anew after so long, give or take a quarter, in case that an announcement was missed.
+# All specs are read anew after so long on average, by one of all replicas, in case that a change was not
+# announced: it tells the others. If each did so, what that costs would go by streams times replicas.
 _LIST_S = 60.0
 
 
@@ -69,16 +70,20 @@ class Directory:
         if list(replicas) != list(self._replicas):
             self._replicas, self._part_at = tuple(replicas), now
             self._place = self._replicas.index(self._name)
+            self._list_at = self._next_list()
         heard = self._changes.read()
         self._unknown |= heard is None or everything
         self._heard |= heard or set()
         if self._unknown or now >= self._list_at:
             specs = self._store.all()
             known = specs.keys() | self.specs.keys()
-            self._due |= {one for one in known if self._unknown or specs.get(one) != self.specs.get(one)}
+            changed = {one for one in known if self._unknown or specs.get(one) != self.specs.get(one)}
+            if not self._unknown and changed - self._heard:
+                self._announce(sorted(changed - self._heard))
+            self._due |= changed
             self.specs, self._unknown = specs, False
             self.version += 1
-            self._list_at = now + _LIST_S * random.uniform(0.75, 1.25)
+            self._list_at = self._next_list()
         elif self._heard:
             found = self._store.some(sorted(self._heard))
             for stream in self._heard:
@@ -104,19 +109,29 @@ class Directory:
         self._due.clear()
 
     def pass_on(self, one: Waiting) -> None:
-        """Tells the others, once, of a stream of its part that it has no room for.
+        """Tells the others, once and not at once, of a stream of its part that it has no room for.
 
         Raises:
             StoreUnavailable: Redis cannot do it now.
         """
         stream = one.spec.id
+        # By then it is known how many a dead replica has left, and with that how many each has room for.
+        if time.monotonic() - one.since < self._part_s / 5:
+            return
         if not one.left or self._passed_on.get(stream) == one.since or not self.is_ours(stream):
             return
-        with redis_errors("tell that a stream is to be read", server_name(self._client)):
-            announce(self._client, [stream])
+        self._announce([stream])
         unsettled = self.unread.unsettled()
         self._passed_on = {key: since for key, since in self._passed_on.items() if key in unsettled}
         self._passed_on[stream] = one.since
+
+    def _announce(self, streams: Sequence[str]) -> None:
+        with redis_errors("tell which streams to look at", server_name(self._client)):
+            announce(self._client, streams)
+
+    def _next_list(self) -> float:
+        """When it is this replica's turn; whenever that is asked, so that they need not agree on turns."""
+        return time.monotonic() + random.expovariate(1 / (_LIST_S * len(self._replicas)))
 
     def waiting(self) -> int:
         """How many streams of its part should be read, and are not."""

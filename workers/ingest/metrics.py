@@ -16,6 +16,7 @@ from workers.telemetry.metrics import (
     LEASES,
     RECONNECTS,
     ROUND_TRIP,
+    STREAM_CORES,
     UNDER_WAY,
     histogram,
 )
@@ -34,6 +35,7 @@ class IngestMetrics:
         self._reconnects = Counter(RECONNECTS.name, RECONNECTS.help)
         self._leases = Counter(LEASES.name, LEASES.help, LEASES.labels)
         self._held = Gauge(HELD.name, HELD.help)
+        self._stream_cores = Gauge(STREAM_CORES.name, STREAM_CORES.help)
         self._events = Counter(EVENTS.name, EVENTS.help, EVENTS.labels)
         self._events_open = Gauge(EVENTS_OPEN.name, EVENTS_OPEN.help)
         self._event_failures = Counter(EVENT_FAILURES.name, EVENT_FAILURES.help, EVENT_FAILURES.labels)
@@ -74,7 +76,8 @@ class IngestMetrics:
         """An event has none of what it was to have."""
         self._event_failures.inc(tags={"part": part})
 
-    def looked(self, streams: int, frames: int) -> None:
-        """So many streams are held, and so many of their frames under way."""
+    def looked(self, streams: int, frames: int, stream_cores: float) -> None:
+        """So many streams are held, so many of their frames under way; each takes so much of a core."""
         self._held.set(streams)
+        self._stream_cores.set(stream_cores)
         self._under_way.set(frames)

@@ -22,6 +22,7 @@ from workers.contract.stream_life import StreamLease
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamExistsError, StreamStore
 from workers.ingest.claims import Claims
+from workers.ingest.cpu_use import CpuUse
 from workers.ingest.directory import Directory
 from workers.ingest.replica_context import ReplicaContext
 from workers.ingest.status_reporter import StatusReporter
@@ -72,6 +73,7 @@ class Supervisor:
         # Version of the specs by which the replicas of Inference got their streams.
         self._placed = 0
         self._claims = Claims(self._settings)
+        self._cpu = CpuUse()
         self._epoch: str | None = None
         self._away = False
         self._renew_at = 0.0
@@ -93,6 +95,11 @@ class Supervisor:
     def wanted(self) -> int:
         """Streams of all replicas that are to be read now, as of the last look."""
         return self._wanted
+
+    @property
+    def stream_cores(self) -> float:
+        """The part of a core that a stream of this replica takes."""
+        return self._cpu.stream_cores
 
     def close(self) -> None:
         """Leaves all streams and gives their leases back, so that others take them over at once."""
@@ -134,6 +141,7 @@ class Supervisor:
     def _turn(self) -> None:
         # Before anything whose time grows with the streams of all.
         lapsed = self._renew()
+        self._cpu.look(len(self._held))
         if self._epoch is None:
             self._store.seal()
         alive = self._peers.look(len(self._held) + self._directory.waiting())
@@ -158,11 +166,11 @@ class Supervisor:
             self._tend(held, specs.get(held.spec.id))
         self._directory.look(self._held)
         self._wanted = alive.streams
-        self._claims.look(self._wanted, len(alive.names))
+        self._claims.look(self._wanted, len(alive.names), self._cpu.stream_cores)
         self._claim()
         self._share()
         frames = sum(held.worker.under_way for held in self._held.values())
-        self._metrics.looked(len(self._held), frames)
+        self._metrics.looked(len(self._held), frames, self._cpu.stream_cores)
         self._trimmer.step()
 
     def _renew(self) -> list[_Held]:

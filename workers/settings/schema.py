@@ -140,8 +140,10 @@ class IngestSettings(BaseModel):
     """The side that reads sources.
 
     Attributes:
-        streams_per_replica: what the scaling aims at, and what a replica takes of new streams at once. Of
-            those that another left it takes its fair part at once.
+        cores_per_replica: what the scaling aims at: a replica takes new streams at once as long as by what it
+            measures they take no more CPU than that together. Of those that another left it takes its fair
+            part at once. `num_cpus`, which Ray sets aside for it, is best no less.
+        streams_per_replica: as many at most, however little they take.
         max_streams_per_replica: what it takes when nobody else has taken a stream for a while.
         micro_batch: most frames in one message to Inference; files begin with 16, live streams send up to 4.
         in_flight: messages of one stream under way at most; more wait in its reader, or are dropped there.
@@ -157,7 +159,8 @@ class IngestSettings(BaseModel):
 
     scaling: Scaling = Scaling(max_replicas=4)
     num_cpus: Annotated[float, Field(ge=0)] = 0.5
-    streams_per_replica: Annotated[int, Field(ge=1)] = 8
+    cores_per_replica: Positive = 0.8
+    streams_per_replica: Annotated[int, Field(ge=1)] = 64
     max_streams_per_replica: Annotated[int, Field(ge=1)] = 256
     micro_batch: Annotated[int, Field(ge=1, le=256)] = 64
     in_flight: Annotated[int, Field(ge=1, le=16)] = 2

@@ -174,6 +174,12 @@ REDIS_MEMORY = Described(
     "gauge",
     "Part of its maxmemory that Redis uses, 0 to 1; nothing where it has no limit.",
 )
+CELL_UP = Described(
+    "vwt_cell_up",
+    "gauge",
+    "1 for each cell that answered this look, else 0; then there is nothing else of it.",
+    ("cell",),
+)
 
 ABOVE_IDLE = Described(
     "vwt_joules_above_idle_total",
@@ -241,6 +247,11 @@ LEASES = Described(
     ("change",),
 )
 HELD = Described("vwt_ingest_streams", "gauge", "Streams that the replica holds.")
+STREAM_CORES = Described(
+    "vwt_ingest_stream_cores",
+    "gauge",
+    "Part of a core that a stream of the replica takes, by which it takes more and replicas are added.",
+)
 EVENTS = Described(
     "vwt_events_total",
     "counter",
@@ -295,12 +306,25 @@ SERVICE = (
     REDIS_UP,
     REDIS_MEMORY,
 )
+# At `GET /metrics` of `vwt cells`, beside those of `SERVICE` that are of no single stream, by cell.
+CELLS = (CELL_UP,)
 # Of `vwt run --metrics-port`.
 RUN = (*_BOTH, STAGE)
 # Of each replica, at the metrics port of its node's Ray, which puts "ray_" before the names. The sums of its
 # histograms are Ray's estimates, made of their buckets.
 INFERENCE = (PASS_FRAMES, PASS, WAITED, BACKLOG, RECALL_BYTES, RECALL_FORGOTTEN, WRITE, SETTLE)
-INGEST = (DECODE, ROUND_TRIP, UNDER_WAY, RECONNECTS, LEASES, HELD, EVENTS, EVENTS_OPEN, EVENT_FAILURES)
+INGEST = (
+    DECODE,
+    ROUND_TRIP,
+    UNDER_WAY,
+    RECONNECTS,
+    LEASES,
+    HELD,
+    STREAM_CORES,
+    EVENTS,
+    EVENTS_OPEN,
+    EVENT_FAILURES,
+)
 KEEPER = (LEARN, PUBLISHED, KEEPER_FAILED, MATCHED)
 REPLICA = (*INFERENCE, *INGEST, *KEEPER)
 

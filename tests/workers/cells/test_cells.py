@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from prometheus_client.parser import text_string_to_metric_families
 from starlette.responses import PlainTextResponse
 from websockets.sync.client import connect as open_socket
 
@@ -22,6 +23,7 @@ from workers.cells.cell import Cell
 from workers.contract.bill import Figures
 from workers.gateway.listener import Listener
 from workers.settings.schema import GatewaySettings, ServiceSettings
+from workers.telemetry.metrics import CELLS, SERVICE
 
 
 class Cells:
@@ -181,7 +183,37 @@ def test_the_page_and_its_files_are_those_of_a_cell(cells: Cells) -> None:
     script = cells.http.get("/page/app.js")
     assert (script.status_code, script.headers["content-type"].partition(";")[0]) == (200, "text/javascript")
     assert "StreamSettings" in cells.http.get("/openapi.json").json()["components"]["schemas"]
-    assert cells.http.get("/metrics").status_code == 404
+
+
+def _metrics(cells: Cells, **login: str) -> dict[str, dict[tuple[str, ...], float]]:
+    """Values by family and by labels."""
+    answer = cells.http.get("/metrics", headers=login)
+    assert answer.status_code == 200, answer.text
+    return {
+        family.name: {tuple(sample.labels.values()): sample.value for sample in family.samples}
+        for family in text_string_to_metric_families(answer.text)
+    }
+
+
+def test_prometheus_is_told_of_each_cell_in_sums_and_of_no_single_stream(cells: Cells) -> None:
+    for name, cell in (("gate", "north"), ("roof", "north"), ("yard", "south")):
+        cells.apis[cell].add(name=name, paused=True)
+    told = _metrics(cells)
+    assert told["vwt_cell_up"] == {("north",): 1, ("south",): 1}
+    assert told["vwt_streams"]["north", "starting"] == 2
+    assert told["vwt_streams"]["south", "starting"] == 1
+    assert told["vwt_redis_up"] == {("north",): 1, ("south",): 1}
+    assert set(told) == {metric.name for metric in (*SERVICE, *CELLS) if "stream" not in metric.labels}
+
+
+def test_a_cell_that_is_away_is_told_to_prometheus_and_the_others_go_on(failing: Cells) -> None:
+    failing.redis["south"].kill()
+    failing.apis["north"].close()
+    told = _metrics(failing)
+    assert told["vwt_cell_up"] == {("north",): 0, ("south",): 1}
+    assert told["vwt_redis_up"] == {("south",): 0}
+    failing.apis["south"].close()
+    assert _metrics(failing)["vwt_cell_up"] == {("north",): 0, ("south",): 0}
 
 
 def test_a_cell_that_fails_takes_no_other_with_it(failing: Cells) -> None:
@@ -291,6 +323,8 @@ def test_a_cell_that_knows_other_tokens_is_one_that_fails(
         listed = cells.http.get("/v1/streams", headers=login("reader")).json()
         assert {name: cell["ok"] for name, cell in listed["cells"].items()} == {"north": True, "south": False}
         assert "bearer token" in listed["cells"]["south"]["reason"]
+        assert cells.http.get("/metrics").status_code == 401
+        assert _metrics(cells, **login("reader"))["vwt_cell_up"] == {("north",): 1, ("south",): 0}
     finally:
         cells.close()
 
@@ -327,6 +361,7 @@ def test_an_address_where_something_else_answers_is_a_cell_that_fails(cells: Cel
         found = httpx.get(f"http://127.0.0.1:{listener.port}/v1/streams").json()
         assert [view["id"] for view in found["streams"]] == ["gate"]
         assert "is not vwt" in found["cells"]["other"]["reason"]
+        assert 'vwt_cell_up{cell="other"} 0.0' in httpx.get(f"http://127.0.0.1:{listener.port}/metrics").text
         assert httpx.get(f"http://127.0.0.1:{listener.port}/v1/streams/gate").json()["id"] == "gate"
     finally:
         listener.close()

@@ -49,3 +49,33 @@ def test_it_says_where_it_is_answers_and_ends_with_a_signal() -> None:
             assert process.wait(WITHIN_S) == 0
         finally:
             process.kill()
+
+
+# Ctrl-C while pydantic builds a schema, of which it makes an error of its own.
+_WHILE_STARTING = """
+import os, signal
+from pydantic_core import SchemaError
+import workers.cells.api as api
+
+def build(*_):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        signal.pause()
+    except KeyboardInterrupt as error:
+        raise SchemaError(f"Error building model: {error!r}")
+
+api.build_directory = build
+from workers.cli import main
+main(["cells", "north=http://127.0.0.1:9"])
+"""
+
+
+def test_ctrl_c_while_it_starts_ends_it_quietly_whatever_a_library_makes_of_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _WHILE_STARTING],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=WITHIN_S,
+    )
+    assert (done.returncode, done.stderr) == (130, "\n")

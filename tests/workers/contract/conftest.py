@@ -1,3 +1,3 @@
-from tests.vocab.conftest import client, cluster, server
+from tests.vocab.conftest import client, cluster, server, watched
 
-__all__ = ["client", "cluster", "server"]
+__all__ = ["client", "cluster", "server", "watched"]

@@ -46,7 +46,7 @@ def test_events_of_a_stream_with_rules_count(serve: Serve, redis: Server) -> Non
 
 
 def test_words_of_its_own_count_and_shared_ones_count_once(serve: Serve, redis: Server) -> None:
-    connect(redis.url).config_set("maxmemory", "60000000")
+    connect(redis.url).config_set("maxmemory", "50000000")
     api = serve()
     inter = SAMPLE | {"tokenizer": "inter"}
     assert api.http.post("/v1/streams", json=inter | {"scope": "site"}).status_code == 201
@@ -55,7 +55,7 @@ def test_words_of_its_own_count_and_shared_ones_count_once(serve: Serve, redis: 
 
 
 def test_streams_of_a_site_share_words_unless_they_name_a_scope(serve: Serve, redis: Server) -> None:
-    connect(redis.url).config_set("maxmemory", "60000000")
+    connect(redis.url).config_set("maxmemory", "50000000")
     api = serve()
     inter = SAMPLE | {"tokenizer": "inter", "labels": {"site": "north"}}
     assert api.http.post("/v1/streams", json=inter).status_code == 201

@@ -78,7 +78,8 @@ class Inference:
 
     def context(self, replica: str, **ingest: Any) -> ReplicaContext:
         """The context of a replica that asks this one; its files lie anywhere."""
-        ingest = {"lease_s": 1.0, "poll_s": 0.05, "micro_batch": 8, **ingest}
+        # The process of the tests does more than to read streams.
+        ingest = {"lease_s": 1.0, "poll_s": 0.05, "micro_batch": 8, "cores_per_replica": 1000.0, **ingest}
         settings = ServiceSettings(
             ingest=ingest, access={"allow_folders": ["/"], "allow_hosts": ["*"]}, model="any"
         )

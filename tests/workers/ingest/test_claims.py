@@ -15,7 +15,9 @@ from workers.ingest.claims import Claims, Load
 from workers.ingest.unread import Waiting
 from workers.settings.schema import IngestSettings
 
-SETTINGS = IngestSettings(streams_per_replica=8, max_streams_per_replica=100, lease_s=5.0)
+SETTINGS = IngestSettings(cores_per_replica=0.8, max_streams_per_replica=100, lease_s=5.0)
+# So that eight fit.
+EACH = 0.1
 
 
 class Clock:
@@ -43,20 +45,36 @@ def _waiting(since: float, left: bool) -> Waiting:
 def test_what_a_dead_replica_left_is_taken_at_once_by_survivors_that_have_their_target(
     claims: Claims,
 ) -> None:
-    claims.look(streams=120, replicas=2)
+    claims.look(120, 2, EACH)
     assert claims.limit(_waiting(since=1000.0, left=True)) == 60
-    claims.look(streams=120, replicas=1)
+    claims.look(120, 1, EACH)
     assert claims.limit(_waiting(since=1000.0, left=True)) == 100
 
 
 def test_what_is_new_waits_for_a_replica_that_is_started_for_it_but_not_for_ever(
     claims: Claims, clock: Clock
 ) -> None:
-    claims.look(streams=120, replicas=2)
+    claims.look(120, 2, EACH)
     new = _waiting(since=1000.0, left=False)
     assert claims.limit(new) == 8
     clock.now += 10.1
     assert claims.limit(new) == 100
+
+
+@pytest.mark.parametrize(("each", "taken"), [(0.045, 17), (0.0125, 64), (0.001, 64), (0.3, 2), (3.0, 1)])
+def test_new_streams_are_taken_as_far_as_the_cpu_goes_that_they_are_measured_to_take(
+    claims: Claims, each: float, taken: int
+) -> None:
+    claims.look(500, 2, each)
+    assert claims.limit(_waiting(since=1000.0, left=False)) == taken
+
+
+def test_a_replica_that_has_more_than_its_cpu_is_for_gives_some_to_one_that_has_come(claims: Claims) -> None:
+    claims.look(60, 2, 0.045)
+    assert claims.load == Load(fair=30, most=37)
+    # As long as they take little, it is no reason to move any.
+    claims.look(60, 2, 0.01)
+    assert claims.load == Load(fair=30, most=64)
 
 
 def test_no_more_than_twenty_are_taken_within_a_second(claims: Claims, clock: Clock) -> None:

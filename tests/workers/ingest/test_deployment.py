@@ -52,6 +52,8 @@ def service(folder):  # noqa: ARG001 - runs there
             "num_cpus": 0.2,
             "poll_s": 0.2,
             "streams_per_replica": 2,
+            # Of what they take here the machine decides.
+            "cores_per_replica": 1000.0,
             "scaling": {"max_replicas": 2, "upscale_delay_s": 0.5, "downscale_delay_s": 0.5},
         },
         access={"allow_folders": ["/"], "allow_hosts": ["*"]},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,11 +10,12 @@ import pytest
 from vocab.connection import RedisClient
 from vocab.errors import StoreUnavailable
 from workers.contract.changes import announce
-from workers.contract.keys import CHANGES
+from workers.contract.keys import CHANGES, STREAMS
 from workers.contract.result_log import ResultLog
 from workers.contract.stream_life import StreamLease
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamStore
+from workers.ingest import directory as directory_module
 from workers.ingest.directory import Directory
 
 ALONE = ["one"]
@@ -86,6 +88,28 @@ def test_what_nobody_announces_is_found_by_whose_part_it_is(client: RedisClient,
     assert ours.waiting() == len(found)
 
 
+def test_who_finds_what_was_not_announced_tells_the_others(
+    client: Any, store: StreamStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _add(store, "a", "b")
+    both = ["one", "two"]
+    ours, theirs = (Directory(client, name, part_s=3600) for name in both)
+    assert _looked(ours, both) == _looked(theirs, both) == ["a", "b"]
+    # As when who added or removed a stream dies before it has told.
+    client.hset(STREAMS, "c", StreamSpec(id="c", source="x").model_dump_json())
+    client.hdel(STREAMS, "a")
+    assert _looked(theirs, both) == ["a", "b"]
+    with monkeypatch.context() as patch:
+        patch.setattr(directory_module, "_LIST_S", 1e-9)
+        # When it is its turn is drawn anew whenever one comes or goes.
+        _looked(ours)
+        assert _looked(ours) == ["b", "c"]
+    assert _looked(theirs, both) == ["b", "c"]
+    entries = client.xlen(CHANGES)
+    assert _looked(ours) == ["b", "c"]
+    assert client.xlen(CHANGES) == entries
+
+
 def test_when_a_replica_is_gone_its_streams_are_found_at_once(
     directory: Directory, client: RedisClient, store: StreamStore
 ) -> None:
@@ -134,7 +158,9 @@ def test_a_turn_costs_the_same_with_a_thousand_streams_as_with_ten(client: Any, 
     assert sum(costs[0].values()) == 20
 
 
-def test_what_a_replica_has_no_room_for_is_passed_on_once(client: RedisClient, store: StreamStore) -> None:
+def test_what_a_replica_has_no_room_for_is_passed_on_once_and_not_at_once(
+    client: RedisClient, store: StreamStore
+) -> None:
     store.add(StreamSpec(id="a", source="x"))
     first = StreamLease(client, store.get("a"))
     fence = first.acquire()
@@ -152,6 +178,10 @@ def test_what_a_replica_has_no_room_for_is_passed_on_once(client: RedisClient, s
     assert one.left
     assert _looked(free, both) == []
     length = client.xlen(CHANGES)
+    # It may have room yet.
+    full.pass_on(one)
+    assert client.xlen(CHANGES) == length
+    one = replace(one, since=one.since - 1000)
     full.pass_on(one)
     full.pass_on(one)
     assert client.xlen(CHANGES) == length + 1

@@ -104,6 +104,20 @@ def test_replicas_share_the_streams(supervise, store, endless):
     eventually(lambda: one.wanted == two.wanted == 4)
 
 
+def test_replicas_that_are_full_by_their_cpu_leave_new_streams_to_one_that_is_started(
+    supervise, store, endless
+):
+    for n in range(2):
+        store.add(endless(f"cam-{n}"))
+    # Whatever is measured is more than that.
+    one = supervise("one", cores_per_replica=1e-6, lease_s=60)
+    eventually(lambda: one.wanted == 2)
+    assert len(one.streams()) == 1
+    two = supervise("two", cores_per_replica=1e-6, lease_s=60)
+    eventually(lambda: len(two.streams()) == 1)
+    assert sorted(one.streams() + two.streams()) == ["cam-0", "cam-1"]
+
+
 def test_a_replica_takes_more_than_its_share_when_nobody_else_does(supervise, store, endless):
     for n in range(3):
         store.add(endless(f"cam-{n}"))

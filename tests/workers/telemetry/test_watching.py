@@ -27,7 +27,7 @@ from workers.contract.stream_status import StreamStatus
 from workers.gateway.metrics import ServiceCollector
 from workers.gateway.sums import Seen
 from workers.run.metrics import RunMetrics
-from workers.telemetry.metrics import REPLICA, RUN, SERVICE, Described
+from workers.telemetry.metrics import CELLS, REPLICA, RUN, SERVICE, Described
 
 _DEPLOY = Path(__file__).parents[3] / "deploy"
 _RULES = _DEPLOY / "prometheus" / "rules.yml"
@@ -92,6 +92,7 @@ def exposed() -> set[str]:
     metrics.add(a_result(energy=_ENERGY, vocab_version=1))
     run = samples_of(metrics.registry)
     names = {sample.name for found in (service, run) for samples in found.values() for sample in samples}
+    names |= {metric.name for metric in CELLS}
     return names | {f"ray_{name}" for metric in REPLICA for name in names_of(metric)}
 
 
@@ -143,14 +144,14 @@ def test_the_dashboard_draws_only_what_is_exposed_or_recorded(
 def test_no_metric_is_left_out_of_the_dashboard(drawn: list[str], rules: list[dict[str, Any]]) -> None:
     used = set().union(*map(metrics_in, drawn))
     used |= set().union(*(metrics_in(rule["expr"]) for rule in rules if rule.get("record") in used))
-    for metric in {*SERVICE, *RUN}:
+    for metric in {*SERVICE, *CELLS, *RUN}:
         assert used & {metric.name, *names_of(metric)}, metric.name
     for metric in REPLICA:
         assert used & {f"ray_{name}" for name in names_of(metric)}, metric.name
 
 
 def test_every_metric_is_named_once_and_by_the_conventions() -> None:
-    metrics = {*SERVICE, *RUN, *REPLICA}
+    metrics = {*SERVICE, *CELLS, *RUN, *REPLICA}
     assert len({metric.name for metric in metrics}) == len(metrics)
     for metric in metrics:
         assert re.fullmatch(r"vwt_[a-z]+(_[a-z]+)*", metric.name)
