@@ -150,6 +150,7 @@ class RecallTokenizer(StatefulTokenizer):
 
         if holds and not refresh:
             held_ms = state.held_ms(frame)
+            state.held()
             return Decided("hold", state.memory, _states(patches, RECALLED), 0, flops, held_ms)
         decision: Decision
         states = all_patches = _states(patches, INTACT)

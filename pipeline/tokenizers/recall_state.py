@@ -21,6 +21,10 @@ _CONTEXT_FREE, _CONTEXT_WEIGHT = 0.05, 0.5
 # What an answer moves per mean of `State.matters`: at first, within what bounds, how fast it is learned, and
 # how many times the learned value is reckoned with.
 _MOVES, _MOVES_BOUNDS, _MOVES_STEP, _MOVES_SPARE = 0.15, (0.03, 0.6), 0.2, 1.2
+# Held answers teach nothing, and what was learned while much moved is too little once it calms down (a fixed
+# camera was held for 25 frames on end, a third of them below the target): with every frame that is held it
+# goes this part of the way, by its logarithm, to what is reckoned with where nothing is known.
+_FADE, _UNKNOWN = 0.06, 0.3
 # Positions run from this part of the allowed error on, times what the answer moves at first. Where answers
 # move less frames are held for longer, and a run then settles more.
 _PICK = 0.25
@@ -206,6 +210,10 @@ class State:
         self._trusted = 1 if missed else min(2 * max(self._trusted, 1), _MOST_TRUSTED)
         self._recalled = 0
         self.age = 0
+
+    def held(self) -> None:
+        """Notes that nothing ran: what was learned of the stream counts less with every such frame."""
+        self.moves *= (max(_UNKNOWN, self.moves) / self.moves) ** _FADE
 
     def answered(self, frame: Frame, moved: float) -> None:
         """Notes a fresh answer, and how far it is from the last one."""

@@ -290,6 +290,18 @@ def test_a_stream_whose_answers_move_little_is_held_for_longer():
     assert talk(lively, 8, [7.4] * 100, (1, 0)) == ([(100, False)], "full")
 
 
+def test_the_longer_a_stream_is_held_the_less_what_was_learned_of_it_counts():
+    briefly, long = RecallTokenizer(0.98), RecallTokenizer(0.98)
+    for tokenizer, still_frames in ((briefly, 1), (long, 30)):
+        for number in range(8):
+            talk(tokenizer, number, [number] * 100, (1, 0))
+        for number in range(8, 8 + still_frames):
+            assert talk(tokenizer, number, [7] * 100) == ([], "hold")
+
+    assert talk(briefly, 9, [7.4] * 100) == ([], "hold")
+    assert talk(long, 38, [7.4] * 100, (1, 0)) == ([(100, False)], "full")
+
+
 @pytest.mark.usefixtures("trusting")
 def test_a_stream_that_changes_everywhere_goes_over_to_merging_and_back_once_it_has_calmed_down():
     tokenizer = RecallTokenizer(0.98)
@@ -338,8 +350,8 @@ def test_an_audit_tightens_when_an_answer_missed_the_target_and_loosens_a_little
         assert talk(tokenizer, 48, [0] * 100, found) == ([(100, False)], "full")
 
     # What one still holds, the other runs: the change of pixels is between their thresholds.
-    assert talk(met, 49, [0.1] * 100)[1] == "hold"
-    assert talk(missed, 49, [0.1] * 100, (0, 1))[1] != "hold"
+    assert talk(met, 49, [0.07] * 100)[1] == "hold"
+    assert talk(missed, 49, [0.07] * 100, (0, 1))[1] != "hold"
 
 
 def test_the_first_recalled_answer_is_looked_at_and_that_of_a_whole_run_is_given(engine, tokenizer):
