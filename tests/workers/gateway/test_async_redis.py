@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from tests.vocab.conftest import cluster
+from tests.vocab.conftest import cluster, watched
 from tests.vocab.servers import Server, unused_port
-from tests.vocab.test_connection import certificate, watched
+from tests.vocab.test_connection import certificate
 from tests.workers.gateway.serving import Writer
 from vocab.connection import connect
 from workers.contract.cursor import Cursor

@@ -51,7 +51,7 @@ def tell_of_ingest() -> None:
     metrics.answered(0.2)
     metrics.reconnecting()
     metrics.lease("taken")
-    metrics.looked(2, 16)
+    metrics.looked(2, 16, 0.04)
     metrics.event("box", "alarm")
     metrics.open_events("gate", 1)
     metrics.without("clip")
