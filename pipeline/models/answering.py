@@ -43,7 +43,7 @@ class Answered:
         runs: in order; none for a held frame.
         tokens: (prefix+N, C) normalised output tokens; None for a held frame.
         number: of the fresh answers of its stream, from 1; 0 for a held frame.
-        decoded: share of its patches that a dense head looked at.
+        decoded: share of the operations of a dense head that ran.
         summary: (C,) pooled features, of a frame that is checked; else None.
         check: what the frame's answer would be with all positions run at once; None where there was no check,
             or they did run so.

@@ -201,9 +201,9 @@ class SaliencyHead:
                 if answer not in maps:
                     turn.setdefault(id(answer.decided.memory), answer)
             wanted = [_wanted(prefix, answer) for answer in turn.values()]
-            for answer, (decoded, patches) in zip(turn.values(), self._redecoder.decode(wanted), strict=True):
+            for answer, (decoded, share) in zip(turn.values(), self._redecoder.decode(wanted), strict=True):
                 answer.decided.memory.decoded = decoded
-                answer.decoded = patches / answer.place.patches
+                answer.decoded = share
                 maps[answer] = self.decoder.spread(decoded.logits[None, None], answer.place.grid)
         return [maps[answer] for answer in answers]
 
