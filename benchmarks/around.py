@@ -118,16 +118,15 @@ def main() -> None:
             for number in range(options.streams):
                 service.add(clip, name=f"camera-{number}", policy="drop-oldest", **settings)
         enough = options.streams * options.fps * 5
-        for service in services:
-            until(lambda service=service: service.frames() > enough, READY_S)
+        until(lambda: all(service.frames() > enough for service in services), READY_S)
         slices = [slice_of(services, options.seconds) for _ in range(options.slices)]
     table = Table("checkout", "frames/s", "CPU, ms per frame", "idle, cores", "ratio", "by process")
     totals = [[sum(cpu.values()) / frames * 1e3 for cpu, frames in one] for one in slices]
-    figures = {}
+    figures: dict[str, float] = {}
     for number, checkout in enumerate(checkouts):
         own = [one[number] for one in slices]
         frames = sum(count for _, count in own)
-        kinds = sum((cpu for cpu, _ in own), Counter())
+        kinds = sum((cpu for cpu, _ in own), Counter[str]())
         ratios = [here[0] / here[number] for here in totals]
         figures = figures or {
             "frames_per_s": round(frames / options.slices / options.seconds, 1),

@@ -55,6 +55,9 @@ class _Always(StatefulTokenizer):
         yield Run(self._memory, rows)
         return Decided("recall", self._memory, torch.zeros(len(patches), dtype=torch.uint8), self._count, 0)
 
+    def checked(self, patches: torch.Tensor, ran: Ran) -> None:
+        """There is nothing to learn."""
+
     @property
     def bytes(self) -> int:
         return self._memory.bytes

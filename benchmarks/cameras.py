@@ -16,6 +16,7 @@ import os
 import tempfile
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def held(arm: str, clip: Path, fps: float, seconds: float, folder: Path) -> dict
             while present < count:
                 name = f"camera-{present}"
                 service.add(clip, name=name, fps=fps, loop=True, realtime=True, **settings)
-                until(lambda name=name: service.status(name)["next_frame"] > 0, READY_S)
+                until(partial(_has_result, service, name), READY_S)
                 present += 1
                 time.sleep(APART_S)
             # Precision is chosen by the first frames, and those that run in full are not the steady state.
@@ -68,6 +69,10 @@ def held(arm: str, clip: Path, fps: float, seconds: float, folder: Path) -> dict
                 **_fidelity(service, count),
             }
             count = max(count + 1, round(count * GROWTH))
+
+
+def _has_result(service: Service, name: str) -> bool:
+    return int(service.status(name)["next_frame"]) > 0
 
 
 def _fidelity(service: Service, count: int) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from rich.console import Console
 
 from benchmarks.common import write_results
 from tests.make_clips import steady
-from tests.survival.service import Service, until
+from tests.survival.service import Service
 
 AT_ONCE = 8
 MARK_EVERY = 5
@@ -48,11 +48,7 @@ def churn(folder: Path, cycles: int, minutes: float) -> dict[str, Any]:
         while done < cycles and time.monotonic() - began < 60 * minutes:
             names = [service.add(clip, name=f"churn-{done + at}", **SETTINGS) for at in range(AT_ONCE)]
             for name in names:
-                until(
-                    lambda name=name: service.status(name)["state"] == "running",
-                    60,
-                    f"{name} gives no results",
-                )
+                service.until_state(name, "running", 60)
             for name in names:
                 service.http.delete(f"/v1/streams/{name}").raise_for_status()
             done += AT_ONCE
@@ -71,7 +67,8 @@ def growth(name: str, marks: list[tuple[int, dict[str, float]]]) -> dict[str, An
     """What a process had after the warm-up and at the end, the slope between, and points on the way."""
     series = [(at, memory[name]) for at, memory in marks if name in memory]
     steady_part = series[int(len(series) * WARM_UP) :]
-    slope = np.polyfit(*np.array(steady_part).T, 1)[0] if len(steady_part) > 1 else 0.0
+    cycles, mb = np.array(steady_part).T
+    slope = np.polyfit(cycles, mb, 1)[0] if len(steady_part) > 1 else 0.0
     return {
         "first_mb": round(series[0][1]),
         "warm_mb": round(steady_part[0][1]),

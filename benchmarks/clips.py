@@ -22,10 +22,13 @@ def repeated(clip: str, times: int, folder: Path) -> Path:
         video = source.streams.video[0]
         copy = target.add_stream_from_template(video)
         packets = [packet for packet in source.demux(video) if packet.size]
-        length = sum(packet.duration for packet in packets)
+        length = sum(packet.duration or 0 for packet in packets)
         times_of = [(packet.pts, packet.dts) for packet in packets]
+        assert video.time_base is not None
         for turn in range(times):
             for packet, (pts, dts) in zip(packets, times_of, strict=True):
+                assert pts is not None
+                assert dts is not None
                 packet.pts, packet.dts = pts + turn * length, dts + turn * length
                 packet.stream = copy
                 packet.time_base = video.time_base

@@ -90,7 +90,7 @@ def _precision(clips: Sequence[str]) -> dict[str, Any]:
             if not same.any():
                 continue
             picture = apply(query.picture)
-            part = None if side is None else Part(*draw.uniform(0, 1 - side, 2), side, side)
+            part = None if side is None else _box(draw, side)
             ours.append(_of_ten(own, look(model, picture, part), same))
             theirs.append(_of_ten(control, Wanted(np.array(_thumbnail(_cut(picture, part)))), same))
         figures[change] = {"p_at_10": _mean(ours), "thumbnails": _mean(theirs), "queries": len(ours)}
@@ -125,12 +125,15 @@ def _scenes(clip: str) -> Iterator[_Shown]:
 
 
 def _small(picture: Pixels) -> np.ndarray:
-    return cv2.resize(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), (32, 32), interpolation=cv2.INTER_AREA) / 255
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    small: np.ndarray = cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA) / 255
+    return small
 
 
 def _thumbnail(picture: Pixels) -> list[float]:
     small = _small(picture)
-    return ((small - small.mean()).ravel() + 1e-6).tolist()
+    numbers: list[float] = ((small - small.mean()).ravel() + 1e-6).tolist()
+    return numbers
 
 
 def _cut(picture: Pixels, part: Part | None) -> Pixels:
@@ -139,6 +142,12 @@ def _cut(picture: Pixels, part: Part | None) -> Pixels:
     height, width = picture.shape[:2]
     top, left = int(part.y * height), int(part.x * width)
     return picture[top : top + int(part.h * height), left : left + int(part.w * width)]
+
+
+def _box(draw: np.random.Generator, side: float) -> Part:
+    """Somewhere in a picture."""
+    x, y = draw.uniform(0, 1 - side, 2)
+    return Part(x, y, side, side)
 
 
 def _history(seen: Sequence[Prediction]) -> Any:
@@ -162,8 +171,11 @@ def _times() -> dict[str, dict[str, float]]:
         vectors = draw.normal(size=(size, 384)).astype(np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         rows, query = vectors.astype(np.float16), vectors[size // 2]
-        ways = {"numpy": partial(by_numpy, rows, query, 10), "usearch": partial(by_usearch, rows, query, 10)}
-        took = {name: [] for name in ways}
+        ways: dict[str, Callable[[], object]] = {
+            "numpy": partial(by_numpy, rows, query, 10),
+            "usearch": partial(by_usearch, rows, query, 10),
+        }
+        took: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(5):
             for name, way in ways.items():
                 began = time.thread_time()

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -56,8 +56,9 @@ def shown(
 ) -> list[_Shown]:
     """The frames of a scene from when it is known what is usual."""
     frames = list(pasted(plate, cuts, seed, walking=WALKING))[::every]
-    asked = (tokenizer, {})
-    seen = list(outputs_of(model, asked, ((now, picture) for now, picture, _ in frames), values=True))
+    seen = list(
+        outputs_of(model, (tokenizer, {}), ((now, picture) for now, picture, _ in frames), values=True)
+    )
     patches = [(frame, output.patches) for frame, output in seen if output.patches is not None]
     boxes, _ = boxes_of(model, patches)
     return [
@@ -110,7 +111,9 @@ def precision(
         ]
         moments.append(np.mean([bool(own) for own in truths]))
         if among_things:
-            boxes = [Box(*hit.box, "", 1.0) for hit in found if hit.box is not None]
+            boxes = [
+                Box(x, y, w, h, "", 1.0) for x, y, w, h in (hit.box for hit in found if hit.box is not None)
+            ]
             pairs = zip(boxes, truths, strict=True)
             places.append(np.mean([any(iou(own, hit) >= 0.3 for own in truth) for hit, truth in pairs]))
     figures = {"moments": round(float(np.mean(moments)), 3)}
@@ -168,7 +171,8 @@ def main() -> None:
     found: dict[str, object] = {"tokenizer": args.tokenizer, "size": args.size, "history": _kept(seen)}
     for what, boxes in queries.items():
         chance = np.mean([any(own.name == box.name for own in one.truth) for _, box in boxes for one in seen])
-        found[what] = figures = {"queries": len(boxes), "by chance": round(float(chance), 3)}
+        figures: dict[str, Any] = {"queries": len(boxes), "by chance": round(float(chance), 3)}
+        found[what] = figures
         for name, of, among in (
             ("windows", _last, False),
             ("what changed, last block", _last, True),

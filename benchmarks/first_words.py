@@ -21,6 +21,7 @@ from benchmarks.common import write_results
 from pipeline.fit import Inputs
 from pipeline.input_spec import InputSpec
 from tests.vocab.servers import Server
+from vocab.background import step_back
 from vocab.connection import connect
 from vocab.redis_store import RedisStore
 from vocab.redis_window import RedisWindow
@@ -29,7 +30,7 @@ from workers.contract.messages import ModelFacts
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_status import to_fields
 from workers.contract.stream_store import StreamStore
-from workers.keeper.keepers import Keepers, _step_back
+from workers.keeper.keepers import Keepers
 from workers.settings.schema import KeeperSettings
 
 PATCH = 14
@@ -47,7 +48,7 @@ def first_words(scopes: int) -> dict[str, Any]:
         _add(client, name, random, 1024)
     facts = ModelFacts(Inputs(InputSpec(224, 224), PATCH), ("full", "inter"))
     keepers = Keepers(server.url, KeeperSettings(), lambda _: facts, lambda _: None)
-    _step_back()
+    step_back()
     try:
         cpu, clock = time.process_time(), time.monotonic()
         while not all(one["state"] == "keeping" for one in keepers.scopes()) or not keepers.scopes():

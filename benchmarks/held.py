@@ -85,6 +85,8 @@ def replay(engine: Engine, clip: Clip, asked: argparse.Namespace, fps: float, lo
     for row, frame in seen(clip, fps, lost, asked.minutes, asked.seed):
         part = stream.part([frame])
         (output,) = stream.hear(part, engine.submit_parts([part]).result().frames)
+        assert output.prediction.embedding is not None
+        assert output.share is not None
         cosines.append(clip.cosine(row, output.prediction.embedding))
         shares.append(output.share)
         decisions.append(str(output.decision))

@@ -34,7 +34,9 @@ class App(litserve.LitAPI):  # type: ignore[misc]
     def decode_request(self, request):  # type: ignore[no-untyped-def]  # an annotation would say how to parse it
         """From the file `image` of a form."""
         data = np.frombuffer(request["image"].file.read(), np.uint8)
-        image, geometry, _ = self._preprocess(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB))
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+        assert picture is not None
+        image, geometry, _ = self._preprocess(picture)
         return Frame(FrameTimes(pts_s=None), image, geometry)
 
     def predict(self, frame: Frame) -> Any:

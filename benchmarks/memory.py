@@ -38,7 +38,14 @@ def measure(folder: Path, frames: int, *options: str) -> dict[str, Any]:
     """Resident memory of one run in MB."""
     clip = repeated("bikes", -(-frames // CLIP_FRAMES), folder)
     summary = folder / "summary.json"
-    command = [Path(sys.executable).with_name("vwt"), "run", clip, "--quiet", "--max-frames", str(frames)]
+    command: list[str | Path] = [
+        Path(sys.executable).with_name("vwt"),
+        "run",
+        clip,
+        "--quiet",
+        "--max-frames",
+        str(frames),
+    ]
     run = subprocess.Popen([*command, *options, "--json-summary", summary], cwd=folder)
     process, samples = psutil.Process(run.pid), []
     while run.poll() is None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -130,10 +131,11 @@ def main() -> None:
         seen = looked_at(model, (args.tokenizer, {}), ((now, picture) for now, picture, _ in shown))
         for (now, looked, boxes), (_, _, truth) in zip(seen, shown, strict=True):
             found += [(looked, *hit) for hit in of_truth(boxes, truth) if now >= FROM_S]
-    for which, what in ((1, "values of block 9"), (2, "last block")):
+    features: dict[Literal[1, 2], str] = {1: "values of block 9", 2: "last block"}
+    for which, what in features.items():
         centre: Vector = np.mean([one[which].mean(axis=(0, 1)) for _, one, _ in drawn], axis=0)
 
-        def vector(looked: Looked, box: Box, which: int = which, centre: Vector = centre) -> Vector:
+        def vector(looked: Looked, box: Box, which: Literal[1, 2] = which, centre: Vector = centre) -> Vector:
             assert model.patch_size is not None
             own = pooled(looked[which], centre, box, looked[0], model.patch_size)
             assert own is not None

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 from rich.console import Console
 
 from benchmarks.common import write_results
@@ -33,7 +33,7 @@ STREAMS = 16
 LOADS = 5
 SPAN_S = 20
 # All tiles are on the screen; pictures of others are not asked for.
-_SIZE = {"width": 2560, "height": 2160}
+_SIZE: ViewportSize = {"width": 2560, "height": 2160}
 _FIRST_PAINT = """() => new Promise((found) => new PerformanceObserver((list) => {
   for (const one of list.getEntries()) if (one.name === "first-contentful-paint") found(one.startTime);
 }).observe({ type: "paint", buffered: true }))"""
@@ -89,7 +89,7 @@ def _cores(page: Page) -> float:
 
 def _cpu_s() -> float:
     own = [one for one in psutil.Process().children(recursive=True) if "chrom" in one.name()]
-    return sum(times.user + times.system for times in (one.cpu_times() for one in own))
+    return float(sum(times.user + times.system for times in (one.cpu_times() for one in own)))
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ import argparse
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 from playwright.sync_api import Browser, expect, sync_playwright
 
@@ -19,6 +20,8 @@ from tests.survival.service import Service, until
 
 FPS, FRAMES, NAME = 5, 200, "street"
 WIDTHS, HEIGHT = (390, 1280, 2560), 1200
+Scheme = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 
 
 def main() -> None:
@@ -42,14 +45,14 @@ def main() -> None:
                 url = f"http://127.0.0.1:{service.port}/#/streams/{NAME}"
                 take(browser, url, 1280, "light", given.out, whole=False)
                 for width in WIDTHS if given.all else ():
-                    for scheme in ("light", "dark"):
+                    for scheme in SCHEMES:
                         take(browser, url, width, scheme, given.all / f"{NAME}-{width}-{scheme}.png")
                 browser.close()
         finally:
             service.stop()
 
 
-def take(browser: Browser, url: str, width: int, scheme: str, path: Path, whole: bool = True) -> None:
+def take(browser: Browser, url: str, width: int, scheme: Scheme, path: Path, whole: bool = True) -> None:
     """One picture of the page, of all of it or of the screen, once it shows the stream and its lines."""
     path.parent.mkdir(parents=True, exist_ok=True)
     page = browser.new_page(viewport={"width": width, "height": HEIGHT}, color_scheme=scheme)

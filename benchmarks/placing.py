@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import math
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -69,7 +69,7 @@ def placing(streams: int, replicas: int, draws: int = 5) -> dict[str, dict[str, 
 
 def _figures(place: Place, policy: Policy, streams: int, replicas: int, draws: int) -> dict[str, Any]:
     chance = random.Random(0)
-    balance, moves = [], Counter[str]()
+    balance, moves = [], defaultdict[str, float](float)
     for _ in range(draws):
         cameras = [f"cam-{chance.getrandbits(32):08x}" for _ in range(streams)]
         names = [f"{chance.getrandbits(32):08x}" for _ in range(3 * replicas + 1)]

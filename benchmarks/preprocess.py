@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version
 from itertools import islice
+from typing import Any
 
 import av
 import cv2
@@ -48,7 +49,9 @@ def timm_transform() -> Variant:
     transform = create_transform(shape, interpolation="bicubic", crop_pct=1.0, mean=black, std=white)
 
     def run(frame: av.VideoFrame) -> Pixels:
-        return (transform(frame.to_image(threads=1)) * 255).round().byte().permute(1, 2, 0).numpy()
+        image: torch.Tensor = transform(frame.to_image(threads=1))
+        pixels: Pixels = (image * 255).round().byte().permute(1, 2, 0).numpy()
+        return pixels
 
     return run
 
@@ -113,12 +116,12 @@ def resized(frame: av.VideoFrame) -> tuple[int, int]:
     return frame.width * SIDE // short, frame.height * SIDE // short
 
 
-def cropped(pixels: Pixels) -> Pixels:
+def cropped(pixels: np.ndarray) -> Pixels:
     top, left = (round((n - SIDE) / 2) for n in pixels.shape[:2])
     return np.ascontiguousarray(pixels[top : top + SIDE, left : left + SIDE])
 
 
-def measure(clip: str, frames: int, rounds: int) -> dict[str, object]:
+def measure(clip: str, frames: int, rounds: int) -> dict[str, Any]:
     """Times all variants on frames spread over a clip; their order turns with every frame."""
     with av.open(parse_source(f"sample:{clip}").location) as container:
         every = max(container.streams.video[0].frames // frames, 1)

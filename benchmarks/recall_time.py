@@ -25,6 +25,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import Any
 
 import cv2
@@ -77,7 +78,7 @@ class Given(StatefulTokenizer):
     def forget(self) -> None:
         self._memory = None
 
-    def checked(self, patches: torch.Tensor, rows: torch.Tensor | None, ran: Ran) -> None:
+    def checked(self, patches: torch.Tensor, ran: Ran) -> None:
         """There is nothing to learn."""
 
     def answer(self, frame: Frame, place: Place, patches: torch.Tensor) -> Generator[Run, Ran, Decided]:  # noqa: ARG002
@@ -159,10 +160,10 @@ class PlainTimm:
     """timm's own forward pass in float32 and the decoder behind it, on frames of one size."""
 
     def __init__(self, like: Frame) -> None:
-        backbone, self._decoder, learned = load_focus()
-        self._backbone: Any = backbone
+        self._backbone: Any
+        self._backbone, self._decoder, learned = load_focus()
         place = Place.of(like, self._backbone.patch_embed.patch_size[0])
-        positions = Positions(backbone, learned, antialias=False).added(place)
+        positions = Positions(self._backbone, learned, antialias=False).added(place)
         own = self._backbone.pos_embed[:, :1]
         self._backbone.set_input_size(img_size=like.image.shape[:2])
         self._backbone.pos_embed = nn.Parameter(torch.cat([own, positions[None]], dim=1))
@@ -173,7 +174,8 @@ class PlainTimm:
         """(1, 3, H, W) normalised -> class token (C,)."""
         tokens = self._backbone.forward_features(image)
         self._decoder(tokens[:, 1:].transpose(1, 2).unflatten(2, self._grid))
-        return self._backbone.forward_head(tokens, pre_logits=True)[0]
+        pooled: torch.Tensor = self._backbone.forward_head(tokens, pre_logits=True)
+        return pooled[0]
 
 
 def cameras(
@@ -192,7 +194,7 @@ def cameras(
     found: dict[int, list[FrameOutput]] = {1: [], STREAMS: []}
     base = []
     for step in range(steps):
-        plain_s = timed(lambda step=step: plain(images[step]))[0]
+        plain_s = timed(partial(plain, images[step]))[0]
         for streams, own in tokenizers.items():
             numbers = [step + OFFSET * camera for camera in range(streams)]
             seconds, outputs = run([frames[number] for number in numbers], own)
@@ -254,7 +256,8 @@ def main() -> None:
     limit = (STREAMS - 1) * OFFSET + 2 * ROUND if options.quick else None
     spec = load_model(precision="fp32", runtime="torch").input
     decoding_s, frames = timed(lambda: sample_frames(options.clip, spec, FPS, limit))
-    console, figures = Console(width=110), {}
+    console = Console(width=110)
+    figures: dict[str, dict[str, Any]] = {}
     for precision in options.precision or ["fp32", "bf16"]:
         name = f"{precision} in {options.runtime}"
         figures[name] = {}

@@ -38,7 +38,7 @@ from vocab.follower import VocabularyFollower
 from vocab.keeper import KeeperOptions, VocabularyKeeper
 from vocab.lease import MemoryLease
 from vocab.store import MemoryStore
-from vocab.window import MemoryWindow, PatchSampler, WindowOptions
+from vocab.window import MemoryWindow, Patches, PatchSampler, WindowOptions
 
 MODELS = {"dinov2_vits14_saliency": None, "vit_small_patch16_224": "random"}
 CLIP = "bikes"
@@ -63,7 +63,7 @@ class Camera:
         self._frames = frames
         self._patch_size = patch_size
         self._scale = spec.normalisation
-        self._window = MemoryWindow(WINDOW, patch_size)
+        self._window = _ReadNoting(WINDOW, patch_size)
         self._store = MemoryStore(patch_size)
         self._lease = MemoryLease()
         sampler = PatchSampler(WINDOW, patch_size)
@@ -84,10 +84,9 @@ class Camera:
             Milliseconds from due to done of every frame that a learning (in the arm that learns) was under
             way in, and the seconds every learning took.
         """
-        window = _ReadNoting(self._window)
         learnings: list[tuple[float, float]] = []
         keeper = VocabularyKeeper(
-            window,
+            self._window,
             self._store,
             self._lease,
             self._scale,
@@ -98,7 +97,7 @@ class Camera:
                 relearn_after_s=relearn_after_s,
                 rest_s=0.0,
             ),
-            lambda _: learnings.append((window.read_at, time.perf_counter())),
+            lambda _: learnings.append((self._window.read_at, time.perf_counter())),
         )
         learner = WordLearner(
             self._engine.model.input,
@@ -136,17 +135,14 @@ class Camera:
         return [1000 * (end - start) for start, end in counted], [end - start for start, end in learnings]
 
 
-class _ReadNoting:
+class _ReadNoting(MemoryWindow):
     """A window that notes when it was last read, which is when a learning begins."""
 
-    def __init__(self, inner: MemoryWindow) -> None:
-        self._inner = inner
-        self.read_at = 0.0
-        self.add, self.size = inner.add, inner.size
+    read_at = 0.0
 
-    def read(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    def read(self) -> Patches:
         self.read_at = time.perf_counter()
-        return self._inner.read()
+        return super().read()
 
 
 def typical_s(camera: Camera) -> float:

@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ Rate = Callable[[], float]
 def run_rate(folder: Path, source: str, *options: str) -> float:
     """Frames per second of `vwt run`."""
     summary = folder / "summary.json"
-    command = [Path(sys.executable).with_name("vwt"), "run", source, "--quiet", *options]
+    command: list[str | Path] = [Path(sys.executable).with_name("vwt"), "run", source, "--quiet", *options]
     subprocess.run([*command, "--out", folder / "results.jsonl", "--json-summary", summary], check=True)
     rate: float = json.loads(summary.read_text())["fps"]
     return rate
@@ -90,11 +91,9 @@ def against_model(folder: Path, frames: int, rounds: int) -> dict[str, Any]:
         chosen = ("--tokenizer", name) + (("--vocab", str(words)) if name == "inter" else ())
         return run_rate(folder, "sample:bikes", "--max-frames", str(len(decoded)), *chosen)
 
-    tokenizers = {"full": FullTokenizer(), "inter": InterTokenizer(vocabulary)}
+    tokenizers: dict[str, Tokenizer] = {"full": FullTokenizer(), "inter": InterTokenizer(vocabulary)}
     return {
-        f"{DEFAULT_MODEL}, {name}, bikes": interleaved(
-            lambda name=name: run(name), lambda tokenizer=tokenizer: alone(tokenizer), rounds
-        )
+        f"{DEFAULT_MODEL}, {name}, bikes": interleaved(partial(run, name), partial(alone, tokenizer), rounds)
         for name, tokenizer in tokenizers.items()
     }
 

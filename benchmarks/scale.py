@@ -181,7 +181,7 @@ def scale(streams: int, per_replica: int, seconds: float, slow: float, settled: 
     """See the module."""
     replicas = max(streams // per_replica, 2)
     began = time.monotonic()
-    supervisor.Claims = partial(Claims, clock=lambda: time.monotonic() / slow)  # type: ignore[misc, assignment]
+    supervisor.Claims = partial(Claims, clock=lambda: time.monotonic() / slow)  # type: ignore[attr-defined, assignment]
     cluster = Cluster(streams, replicas, slow)
     try:
         found: dict[str, float] = {"streams": streams, "replicas": replicas, "slow": slow}
@@ -266,8 +266,8 @@ def main() -> None:
         Console().print(found)
         write_results("placing", {"per_replica": asked.per_replica, "rows": found})
         return
-    supervisor.StreamWorker = Worker  # type: ignore[misc, assignment]
-    stream_store.from_text = lru_cache(None)(stream_store.from_text)  # type: ignore[assignment]
+    supervisor.StreamWorker = Worker  # type: ignore[attr-defined, assignment]
+    stream_store.from_text = lru_cache(None)(stream_store.from_text)  # type: ignore[attr-defined]
     console, rows = Console(), []
     for streams in asked.streams:
         rows.append(scale(streams, asked.per_replica, asked.seconds, asked.slow, asked.settled))

@@ -205,10 +205,10 @@ def zone_accuracy(
             polygon = Polygon.of([(left, top), (end, top), (end, bottom), (left, bottom)])
             inside = [max((_inside(box, zone) for box in boxes), default=0.0) for boxes in truth]
             state = np.array([1 if share > 0.6 else 0 if share < 0.05 else -1 for share in inside])
-            vectors = [
-                np.stack(examples_of(polygon, *zip(*some, strict=True), model.patch_size))
-                for some in (seen, strange)
-            ]
+            vectors = []
+            for some in (seen, strange):
+                frames, patches = zip(*some, strict=True)
+                vectors.append(np.stack(examples_of(polygon, frames, patches, model.patch_size)))
             pools = [np.flatnonzero(state[:half] == one) for one in (0, 1)]
             if min(map(len, pools)) < count:
                 continue

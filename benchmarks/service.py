@@ -244,19 +244,20 @@ def _ingest_processes(service: Service) -> int:
 
 def _command(process: psutil.Process) -> list[str]:
     try:
-        return process.cmdline()
+        words: list[str] = process.cmdline()
+        return words
     except psutil.Error:
         return []
 
 
 def _memory_mb(service: Service) -> float:
     """Memory of all processes of the service, what they share counted once."""
-    return sum(one.memory_full_info().pss for one in [service.process(), *_replicas(service)]) / 1e6
+    return float(sum(one.memory_full_info().pss for one in [service.process(), *_replicas(service)])) / 1e6
 
 
 def _cpu_s(service: Service) -> float:
     times = [one.cpu_times() for one in [service.process(), *_replicas(service)]]
-    return sum(one.user + one.system for one in times)
+    return float(sum(one.user + one.system for one in times))
 
 
 PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {

@@ -82,7 +82,7 @@ class Server:
     def cpu_s(self) -> float:
         """CPU seconds of all its processes so far."""
         times = [one.cpu_times() for one in (self.process, *self.process.children(recursive=True))]
-        return sum(one.user + one.system for one in times)
+        return float(sum(one.user + one.system for one in times))
 
 
 def picture() -> bytes:

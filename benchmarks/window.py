@@ -60,6 +60,7 @@ def latency(url: str, patch_size: int) -> dict[str, float]:
         client.ping()
         pinged = time.perf_counter()
         patches = sampler.take(image, number / options.frames_per_s)
+        assert patches is not None
         drawn, worked = time.perf_counter(), time.thread_time()
         window.add(patches)
         write[number], busy[number] = time.perf_counter() - drawn, time.thread_time() - worked
@@ -67,6 +68,8 @@ def latency(url: str, patch_size: int) -> dict[str, float]:
     start = time.perf_counter()
     held = window.read()
     read_s = time.perf_counter() - start
+    server_bytes = client.memory_usage("vwt:{one}:window", samples=0)
+    assert server_bytes is not None
     figures = {"draw": (draw, 50), "write": (write, 50), "write_cpu": (busy, 99), "ping": (ping, 99)}
     found = {
         f"{name}_p{percent}_ms": round(1000 * float(np.percentile(times, percent)), 3)
@@ -77,7 +80,7 @@ def latency(url: str, patch_size: int) -> dict[str, float]:
         "write_p99_ms": round(1000 * float(np.percentile(write, 99)), 3),
         "read_all_ms": round(1000 * read_s, 1),
         "held_mb": round(held.nbytes / 1e6, 2),
-        "server_mb": round(client.memory_usage("vwt:{one}:window", samples=0) / 1e6, 2),
+        "server_mb": round(server_bytes / 1e6, 2),
     }
 
 
