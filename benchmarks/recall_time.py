@@ -11,10 +11,9 @@ resizing are not counted, and stated.
   operations is what `FrameResult.share` says; the pictures stand still, so that nothing is decoded anew. At
   most 1.25 times that share + .15 alone, 1.15 times + .03 for eight; a held frame, decided by the rule
   itself, at most .02.
-- cameras: a fixed camera through `recall` at its default target, alone and as eight copies at different
-  offsets in one pass, against timm's own forward pass and the decoder in float32 on the same frames: at most
-  .10 alone and .05 of eight, at a 5th percentile of the cosine of .98. First frames, which run in full, are
-  left out.
+- cameras: a fixed camera through `recall`, alone and as eight copies at different offsets in one pass,
+  against timm's own forward pass and the decoder in float32 on the same frames: at most .10 alone and .05 of
+  eight, at a 5th percentile of the cosine of .98. First frames, which run in full, are left out.
 """
 
 from __future__ import annotations
@@ -179,7 +178,7 @@ class PlainTimm:
 
 
 def cameras(
-    clip: str, frames: Sequence[Frame], precision: str, runtime: str, decode_s: float
+    clip: str, frames: Sequence[Frame], precision: str, runtime: str, target: float, decode_s: float
 ) -> dict[str, Any]:
     """A fixed camera alone, and eight of them, against plain timm."""
     engine = Engine(load_model(precision=precision, runtime=runtime, embedding=True))
@@ -188,7 +187,7 @@ def cameras(
     truth = [plain(image) for image in images]
     steps = len(frames) - (STREAMS - 1) * OFFSET
     figures: dict[str, Any] = {"clip": clip, "frames": STREAMS * (steps - 1)}
-    tokenizers = {1: [RecallTokenizer()], STREAMS: [RecallTokenizer() for _ in range(STREAMS)]}
+    tokenizers = {count: [RecallTokenizer(target) for _ in range(count)] for count in (1, STREAMS)}
     spent: dict[int, list[float]] = {1: [], STREAMS: []}
     cosines: dict[int, list[float]] = {1: [], STREAMS: []}
     found: dict[int, list[FrameOutput]] = {1: [], STREAMS: []}
@@ -250,6 +249,9 @@ def main() -> None:
     parser.add_argument("--runtime", default="torch", help="default %(default)s")
     parser.add_argument("--rounds", type=int, default=15, help="of shares (default %(default)s)")
     parser.add_argument("--quick", action="store_true", help="few frames; writes no file")
+    parser.add_argument(
+        "--target", type=float, action="append", help="of cameras; may be repeated (default 0.98)"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -260,16 +262,19 @@ def main() -> None:
     figures: dict[str, dict[str, Any]] = {}
     for precision in options.precision or ["fp32", "bf16"]:
         name = f"{precision} in {options.runtime}"
-        figures[name] = {}
         if "shares" in (options.parts or ["shares"]):
             rounds = 5 if options.quick else options.rounds
-            figures[name]["shares"] = shares(frames, precision, options.runtime, rounds)
-            show(console, f"{name}: share of positions, streams in a pass", figures[name]["shares"])
-        if "cameras" in (options.parts or ["cameras"]):
-            args = (options.clip.rsplit("/", 1)[-1], frames, precision, options.runtime)
-            figures[name]["cameras"] = cameras(*args, decoding_s / len(frames))
-            show(console, f"{name}: over plain timm in float32", figures[name]["cameras"])
-            console.print_json(data=figures[name]["cameras"])
+            found = shares(frames, precision, options.runtime, rounds)
+            show(console, f"{name}: share of positions, streams in a pass", found)
+            figures[name] = {"shares": found}
+        for target in options.target or [TARGET]:
+            if "cameras" not in (options.parts or ["cameras"]):
+                continue
+            args = (options.clip.rsplit("/", 1)[-1], frames, precision, options.runtime, target)
+            found = cameras(*args, decoding_s / len(frames))
+            show(console, f"{name}, target {target}: over plain timm in float32", found)
+            console.print_json(data=found)
+            figures[f"{name}, target {target}"] = {"cameras": found}
     if not options.quick:
         console.print(f"written: {write_results('recall_time', figures)}")
 
