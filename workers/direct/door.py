@@ -19,6 +19,8 @@ _LOG = logging.getLogger("vwt.direct")
 Methods = Mapping[str, Callable[..., Awaitable[Any]]]
 
 
+# How long those who have found it are let in, to be told that it is closed.
+_LINGER_S = 1.0
 # Ends the name of what does not listen yet.
 _UNSEEN = ".new"
 
@@ -35,6 +37,7 @@ class Door:
         self._path = path
         self._methods = methods
         self._open: set[Receiver] = set()
+        self._left = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         _sweep(path.parent)
@@ -52,6 +55,9 @@ class Door:
     def _receiver(self) -> Receiver:
         receiver = Receiver(self._took, self._open.discard)
         self._open.add(receiver)
+        if self._left:
+            # Let in just before.
+            receiver.leave()
         return receiver
 
     def close(self) -> None:
@@ -61,10 +67,18 @@ class Door:
             self._loop.call_soon_threadsafe(self._leave)
 
     def _leave(self) -> None:
-        if self._listening.done() and not self._listening.cancelled():
-            self._listening.result().close()
+        self._left = True
+        # Nobody finds it any more. Of who is let in just now asyncio would forget to tell, were it closed.
+        self._loop.call_later(_LINGER_S, self._shut)
         for receiver in list(self._open):
             receiver.leave()
+
+    def _shut(self) -> None:
+        if self._listening.done() and not self._listening.cancelled():
+            self._listening.result().close()
+        else:
+            self._listening.cancel()
+            self._socket.close()
 
     def _took(self, receiver: Receiver, message: Any) -> None:
         task = self._loop.create_task(self._call(receiver, *message))

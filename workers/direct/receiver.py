@@ -23,26 +23,32 @@ class Receiver(asyncio.BufferedProtocol):
     def __init__(self, took: Callable[[Receiver, Any], None], lost: Callable[[Receiver], None]) -> None:
         self._took = took
         self._lost = lost
-        self._transport: asyncio.Transport
+        self._transport: asyncio.Transport | None = None
+        self._left = False
         self._expect(COUNT.size, self._head)
 
     @property
     def ended(self) -> bool:
         """Whether it has, or is about to."""
-        return self._transport.is_closing()
+        return self._transport is None or self._transport.is_closing()
 
     def send(self, message: Any) -> None:
         """Sends a message as soon as it can be; never waits."""
+        assert self._transport is not None, "who sends has been asked"
         self._transport.writelines(packed(message))
 
     def leave(self) -> None:
-        """Ends the connection."""
-        self._transport.abort()
+        """Ends the connection, also one that is only about to be made."""
+        self._left = True
+        if self._transport is not None:
+            self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio."""
         # uvloop's is no asyncio.Transport.
         self._transport = cast(asyncio.Transport, transport)
+        if self._left:
+            self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - as asyncio has it
         """See asyncio."""

@@ -127,6 +127,23 @@ def test_what_is_under_way_fails_when_the_replica_goes(line: Line, here: Here) -
     assert not here.path.exists()
 
 
+def test_who_is_not_quite_in_when_the_replica_goes_is_told_too(tmp_path: Path) -> None:
+    async def close_after(turns: int) -> Line:
+        door = Door(tmp_path / "door", {})
+        line = Line(door._path)
+        # Turns in which it listens, takes the connection, and tells its end that it is made.
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        door.close()
+        await asyncio.sleep(0.05)
+        return line
+
+    for turns in range(6):
+        line = asyncio.run(close_after(turns))
+        with pytest.raises(ServiceError, match="went away"):
+            line.call("echo").result(timeout_s=PATIENCE_S)
+
+
 def test_what_is_no_message_ends_its_own_connection_alone(line: Line, here: Here) -> None:
     with socket.socket(socket.AF_UNIX) as stranger:
         stranger.settimeout(PATIENCE_S)
