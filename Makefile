@@ -30,7 +30,7 @@ lint: setup
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/pytest -m "not gpu and not survival and not models" -n 3 --dist loadfile
+	$(BIN)/pytest -m "not gpu and not survival and not models" -n 2 --dist loadfile
 
 # Kills parts of a real service, waits until results flow again, and writes the table of deploy/README.md.
 test-survival: setup
