@@ -8,8 +8,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vocab.first_use import on_first_use
 
 if TYPE_CHECKING:
     from pipeline.engine import Engine
@@ -31,9 +32,5 @@ _WHERE = {
     "run": "streaming",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """The public names, loaded on first use: some modules here are used where torch is not wanted."""
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+# Some modules here are used where torch is not wanted.
+__getattr__ = on_first_use(__name__, _WHERE)

@@ -6,8 +6,9 @@ match = words.match(vocab.patchify(images, 14))
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vocab.first_use import on_first_use
 
 if TYPE_CHECKING:
     from vocab.errors import VocabularyError
@@ -24,9 +25,5 @@ _WHERE = {
     "patchify": "patches",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """The public names, loaded on first use: errors and keys are used where torch is not wanted."""
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+# Errors and keys are used where torch is not wanted.
+__getattr__ = on_first_use(__name__, _WHERE)

@@ -1,9 +1,9 @@
 """Models: what runs on the tokens, and what comes out. Each name loads on first use; so does timm."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.models.torchvision_compat import allow_missing_operators
+from vocab.first_use import on_first_use
 
 if TYPE_CHECKING:
     from pipeline.models.base import Model
@@ -41,9 +41,4 @@ _WHERE = {
     "FAMILIES": "families",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """The public names."""
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+__getattr__ = on_first_use(__name__, _WHERE)

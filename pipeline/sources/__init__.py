@@ -5,8 +5,9 @@ Each name loads on first use: who only reads what a source is called, does witho
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vocab.first_use import on_first_use
 
 if TYPE_CHECKING:
     from pipeline.sources.images import are_images, fixed_part
@@ -31,6 +32,9 @@ __all__ = [
 ]
 
 _WHERE = {
+    **dict.fromkeys(
+        ("Decoding", "Notice", "OnNotice", "Source", "SourceInfo", "SourceOptions", "State"), "source"
+    ),
     "SAMPLES": "spec",
     "SourceSpec": "spec",
     "parse_source": "spec",
@@ -39,9 +43,4 @@ _WHERE = {
     "open_source": "opening",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """The public names, loaded on first use."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_WHERE.get(name, 'source')}"), name)
+__getattr__ = on_first_use(__name__, _WHERE)

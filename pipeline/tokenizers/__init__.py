@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.tokenizers.registry import TOKENIZERS
+from vocab.first_use import on_first_use
 
 if TYPE_CHECKING:
     from pipeline.tokenizers.ats import AtsTokenizer
@@ -50,19 +50,15 @@ __all__ = [
     "patch_states",
 ]
 
-_STEPS = ("BlockStep", "PackedTokens")
-_INTER = {"InterTokenizer": "inter", "RecallingInterTokenizer": "inter_recall"}
-_PLAN = ("TokenPlan", "patch_states")
-_STATES = ("DROPPED", "INTACT", "MERGED", "RECALLED")
+_PLACES = (kind.where.partition(":") for kind in TOKENIZERS.values())
+_WHERE = {
+    "Tokenizer": "base",
+    "InterTokenizer": "inter",
+    "RecallingInterTokenizer": "inter_recall",
+    **dict.fromkeys(("TokenPlan", "patch_states"), "plan"),
+    **dict.fromkeys(("BlockStep", "PackedTokens"), "steps"),
+    **dict.fromkeys(("DROPPED", "INTACT", "MERGED", "RECALLED"), "states"),
+    **{class_name: file for file, _, class_name in _PLACES},
+}
 
-
-def __getattr__(name: str) -> Any:
-    """Classes of the registry, and what plans are made of."""
-    module = dict.fromkeys(_PLAN, "plan") | dict.fromkeys(_STEPS, "steps") | {"Tokenizer": "base"} | _INTER
-    module |= dict.fromkeys(_STATES, "states")
-    for kind in TOKENIZERS.values():
-        file, _, class_name = kind.where.partition(":")
-        module[class_name] = file
-    if name not in module:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{module[name]}"), name)
+__getattr__ = on_first_use(__name__, _WHERE)
