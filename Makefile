@@ -29,8 +29,9 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Where a process of tests is lost its test is named and the run ends; another one in its place may wait for ever.
 test: lint
-	$(BIN)/pytest -m "not gpu and not survival and not models" -n 2 --dist loadfile
+	$(BIN)/pytest -m "not gpu and not survival and not models" -n 2 --dist loadfile --max-worker-restart=0
 
 # Kills parts of a real service, waits until results flow again, and writes the table of deploy/README.md.
 test-survival: setup

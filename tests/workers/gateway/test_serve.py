@@ -49,8 +49,8 @@ def _deployed(kind: type, *handles: serve.Application) -> serve.Application:
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     """Ray runs here."""
-    with small_ray() as folder:
-        yield folder
+    with small_ray() as running:
+        yield running.folder
 
 
 @pytest.fixture(scope="module")

@@ -38,8 +38,8 @@ class Inference:
 
 @pytest.fixture(scope="module")
 def folder():
-    with small_ray() as folder:
-        yield folder
+    with small_ray() as running:
+        yield running.folder
 
 
 @pytest.fixture(scope="module")
