@@ -436,15 +436,18 @@ def test_frames_of_a_stream_that_recalls_sent_again_have_one_result_and_a_right_
 
 
 def test_the_status_of_a_stream_that_recalls_says_what_was_decided_kept_and_saved(
-    replica: Replica, redis: Any
+    server: Server, redis: Any
 ) -> None:
+    # Another machine may choose another precision, and outputs take another size.
+    replica = Replica(server.url, precision="fp32", runtime="torch")
     for first in range(0, 50, 2):
         replica.infer(still("yard", first))
+    replica.close()
 
     now, found = status(redis, "yard"), results(redis, "yard")
     assert now.decisions == {"full": 2, "hold": 48}
     # Keys and values in bfloat16, and about as much again for pixels, contexts and outputs.
-    assert 2 * 2 * 12 * PATCHES * 384 < now.recall_bytes < 7e6
+    assert 2 * 2 * 12 * PATCHES * 384 < now.recall_bytes < 7.5e6
     audited = found[48]
     assert now.full_joules == pytest.approx([audited["energy"]["joules"]], rel=1e-3)
     assert now.saved_joules == pytest.approx(
@@ -463,7 +466,11 @@ def test_a_replica_that_takes_over_pays_one_full_frame(replica: Replica, server:
     assert decisions(redis, "yard") == ["full", "hold", "full", "hold"]
 
 
-def test_streams_not_used_for_longest_make_room_for_others(server: Server, redis: Any) -> None:
+def test_streams_not_used_for_longest_make_room_for_others(
+    server: Server, redis: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Room is made every second as well, and where frames take long, that is between them.
+    monkeypatch.setattr("workers.inference.streams._FOLLOW_EVERY_S", 3600.0)
     alone = Replica(server.url)
     try:
         alone.infer(still("roof"))

@@ -152,6 +152,8 @@ def test_what_cannot_be_seen_is_refused(
 
 def test_what_a_zone_looks_like_is_that_of_the_next_frame_run_in_full(server: Any, redis: Any) -> None:  # noqa: ARG001
     replica = Replica(server.url)
+    # It is waited for only so long, and that is not for loading a model.
+    replica.do(replica.core.describe(DEFAULT_MODEL))
     frames = clip(count=4)
     model = load_model()
     asked = replica.core.example("yard", FACE.points, None)

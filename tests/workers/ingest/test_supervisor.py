@@ -388,11 +388,11 @@ def test_many_idle_sinks_keep_no_lease_from_being_renewed(
     for name in names:
         store.add(endless(name, sinks=sinks))
     inference.hold()
-    supervise(streams_per_replica=20, lease_s=1.0)
+    supervise(streams_per_replica=20, lease_s=3.0)
     eventually(lambda: all(client.exists(StreamKeys(name).lease) for name in names))
     eventually(lambda: threads_named("vwt-sink") == 104)
     fences = {name: client.hget(StreamKeys(name).last, "token") for name in names}
-    missing = sum(not client.exists(StreamKeys(name).lease) for _ in range(300) for name in pause(names))
+    missing = sum(not client.exists(StreamKeys(name).lease) for _ in range(400) for name in pause(names))
     assert missing == 0
     assert {name: client.hget(StreamKeys(name).last, "token") for name in names} == fences
 

@@ -139,8 +139,8 @@ def test_auto_waits_for_a_few_frames_and_computes_them_in_float32(notices) -> No
 
 
 @pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU does not compute in bfloat16")
-def test_auto_takes_bfloat16_for_the_bundled_model(notices) -> None:
-    engine = Engine(load_model(precision="auto", embedding=True, on_notice=notices.append))
+def test_the_bundled_model_answers_in_bfloat16_about_as_in_float32(notices) -> None:
+    engine = Engine(load_model(precision="bf16", embedding=True, on_notice=notices.append))
     exact = Engine(load_model(embedding=True))
     frames = np.random.default_rng(0).integers(0, 255, (4, 224, 224, 3), np.uint8)
 
