@@ -17,7 +17,7 @@ from ray import serve
 
 
 class SmallRay(NamedTuple):
-    """Where its logs are, and the port of 127.0.0.1 where Prometheus reads its metrics, new twice a second."""
+    """Its folder, with logs, and the port of 127.0.0.1 with its metrics for Prometheus, new twice a second."""
 
     folder: Path
     metrics_port: int
@@ -34,8 +34,11 @@ _running: SmallRay | None = None
 
 
 def _started() -> SmallRay:
-    """Starts it once. It ends with the process: Ray's library ends a whole process, without a word, where a thread
-    (Serve's handles have some) still uses it while `ray.shutdown` is under way."""
+    """Starts it once; it ends with the process.
+
+    Ray's library ends a whole process, without a word, where a thread still uses it while `ray.shutdown` is under
+    way, and Serve's handles have threads.
+    """
     global _running
     if _running is not None:
         return _running
@@ -43,7 +46,6 @@ def _started() -> SmallRay:
     # Serve kills a proxy that takes longer to start; by default that is 5 s, which a machine under load may
     # not keep either.
     os.environ["RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S"] = "60"
-    os.environ["RAY_metrics_report_interval_ms"] = "500"
     # Ray's sockets lie below it, and their paths may not be long.
     folder = Path(tempfile.mkdtemp(prefix="vwt-ray-", dir="/tmp"))
     atexit.register(_end, folder)
@@ -51,6 +53,7 @@ def _started() -> SmallRay:
         port = int(listener.getsockname()[1])
     settings = {"num_cpus": 4, "object_store_memory": 200 * 2**20, "_metrics_export_port": port}
     settings |= {"include_dashboard": False, "log_to_driver": False, "_temp_dir": str(folder)}
+    settings |= {"_system_config": {"metrics_report_interval_ms": 500}}
     try:
         ray.init("local", **settings)
     except Exception as error:
