@@ -17,7 +17,7 @@ from ray import serve
 
 
 class SmallRay(NamedTuple):
-    """Its folder, with logs, and the port of 127.0.0.1 with its metrics for Prometheus, new twice a second."""
+    """Its folder, with logs, and the port of 127.0.0.1 where Prometheus reads it, new twice a second."""
 
     folder: Path
     metrics_port: int
@@ -36,8 +36,8 @@ _running: SmallRay | None = None
 def _started() -> SmallRay:
     """Starts it once; it ends with the process.
 
-    Ray's library ends a whole process, without a word, where a thread still uses it while `ray.shutdown` is under
-    way, and Serve's handles have threads.
+    Ray's library ends a whole process, without a word, where a thread still uses it while `ray.shutdown` is
+    under way, and Serve's handles have threads.
     """
     global _running
     if _running is not None:
