@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from vocab.connection import RedisClient, server_name
 from vocab.redis_errors import redis_errors
@@ -14,13 +13,27 @@ from workers.contract.keys import CHANGES
 # What names an announcement.
 ENTRY = r"^\d{1,18}-\d{1,18}$"
 _NONE = "0-0"
-# From here on there is nothing.
-_NEWEST = "+"
 _KEPT = 10_000
 # What trims comes first: so a server that is full takes what comes after, see `vocab.redis_memory`.
 _ANNOUNCE = """
 redis.call('XTRIM', KEYS[1], 'MAXLEN', '~', ARGV[1])
 redis.call('XADD', KEYS[1], '*', 'streams', ARGV[2])
+"""
+# The id of the newest, and what was told after ARGV[1]; false where that is not known. It is found here,
+# since as a rule there is nothing new, and then nothing but the id is sent.
+_SINCE = """
+local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+local last = newest and newest[1] or '0-0'
+if ARGV[1] == last then return {last, {}} end
+if ARGV[1] == '' then return {last, false} end
+local told = {}
+for i, entry in ipairs(redis.call('XRANGE', KEYS[1], ARGV[1], '+')) do
+    -- The last one seen is still there, or none had ever been: nothing between was trimmed.
+    if i == 1 and entry[1] ~= ARGV[1] and ARGV[1] ~= '0-0' then return {last, false} end
+    if entry[1] ~= ARGV[1] then told[#told + 1] = entry[2][2] end
+end
+if #told == 0 then return {last, false} end
+return {last, told}
 """
 
 
@@ -48,19 +61,10 @@ def changed_since(client: RedisClient, after: str | None) -> tuple[set[str] | No
         StoreUnavailable: Redis cannot say now.
     """
     with redis_errors("look what has changed", server_name(client)):
-        pipeline: Any = client.pipeline(transaction=False)
-        pipeline.xrange(CHANGES, _NEWEST if after is None else after, "+")
-        pipeline.xrevrange(CHANGES, count=1)
-        entries, newest = pipeline.execute()
-    if after is not None:
-        if not entries and after == _NONE:
-            return set(), after
-        # The last one seen is still there, or none had ever been: nothing between was trimmed.
-        if entries and (after == _NONE or entries[0][0].decode() == after):
-            told = [json.loads(fields[b"streams"]) for entry, fields in entries if entry.decode() != after]
-            # Not the newest: that may have come between the two looks.
-            return {stream for streams in told for stream in streams}, entries[-1][0].decode()
-    return None, newest[0][0].decode() if newest else _NONE
+        newest, told = run_script(client, _SINCE, [CHANGES], [after or ""])
+    if told is None:
+        return None, newest.decode()
+    return {stream for streams in told for stream in json.loads(streams)}, newest.decode()
 
 
 class Changes:

@@ -10,23 +10,40 @@ from vocab.redis_errors import redis_errors
 from vocab.scripts import run_script
 from workers.contract.keys import LOADS, REPLICAS
 
-# Those not seen for long go first, which also lets a server that is full take what comes after.
+# Those not seen for long go first, which also lets a server that is full take what comes after. Names are
+# sent only to who does not have them, and loads added up only when a replica has come or gone, so that a
+# look costs the same however many there are. Fields that begin with = are no names. A replica of the
+# version before drops them, as it does those of the dead, and then they are found anew.
 _SEEN = """
 local now = redis.call('TIME')
-local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now_ms - ARGV[3])
-redis.call('ZADD', KEYS[1], now_ms, ARGV[1])
-redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+local now_us = now[1] * 1000000 + now[2]
+local now_ms = math.floor(now_us / 1000)
+local gone = redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now_ms - ARGV[3])
+local came = redis.call('ZADD', KEYS[1], now_ms, ARGV[1])
+local count = redis.call('ZCARD', KEYS[1])
+local known = redis.call('HMGET', KEYS[2], '=version', '=count', '=streams', ARGV[1])
+local version, streams, names = known[1], nil, nil
+if gone + came > 0 or not version or tonumber(known[2]) ~= count or not known[4] then
+    names = redis.call('ZRANGE', KEYS[1], 0, -1)
+    local loads = redis.call('HMGET', KEYS[2], unpack(names))
+    redis.call('DEL', KEYS[2])
+    streams = tonumber(ARGV[2])
+    for i, name in ipairs(names) do
+        if loads[i] and name ~= ARGV[1] then
+            redis.call('HSET', KEYS[2], name, loads[i])
+            streams = streams + loads[i]
+        end
+    end
+    version = string.format('%.0f', math.max(now_us, (tonumber(version or 0)) + 1))
+    redis.call('HSET', KEYS[2], '=version', version, '=count', count)
+else
+    streams = known[3] - known[4] + ARGV[2]
+end
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2], '=streams', streams)
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
-local names = redis.call('ZRANGE', KEYS[1], 0, -1)
-local loads = redis.call('HMGET', KEYS[2], unpack(names))
-if redis.call('HLEN', KEYS[2]) > #names then
-    redis.call('DEL', KEYS[2])
-    for i, name in ipairs(names) do if loads[i] then redis.call('HSET', KEYS[2], name, loads[i]) end end
-    redis.call('PEXPIRE', KEYS[2], ARGV[3])
-end
-return {names, loads}
+if version == ARGV[4] then return {version, streams} end
+return {version, streams, names or redis.call('ZRANGE', KEYS[1], 0, -1)}
 """
 
 
@@ -60,6 +77,9 @@ class Peers:
         self._client: Any = client
         self._name = name
         self._ttl_ms = int(ttl_s * 1000)
+        self._names: list[str] = []
+        # Of those names.
+        self._version = b""
 
     def look(self, streams: int) -> Alive:
         """Who is alive, when this one has so many streams.
@@ -68,8 +88,11 @@ class Peers:
             StoreUnavailable: Redis cannot say now.
         """
         with redis_errors("see who else is there", server_name(self._client)):
-            names, loads = run_script(self._client, _SEEN, self._keys, [self._name, streams, self._ttl_ms])
-        return Alive(sorted(name.decode() for name in names), sum(int(load or 0) for load in loads))
+            mine = [self._name, streams, self._ttl_ms, self._version]
+            self._version, total, *names = run_script(self._client, _SEEN, self._keys, mine)
+        if names:
+            self._names = sorted(name.decode() for name in names[0])
+        return Alive(list(self._names), int(total))
 
     def leave(self) -> None:
         """This one ends.
