@@ -59,7 +59,7 @@ class Unread:
 
 
 def look(client: RedisClient, before: Unread, specs: Sequence[StreamSpec]) -> Unread:
-    """Looks at leases and states in one round trip.
+    """Looks at leases in one round trip, and in another at the states of those that have none.
 
     Args:
         client: of Redis.
@@ -72,25 +72,22 @@ def look(client: RedisClient, before: Unread, specs: Sequence[StreamSpec]) -> Un
     Raises:
         StoreUnavailable: Redis cannot do it now.
     """
-    if not specs:
+    unread = _without_lease(client, specs)
+    if not unread:
         return Unread()
-    with redis_errors("look at the leases of the streams", server_name(client)):
+    with redis_errors("look at the states of the streams", server_name(client)):
         pipeline: Any = client.pipeline(transaction=False)
-        for spec in specs:
-            keys = StreamKeys(spec.id)
-            pipeline.exists(keys.lease)
-            pipeline.hmget(keys.state, _FIELDS)
+        for spec in unread:
+            pipeline.hmget(StreamKeys(spec.id).state, _FIELDS)
         answers = raise_first(pipeline.execute(raise_on_error=False))
     known = {one.spec.id: one.since for one in before.waiting}
     now = time.monotonic()
     found = Unread()
-    for spec, leased, values in zip(specs, answers[::2], answers[1::2], strict=True):
+    for spec, values in zip(unread, answers, strict=True):
         status = StreamStatus.from_hash(
             {name.encode(): value for name, value in zip(_FIELDS, values, strict=True) if value is not None}
         )
         done = _done(status, spec)
-        if leased:
-            continue
         if not (done and status.state == "ended"):
             found.specs.append(spec)
         if spec.paused:
@@ -100,6 +97,18 @@ def look(client: RedisClient, before: Unread, specs: Sequence[StreamSpec]) -> Un
             left = status.ingest is not None or status.restarts > 0
             found.waiting.append(Waiting(spec, known.get(spec.id, now), left))
     return found
+
+
+def _without_lease(client: RedisClient, specs: Sequence[StreamSpec]) -> list[StreamSpec]:
+    """Those that nobody reads; as a rule none, and then that is all that is asked."""
+    if not specs:
+        return []
+    with redis_errors("look at the leases of the streams", server_name(client)):
+        pipeline: Any = client.pipeline(transaction=False)
+        for spec in specs:
+            pipeline.exists(StreamKeys(spec.id).lease)
+        answers = raise_first(pipeline.execute(raise_on_error=False))
+    return [spec for spec, leased in zip(specs, answers, strict=True) if not leased]
 
 
 def _done(status: StreamStatus, spec: StreamSpec) -> bool:

@@ -158,6 +158,19 @@ def test_a_turn_costs_the_same_with_a_thousand_streams_as_with_ten(client: Any, 
     assert sum(costs[0].values()) == 20
 
 
+def test_of_a_stream_that_is_read_only_the_lease_is_looked_at(client: Any, store: StreamStore) -> None:
+    _add(store, *(f"cam-{number}" for number in range(50)))
+    for spec in list(store.all().values())[1:]:
+        StreamLease(client, spec, ttl_s=3600).acquire()
+    directory = Directory(client, "one", part_s=0)
+    (waiting,) = _looked(directory)
+    client.config_resetstat()
+    assert _looked(directory) == [waiting]
+    calls = client.info("commandstats")
+    assert calls["cmdstat_exists"]["calls"] == 50
+    assert sum(calls[name]["calls"] for name in calls if name.startswith("cmdstat_h")) == 1
+
+
 def test_what_a_replica_has_no_room_for_is_passed_on_once_and_not_at_once(
     client: RedisClient, store: StreamStore
 ) -> None:
