@@ -9,8 +9,9 @@ runs. Three phases per number of streams:
 
 - taking: all streams are there, then the replicas start; seconds until each is read, and the most that one
   replica took within a second;
-- steady: commands that Redis is given per second and per stream, its bytes out, and the part of a core that
-  it and that all replicas together use;
+- steady: commands that Redis is given per second and per stream, its bytes out per second and per stream, and
+  the part of a core that it and that all replicas together use. Once a minute one of all replicas reads the
+  whole list: how often it did by chance is told (`lists`), the bytes are those of one reading a minute;
 - fail-over: a tenth of the replicas (at least one) stop without a word, as when they are killed; seconds
   until each of their streams is read again, moves of other streams, and streams of the fullest and the
   emptiest replica over the mean.
@@ -51,15 +52,18 @@ from vocab.connection import connect
 from vocab.errors import StoreUnavailable
 from workers.contract import stream_store
 from workers.contract.changes import changed_since
+from workers.contract.keys import STREAMS
 from workers.contract.result_log import ResultLog
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_status import StreamStatus
 from workers.contract.stream_store import StreamStore
-from workers.ingest import supervisor
+from workers.ingest import directory, supervisor
 from workers.ingest.claims import Claims
 from workers.ingest.replica_context import ReplicaContext
 from workers.ingest.status_reporter import StatusReporter
 from workers.settings.schema import ServiceSettings
+
+_LIST_S = directory._LIST_S
 
 
 class Worker:
@@ -135,11 +139,11 @@ class Cluster:
         names, parts = sorted(self.replicas), list(specs.values())
         for number, name in enumerate(names):
             replica = self.replicas[name]
-            directory, replica._epoch = replica._directory, epoch
-            directory.specs, directory._unknown, directory._changes._after = dict(specs), False, after
-            directory._replicas, directory._place = tuple(names), number
-            directory._list_at = directory._next_list()
-            directory._part_at = time.monotonic() + random.random() * 5 * self._slow
+            known, replica._epoch = replica._directory, epoch
+            known.specs, known._unknown, known._changes._after = dict(specs), False, after
+            known._replicas, known._place = tuple(names), number
+            known._list_at = known._next_list()
+            known._part_at = time.monotonic() + random.random() * 5 * self._slow
             for spec in parts[number :: len(names)]:
                 replica._take(spec)
         for replica in self.replicas.values():
@@ -182,6 +186,7 @@ def scale(streams: int, per_replica: int, seconds: float, slow: float, settled: 
     replicas = max(streams // per_replica, 2)
     began = time.monotonic()
     supervisor.Claims = partial(Claims, clock=lambda: time.monotonic() / slow)  # type: ignore[attr-defined, assignment]
+    directory._LIST_S = _LIST_S * slow
     cluster = Cluster(streams, replicas, slow)
     try:
         found: dict[str, float] = {"streams": streams, "replicas": replicas, "slow": slow}
@@ -218,20 +223,33 @@ def _steady(cluster: Cluster, seconds: float) -> dict[str, float]:
     """Costs of keeping what is kept."""
     cluster.run(6)
     redis = psutil.Process(cluster.server._process.pid)
-    before, cpu, own = cluster.client.info(), sum(redis.cpu_times()[:2]), _own_cpu()
+    client = cluster.client
+    # To ask is to be sent something, too.
+    asked = _counters(client)
+    before, cpu, own = _counters(client), sum(redis.cpu_times()[:2]), _own_cpu()
     cluster.run(seconds)
-    after = cluster.client.info()
-    rate = {
-        key: (after[key] - before[key]) / seconds
-        for key in ("total_commands_processed", "total_net_output_bytes")
-    }
+    after = _counters(client)
+    client.hgetall(STREAMS)
+    asking = before[1] - asked[1]
+    size = _counters(client)[1] - after[1] - asking
+    commands, lists = after[0] - before[0], after[2] - before[2]
+    sent_per_s = (after[1] - before[1] - asking - lists * size) / seconds + size / _LIST_S
     return {
-        "commands_per_s": rate["total_commands_processed"],
-        "commands_per_s_and_stream": rate["total_commands_processed"] / cluster.streams,
-        "kilobytes_out_per_s": rate["total_net_output_bytes"] / 1000,
+        "commands_per_s": commands / seconds,
+        "commands_per_s_and_stream": commands / seconds / cluster.streams,
+        "kilobytes_out_per_s": sent_per_s / 1000,
+        "bytes_out_per_s_and_stream": sent_per_s / cluster.streams,
+        "lists": lists,
         "redis_cores": (sum(redis.cpu_times()[:2]) - cpu) / seconds,
         "replica_cores": (_own_cpu() - own) / seconds,
     }
+
+
+def _counters(client: Any) -> tuple[int, int, int]:
+    """Commands, bytes out and readings of a whole hash, as of a stream's state when it is taken."""
+    stats, calls = client.info("stats"), client.info("commandstats")
+    lists = calls.get("cmdstat_hgetall", {"calls": 0})["calls"]
+    return stats["total_commands_processed"], stats["total_net_output_bytes"], lists
 
 
 def _own_cpu() -> float:
@@ -275,6 +293,8 @@ def main() -> None:
     for less, more in pairwise(rows):
         ratio = more["commands_per_s_and_stream"] / less["commands_per_s_and_stream"]
         console.print(f"commands per stream, {more['streams']} over {less['streams']} streams: {ratio:.2f}")
+        ratio = more["bytes_out_per_s_and_stream"] / less["bytes_out_per_s_and_stream"]
+        console.print(f"bytes per stream, {more['streams']} over {less['streams']} streams: {ratio:.2f}")
     write_results("scale", {"per_replica": asked.per_replica, "rows": rows})
 
 
