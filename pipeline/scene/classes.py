@@ -172,17 +172,31 @@ def pooled(
     Returns:
         None where the model saw nothing of it.
     """
+    seen = inside(values, box, geometry, patch_size)
+    return None if seen is None else off(seen, centre)
+
+
+def inside(values: PatchFeatures, box: Bounded, geometry: Geometry, patch_size: int) -> Vector | None:
+    """(C,) the mean of what is in a box, see `pooled`; None where the model saw nothing of it."""
     rows, columns = values.shape[:2]
     x, width = (value * geometry.source_width * geometry.scale_x for value in (box.x, box.w))
     y, height = (value * geometry.source_height * geometry.scale_y for value in (box.y, box.h))
     across = _covered(x + geometry.offset_x, width, columns, patch_size)
     down = _covered(y + geometry.offset_y, height, rows, patch_size)
     part = np.ix_(*down.nonzero(), *across.nonzero())
-    inside = values[part]
-    shares = np.outer(down, across)[part] * inside.any(axis=2)
-    total = np.einsum("ij,ijc->c", shares, inside) - shares.sum() * centre
-    length = float(np.linalg.norm(total))
-    return None if length == 0 else (total / length).astype(np.float32)
+    own = values[part]
+    shares = np.outer(down, across)[part] * own.any(axis=2)
+    if not shares.any():
+        return None
+    mean: Vector = (np.einsum("ij,ijc->c", shares, own) / shares.sum()).astype(np.float32)
+    return mean
+
+
+def off(mean: Vector, centre: Vector) -> Vector | None:
+    """(C,) of unit length: where a mean lies from the centre; None where it is the same."""
+    apart = mean - centre
+    length = float(np.linalg.norm(apart))
+    return None if length == 0 else apart / length
 
 
 def check_name(name: Any) -> str:
