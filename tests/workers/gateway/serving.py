@@ -25,8 +25,8 @@ from workers.gateway.listener import Listener
 from workers.inference.preview import encode
 from workers.settings.schema import ServiceSettings
 
-# One pixel.
-PICTURE = encode(np.zeros((1, 1, 3), np.uint8))
+# Of a box: as high as it may be, and half as wide.
+PICTURE = encode(np.linspace(40, 220, 96 * 48 * 3).reshape(96, 48, 3).astype(np.uint8))
 
 
 class Edge:
