@@ -56,17 +56,15 @@ def classes_of(
     Raises:
         UsageError: a box is as the frames are on average.
     """
-    directions, centre = directions_of(examples, wholes)
-    others = stacked(directions.pop(NOT_THIS, []), len(centre))
-    return Classes(model, seen_as, centre, learned_names(directions, others), others)
+    return judged(model, seen_as, examples, wholes)[0]
 
 
-def directions_of(
-    examples: Mapping[str, Sequence[Vector]], wholes: Sequence[Vector]
-) -> tuple[dict[str, list[Vector]], Vector]:
-    """(C,) of unit length each, by name, and (C,) the centre that they are seen from; see `classes_of`."""
+def judged(
+    model: str, seen_as: str, examples: Mapping[str, Sequence[Vector]], wholes: Sequence[Vector]
+) -> tuple[Classes, dict[str, list[str]]]:
+    """The same, and by name what each example is said to be by the others."""
     centre: Vector = np.mean(wholes, axis=0, dtype=np.float32)
-    found: dict[str, list[Vector]] = {name: [] for name in examples}
+    directions: dict[str, list[Vector]] = {name: [] for name in examples}
     for name, own in examples.items():
         for mean in own:
             direction = off(mean, centre)
@@ -74,8 +72,10 @@ def directions_of(
                 raise UsageError(
                     f"a box of {name} shows no more than the whole picture does: draw it around one thing"
                 )
-            found[name].append(direction)
-    return found, centre
+            directions[name].append(direction)
+    others = stacked(directions.pop(NOT_THIS, []), len(centre))
+    said = _told_by_others(directions, others)
+    return Classes(model, seen_as, centre, _names(directions, said), others), said
 
 
 def learned_names(
@@ -87,16 +87,19 @@ def learned_names(
         examples: by name, (C,) of unit length each.
         others: (M, C), examples of what is none of the names.
     """
+    return _names(examples, _told_by_others(examples, others))
+
+
+def _names(examples: Mapping[str, Sequence[Vector]], said: Mapping[str, Sequence[str]]) -> dict[str, Named]:
     return {
-        name: replace(_of(examples[name]), right=said.count(name) / len(said))
-        for name, said in told_by_others(examples, others).items()
+        name: replace(_of(own), right=said[name].count(name) / len(own)) for name, own in examples.items()
     }
 
 
-def told_by_others(
+def _told_by_others(
     examples: Mapping[str, Sequence[Vector]], others: npt.NDArray[np.float32]
 ) -> dict[str, list[str]]:
-    """What each example is said to be where it is left out of what is learned; see `learned_names`."""
+    """What each example is said to be where it is left out of what is learned."""
     names = {name: _of(own) for name, own in examples.items()}
     found: dict[str, list[str]] = {}
     for name, own in examples.items():

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from pipeline.boxes import SAME_IOU, Box, iou
 from pipeline.errors import UsageError
-from pipeline.scene.classes import NOT_THIS, Classes, stacked
+from pipeline.scene.classes import NOT_THIS, Classes
 from pipeline.scene.drawn_boxes import FEWEST
-from pipeline.scene.prototypes import classes_of, directions_of, told_by_others
+from pipeline.scene.prototypes import judged
 from vocab.connection import RedisClient
 from workers.contract.drawn_store import DrawnStore, Vector, packed, vector_of
 from workers.contract.keys import StreamKeys
@@ -120,40 +120,31 @@ def with_box(present: DrawnName | None, id: str, box: Box, example: BoxExample) 
     return DrawnName(example.model, example.seen_as, [*drawn, new][-MOST_BOXES:])
 
 
-def learned(drawn: Mapping[str, DrawnName]) -> Classes | None:
-    """What follows from the boxes, names with too few left out; None while all are."""
+def learned(drawn: Mapping[str, DrawnName]) -> tuple[Classes | None, dict[str, str]]:
+    """What follows from the boxes, names with too few left out, and what the others say of each.
+
+    Returns:
+        The names, None while all have too few; and by id of a box what it is said to be, of those that count
+        for a name.
+    """
     enough = _enough(drawn)
     if not enough.keys() - {NOT_THIS}:
-        return None
+        return None, {}
     first = next(iter(enough.values()))
-    return classes_of(first.model, first.seen_as, _vectors(enough), _wholes(drawn))
-
-
-def told(drawn: Mapping[str, DrawnName]) -> dict[str, str]:
-    """By id of a box, what the others say that it is; of names with too few, and what is none, nothing."""
-    enough = _enough(drawn)
-    if not enough.keys() - {NOT_THIS}:
-        return {}
-    directions, centre = directions_of(_vectors(enough), _wholes(drawn))
-    others = stacked(directions.pop(NOT_THIS, []), len(centre))
-    return {
+    # Also what has too few boxes shows what the frames are on average.
+    wholes = {box.frame: box.whole for one in drawn.values() for box in one.boxes}
+    looks = {name: [box.vector for box in one.boxes] for name, one in enough.items()}
+    made, said = judged(first.model, first.seen_as, looks, list(wholes.values()))
+    told = {
         box.id: name
-        for own, names in told_by_others(directions, others).items()
+        for own, names in said.items()
         for box, name in zip(enough[own].boxes, names, strict=True)
     }
+    return made, told
 
 
 def _enough(drawn: Mapping[str, DrawnName]) -> dict[str, DrawnName]:
     return {name: one for name, one in drawn.items() if name == NOT_THIS or len(one.boxes) >= FEWEST}
-
-
-def _vectors(drawn: Mapping[str, DrawnName]) -> dict[str, list[Vector]]:
-    return {name: [box.vector for box in one.boxes] for name, one in drawn.items()}
-
-
-def _wholes(drawn: Mapping[str, DrawnName]) -> list[Vector]:
-    """Of each frame that was drawn in, once."""
-    return list({box.frame: box.whole for one in drawn.values() for box in one.boxes}.values())
 
 
 def _box(given: Mapping[str, Any]) -> DrawnBox:

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Body, Path, Response
 from pipeline.boxes import Box
 from pipeline.scene.classes import MAX_NAMES, NOT_THIS, Classes
 from vocab.connection import RedisClient
-from workers.contract.class_store import ClassStore, DrawnName, learned, told, with_box
+from workers.contract.class_store import ClassStore, DrawnName, learned, with_box
 from workers.contract.messages import BoxExample
 from workers.contract.stream_life import generation
 from workers.contract.stream_spec import StreamSpec
@@ -97,7 +97,7 @@ def _list(client: RedisClient, spec: StreamSpec) -> ClassList:
     drawn, file = ClassStore(client, spec).all(), _from_file(spec)
     if file is not None:
         return views(drawn, None, {}, file)
-    return views(drawn, learned(drawn), told(drawn), None)
+    return views(drawn, *learned(drawn), None)
 
 
 def _check_room(client: RedisClient, spec: StreamSpec, name: str) -> None:
@@ -158,7 +158,7 @@ def _tell(client: RedisClient, spec: StreamSpec) -> None:
     def changes(present: StreamSpec, drawn: Mapping[str, DrawnName]) -> dict[str, Any]:
         if _from_file(present) is not None:
             return {}
-        made = learned(drawn)
+        made, _ = learned(drawn)
         classes = None if made is None else replace(made, drawn_for=generation(present)).to_dict()
         return {} if classes == present.classes else {"classes": classes}
 

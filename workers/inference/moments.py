@@ -89,8 +89,8 @@ class Moments:
         shown = self.at(stream, number)
         if shown is None:
             raise UsageError(
-                f"frame {number} of {stream} is no longer at hand: draw in the picture that is shown now, "
-                f"within {_HELD_S:g} s"
+                f"frame {number} of {stream} is no longer at hand, {_KEPT_S:g} s after it was shown: draw in "
+                "the next picture"
             )
         with self._lock:
             # As the newest.

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.boxes import Box
 from pipeline.defaults import DEFAULT_MODEL
+from pipeline.engine import Engine
 from pipeline.errors import UsageError
 from pipeline.frame import Frame, FrameTimes
 from pipeline.models import load_model
@@ -26,6 +27,7 @@ from workers.contract.messages import BoxExample, TokenSettings
 from workers.contract.stream_store import StreamStore
 from workers.gateway.messages import ResultView
 from workers.inference.core import InferenceCore
+from workers.inference.moments import _HELD, Moments, Shown
 from workers.settings.schema import ServiceSettings
 
 __all__ = ["redis", "server"]  # fixtures
@@ -195,6 +197,21 @@ def test_a_frame_that_is_held_can_be_drawn_in_when_others_are_gone(
     )
     late = yard.api.http.put(f"/v1/streams/yard/classes/frames/{other}")
     assert late.status_code == 422
+
+
+def test_of_the_frames_that_are_drawn_in_so_many_are_held(
+    still: Frame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments, engine = Moments(), Engine(load_model("null"))
+    for number in range(_HELD + 2):
+        moments.keep("yard", Shown(still, number, engine, PLAIN))
+        moments.drawn_in("yard", number)
+    # The first of those that are left is drawn in once more.
+    moments.drawn_in("yard", 2)
+    moments.drawn_in("yard", 0)
+    monkeypatch.setattr("workers.inference.moments._KEPT_S", 0.0)
+    held = [number for number in range(_HELD + 2) if moments.at("yard", number)]
+    assert held == [0, 2, *range(4, _HELD + 2)]
 
 
 def test_a_model_without_patches_is_refused_in_one_line(yard: Yard) -> None:
