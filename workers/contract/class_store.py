@@ -107,7 +107,7 @@ def with_box(present: DrawnName | None, id: str, box: Box, example: BoxExample) 
         example: what it looked like.
 
     Raises:
-        UsageError: it was drawn there before, or another model, or another input of it, saw those before.
+        UsageError: it was drawn there before.
     """
     drawn = () if present is None else present.boxes
     # Two of one thing in one frame would tell each other right.

@@ -16,7 +16,7 @@ from workers.gateway.problems import Problem
 
 T = TypeVar("T")
 
-# Frames that one replica has run in full at once, for all of them together.
+# Each runs a frame in full.
 AT_ONCE = 4
 
 
