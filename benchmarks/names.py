@@ -24,7 +24,7 @@ from pipeline.frame import Geometry
 from pipeline.models import Model, load_model
 from pipeline.reading import PatchFeatures
 from pipeline.scene.classes import NOT_THIS, Classes, Vector, pooled, told
-from pipeline.scene.naming import learned_names
+from pipeline.scene.prototypes import learned_names
 
 LEARNED_FROM, TOLD_FROM = (180, 240), (300, 390)
 # Clip, frame and bounds of what is cut out, times its size, and the top where it is pasted.

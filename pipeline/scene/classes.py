@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 NOT_THIS = "not this"
 
 _FORMAT = "vwt-classes/1"
-_MAX_NAMES, _MAX_OTHERS, _MAX_WIDTH, _MAX_NAME = 16, 64, 8192, 64
+MAX_NAMES = 16
+_MAX_OTHERS, _MAX_WIDTH, _MAX_NAME, _MAX_ORIGIN = 64, 8192, 64, 100
 _DECIMALS = 5
 
 Vector = npt.NDArray[np.float32]
@@ -65,6 +66,7 @@ class Classes:
         centre: (C,) what patches are on average, which says nothing of any thing.
         names: at least one.
         others: (M, C) of unit length: examples of what is none of the names.
+        drawn_for: the stream that they were drawn for and go on being learned for; None in a file.
     """
 
     model: str
@@ -72,6 +74,7 @@ class Classes:
     centre: Vector
     names: Mapping[str, Named]
     others: npt.NDArray[np.float32]
+    drawn_for: str | None = None
 
     def check_model(self, model: str, seen_as: str) -> None:
         """Refuses a model, or an input of it, that they were not learned with."""
@@ -99,8 +102,16 @@ class Classes:
         """What something is by what it looks like, (C,) of unit length."""
         return told(seen, self.names, self.others)
 
+    def without(self, name: str) -> Classes | None:
+        """The same without a name, or for `NOT_THIS` without its examples; None where no name is left."""
+        if name == NOT_THIS:
+            return replace(self, others=self.others[:0])
+        left = {one: named for one, named in self.names.items() if one != name}
+        return replace(self, names=left) if left else None
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON object that files and the API have."""
+        origin = {} if self.drawn_for is None else {"drawn_for": self.drawn_for}
         return {
             "format": _FORMAT,
             "model": self.model,
@@ -116,6 +127,7 @@ class Classes:
                 for name, one in self.names.items()
             },
             "not": [_rounded(other) for other in self.others],
+            **origin,
         }
 
     @classmethod
@@ -134,8 +146,12 @@ class Classes:
             raise UsageError("centre is no vector of finite numbers")
         names = {check_name(name): _named(name, one, len(centre)) for name, one in given["names"].items()}
         check_count(len(names), len(given["not"]))
-        others = [_direction(one, len(centre), f"an example of {NOT_THIS}") for one in given["not"]]
-        return cls(str(given["model"]), str(given["input"]), centre, names, stacked(others, len(centre)))
+        vectors = [_direction(one, len(centre), f"an example of {NOT_THIS}") for one in given["not"]]
+        origin = given.get("drawn_for")
+        if origin is not None and not (isinstance(origin, str) and len(origin) <= _MAX_ORIGIN):
+            raise UsageError("drawn_for is no text, or too long")
+        others = stacked(vectors, len(centre))
+        return cls(str(given["model"]), str(given["input"]), centre, names, others, origin)
 
     def save(self, path: str | Path) -> None:
         """Writes a file that `load` reads; raises UsageError where it cannot be written."""
@@ -172,17 +188,31 @@ def pooled(
     Returns:
         None where the model saw nothing of it.
     """
+    seen = inside(values, box, geometry, patch_size)
+    return None if seen is None else off(seen, centre)
+
+
+def inside(values: PatchFeatures, box: Bounded, geometry: Geometry, patch_size: int) -> Vector | None:
+    """(C,) the mean of what is in a box, see `pooled`; None where the model saw nothing of it."""
     rows, columns = values.shape[:2]
     x, width = (value * geometry.source_width * geometry.scale_x for value in (box.x, box.w))
     y, height = (value * geometry.source_height * geometry.scale_y for value in (box.y, box.h))
     across = _covered(x + geometry.offset_x, width, columns, patch_size)
     down = _covered(y + geometry.offset_y, height, rows, patch_size)
     part = np.ix_(*down.nonzero(), *across.nonzero())
-    inside = values[part]
-    shares = np.outer(down, across)[part] * inside.any(axis=2)
-    total = np.einsum("ij,ijc->c", shares, inside) - shares.sum() * centre
-    length = float(np.linalg.norm(total))
-    return None if length == 0 else (total / length).astype(np.float32)
+    own = values[part]
+    shares = np.outer(down, across)[part] * own.any(axis=2)
+    if not shares.any():
+        return None
+    mean: Vector = (np.einsum("ij,ijc->c", shares, own) / shares.sum()).astype(np.float32)
+    return mean
+
+
+def off(mean: Vector, centre: Vector) -> Vector | None:
+    """(C,) of unit length: where a mean lies from the centre; None where it is the same."""
+    apart = mean - centre
+    length = float(np.linalg.norm(apart))
+    return None if length == 0 else apart / length
 
 
 def check_name(name: Any) -> str:
@@ -196,8 +226,8 @@ def check_name(name: Any) -> str:
 
 def check_count(names: int, others: int) -> None:
     """Refuses too few or too many names, and too many examples of none of them."""
-    if not 0 < names <= _MAX_NAMES:
-        raise UsageError(f"{names} names: there may be 1 to {_MAX_NAMES}")
+    if not 0 < names <= MAX_NAMES:
+        raise UsageError(f"{names} names: there may be 1 to {MAX_NAMES}")
     if others > _MAX_OTHERS:
         raise UsageError(f"{others} examples of {NOT_THIS}: there may be {_MAX_OTHERS}")
 

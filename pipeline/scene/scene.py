@@ -98,7 +98,7 @@ class Scene:
         )
 
     def follow(self, before: Scene | None) -> None:
-        """Takes over what is usual from the one before it, of the same stream with other zones."""
+        """Takes over what is usual from the one before it, of the same stream with other zones or names."""
         if before is not None and self._background is not None and before._background is not None:
             self._background = before._background
 

@@ -209,31 +209,6 @@ def test_of_a_cropped_picture_places_are_those_of_the_source(api: Api, yard: Act
     assert np.allclose(saved(api)["gate"]["polygon"], expected, atol=0.01)
 
 
-def test_a_box_can_be_drawn_in_one_go(page: Page) -> None:
-    """By whoever wants one: the page has no use of its own for it."""
-    page.evaluate("""async () => {
-        const { draw } = await import("./page/draw.js");
-        const { BOX, boxOf } = await import("./page/shapes.js");
-        const box = document.querySelector(".stage").getBoundingClientRect();
-        const place = {
-            element: document.querySelector(".stage"), layer: document.querySelector(".layer"), ready: true,
-            part: [0, 0, 1, 1], onMove: () => () => {},
-            toScreen: ([x, y]) => [x * box.width, y * box.height],
-            toPicture: (event) => [
-                (event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height],
-        };
-        window.boxes = [];
-        const changed = (corners, closed) => { if (closed) window.boxes.push(boxOf(corners)); };
-        draw(place, BOX, { changed, cancelled() {} });
-    }""")
-    page.mouse.move(*at(page, 0.6, 0.7))
-    page.mouse.down()
-    page.mouse.move(*at(page, 0.2, 0.3), steps=3)
-    page.mouse.up()
-    box = page.evaluate("window.boxes.at(-1)")
-    assert np.allclose([box[key] for key in "xywh"], [0.2, 0.3, 0.4, 0.4], atol=0.01)
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280, 2560])
 def test_zones_and_rules_fit_from_phone_to_wall(

@@ -43,11 +43,12 @@ def test_results_come_over_http_go_on_after_a_restart_and_sigterm_ends_it_in_tim
     assert httpx.get(f"{first.url}/v1/streams/bunny").json()["settings"]["tokenizer"] == "full"
     assert httpx.delete(f"{first.url}/v1/streams/bunny").status_code == 204
     teach_zone(first, "bikes")
+    teach_name(first, "bikes")
     seen = list(results)
 
     def is_told() -> bool:
         seen[:] = first.results("bikes", 5, after=seen[-1][0])
-        return "lane" in seen[-1][1].get("zones", {})
+        return "lane" in seen[-1][1].get("zones", {}) and "changed" in seen[-1][1]
 
     eventually(is_told, within_s=60)
     assert first.end(signal.SIGTERM) == 0
@@ -69,6 +70,18 @@ def teach_zone(service: Service, stream: str) -> None:
     for state in ("busy", "busy", "free", "free"):
         answer = httpx.post(f"{lane}/examples", json={"state": state}, timeout=60)
         assert answer.status_code == 200, answer.text
+
+
+def teach_name(service: Service, stream: str) -> None:
+    """Draws boxes in the next frames, as whoever has no picture may."""
+    classes = f"{service.url}/v1/streams/{stream}/classes"
+    for x in (0.1, 0.5):
+        drawn = {"name": "bike", "box": [x, 0.2, 0.3, 0.6]}
+        answer = httpx.post(f"{classes}/examples", json=drawn, timeout=60)
+        assert answer.status_code == 200, answer.text
+    assert answer.json()["learned"]
+    gone = httpx.put(f"{classes}/frames/1000000", timeout=60)
+    assert (gone.status_code, "no longer at hand" in gone.json()["detail"]) == (422, True)
 
 
 @pytest.mark.timeout(300)

@@ -43,7 +43,7 @@ def learn(
     """
     from pipeline.outputs.files import check_output
     from pipeline.scene.classes import NOT_THIS
-    from pipeline.scene.naming import ENOUGH, check_examples, read_examples
+    from pipeline.scene.drawn_boxes import ENOUGH, check_examples, read_examples
 
     examples = read_examples(boxes)
     counts = check_examples(examples)

@@ -114,6 +114,11 @@ class StreamKeys:
         return self._key("zones")
 
     @property
+    def classes(self) -> str:
+        """Hash of name to the boxes that were drawn of it, see `class_store`."""
+        return self._key("classes")
+
+    @property
     def sinks(self) -> str:
         """Hash of sink name to how far it has come."""
         return self._key("sinks")

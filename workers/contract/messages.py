@@ -156,17 +156,31 @@ class ModelFacts:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ZoneExample:
-    """What a zone looked like at a moment.
+class Example:
+    """What a part of the picture looked like at a moment.
 
     Attributes:
         model: that saw it.
         seen_as: its input, see `pipeline.scene.scene.seen_as`.
         frame: its number in the stream.
-        vector: (C,) float32 of unit length.
+        vector: (C,) float32: of a zone of unit length, of a box as `pipeline.scene.prototypes.look_inside`
+            gives it.
     """
 
     model: str
     seen_as: str
     frame: int
     vector: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BoxExample(Example):
+    """What a drawn box looked like at a moment.
+
+    Attributes:
+        whole: (C,) float32: the mean of the frame's patches.
+        jpeg: a small picture of it.
+    """
+
+    whole: npt.NDArray[np.float32]
+    jpeg: bytes

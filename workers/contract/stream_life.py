@@ -131,4 +131,5 @@ def _keys(spec: StreamSpec) -> tuple[str, ...]:
     keys = StreamKeys(spec.id)
     written = (keys.state, keys.results, keys.energy, keys.events, keys.preview, keys.sinks, keys.bill)
     happened = (keys.happened, keys.looked, keys.snapshots, keys.snapshot_ids)
-    return (keys.lease, keys.last, *written, *happened, keys.history, keys.pictures, keys.zones)
+    seen = (keys.history, keys.pictures, keys.zones, keys.classes)
+    return (keys.lease, keys.last, *written, *happened, *seen)

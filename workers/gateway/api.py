@@ -12,6 +12,7 @@ from fastapi_offline import FastAPIOffline
 from workers.access.bearer_tokens import BearerTokens
 from workers.gateway.backend import Backend
 from workers.gateway.bill import bill_routes
+from workers.gateway.classes import class_routes
 from workers.gateway.connections import Connections
 from workers.gateway.crowd import Crowd
 from workers.gateway.events import event_routes
@@ -70,6 +71,7 @@ def build_api(settings: ServiceSettings, backend: Backend) -> FastAPI:
     app.include_router(frame_routes(settings, backend))
     app.include_router(find_routes(settings, connections, backend))
     app.include_router(zone_routes(connections, backend))
+    app.include_router(class_routes(connections, backend))
     app.include_router(health_routes(connections, backend))
     app.include_router(metric_routes(settings.gateway, connections))
     app.include_router(page_routes())

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from pipeline.history import Wanted
 from pipeline.scene.polygon import Point
-from workers.contract.messages import TokenSettings, ZoneExample
+from workers.contract.messages import BoxExample, Example, TokenSettings
 
 
 class Backend(Protocol):
@@ -40,7 +40,7 @@ class Backend(Protocol):
 
     async def example(
         self, stream: str, inference: Mapping[str, Any] | None, polygon: Sequence[Point], frame: int | None
-    ) -> ZoneExample:
+    ) -> Example:
         """What a zone looks like in a frame that was just shown, or the next of the stream.
 
         Args:
@@ -52,6 +52,37 @@ class Backend(Protocol):
         Raises:
             UsageError: the model has nothing to compare there.
             ServiceError: no frame came, or nobody predicts now.
+        """
+
+    async def box_example(
+        self,
+        stream: str,
+        inference: Mapping[str, Any] | None,
+        sides: Sequence[float],
+        name: str,
+        frame: int | None,
+    ) -> BoxExample:
+        """What a drawn box looks like in a frame that was just shown or is held, or the next of the stream.
+
+        Args:
+            stream, inference, frame: see `example`.
+            sides: x, y, w, h in 0..1 of the source picture.
+            name: of what is in it.
+
+        Raises:
+            UsageError: the frame is gone, or the model has nothing to compare there.
+            ServiceError: see `example`.
+        """
+
+    async def hold(self, stream: str, inference: Mapping[str, Any] | None, frame: int) -> None:
+        """Keeps a frame that was just shown for two minutes more, so that it can be drawn in.
+
+        Args:
+            stream, inference, frame: see `example`.
+
+        Raises:
+            UsageError: it is gone.
+            ServiceError: nobody predicts now.
         """
 
     async def ready(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ray.serve.handle import DeploymentHandle
 from pipeline.errors import ServiceError
 from pipeline.history import Wanted
 from pipeline.scene.polygon import Point
-from workers.contract.messages import TokenSettings, ZoneExample
+from workers.contract.messages import BoxExample, Example, TokenSettings
 from workers.contract.sealing import use_keys
 from workers.deployment import by_size, keep_to_loopback
 from workers.direct.visitor import GoneError
@@ -69,12 +69,32 @@ class ServiceBackend:
 
     async def example(
         self, stream: str, inference: Mapping[str, Any] | None, polygon: Sequence[Point], frame: int | None
-    ) -> ZoneExample:
+    ) -> Example:
         """See `Backend`."""
-        # Only who reads streams knows where they are placed; a replica has its own name for a session.
-        there: Any = self._inference.options(session_id=stream if inference is None else inference["replica"])
-        found: ZoneExample = await _answer(there.example.remote(stream, polygon, frame), _IMAGE_WITHIN_S)
+        asked = self._there(stream, inference).example.remote(stream, polygon, frame)
+        found: Example = await _answer(asked, _IMAGE_WITHIN_S)
         return found
+
+    async def box_example(
+        self,
+        stream: str,
+        inference: Mapping[str, Any] | None,
+        sides: Sequence[float],
+        name: str,
+        frame: int | None,
+    ) -> BoxExample:
+        """See `Backend`."""
+        asked = self._there(stream, inference).box_example.remote(stream, sides, name, frame)
+        found: BoxExample = await _answer(asked, _IMAGE_WITHIN_S)
+        return found
+
+    async def hold(self, stream: str, inference: Mapping[str, Any] | None, frame: int) -> None:
+        """See `Backend`."""
+        await _answer(self._there(stream, inference).hold.remote(stream, frame), _READY_WITHIN_S)
+
+    def _there(self, stream: str, inference: Mapping[str, Any] | None) -> Any:
+        # Only who reads streams knows where they are placed; a replica has its own name for a session.
+        return self._inference.options(session_id=stream if inference is None else inference["replica"])
 
     async def ready(self) -> dict[str, Any]:
         """See `Backend`."""

@@ -8,22 +8,19 @@ from typing import Annotated, Any
 from anyio import CapacityLimiter
 from fastapi import APIRouter, Body, Path
 
-from pipeline.errors import UsageError
 from pipeline.events.rules import ZoneRule
 from pipeline.scene.polygon import Polygon
 from pipeline.scene.zones import MAX_ZONES, Zone, Zones, check_name
 from vocab.connection import RedisClient
-from workers.contract.messages import ZoneExample
+from workers.contract.messages import Example
 from workers.contract.stream_spec import StreamSpec
 from workers.contract.stream_store import StreamStore
 from workers.contract.zone_store import DrawnZone, ZoneStore
 from workers.gateway.backend import Backend
 from workers.gateway.connections import Connections
+from workers.gateway.drawn import AT_ONCE, check_alike, kept, predicting, tell, wrong
 from workers.gateway.problems import Problem, responses
 from workers.gateway.zone_messages import Drawn, DrawnView, Renamed, Said, ZoneList, view_of, view_of_file
-
-# Each runs a frame in full.
-_AT_ONCE = 4
 
 ZoneName = Annotated[str, Path(max_length=64)]
 
@@ -31,7 +28,7 @@ ZoneName = Annotated[str, Path(max_length=64)]
 def zone_routes(connections: Connections, backend: Backend) -> APIRouter:
     """The routes for zones."""
     router = APIRouter(prefix="/v1/streams/{stream}/zones", tags=["zones"])
-    limiter = CapacityLimiter(_AT_ONCE)
+    limiter = CapacityLimiter(AT_ONCE)
 
     @router.get("", responses=responses(401, 404, 503))
     async def all_zones(stream: str) -> ZoneList:
@@ -67,18 +64,16 @@ def zone_routes(connections: Connections, backend: Backend) -> APIRouter:
         drawn = await connections.call(lambda client: _drawn(ZoneStore(client, spec).all(), spec, zone))
         if said.state not in drawn.states:
             names = ", ".join(drawn.states)
-            raise _wrong("state", f"{said.state} is no state of {zone}; it has {names}")
-        if spec.paused:
-            raise Problem(409, f"{stream} is paused, so that nothing is to be seen; resume it", "paused")
-        status = await connections.call(lambda client: StreamStore(client).status(stream))
+            raise wrong("state", f"{said.state} is no state of {zone}; it has {names}")
+        inference = await predicting(connections, spec)
         async with limiter:
-            example = await backend.example(stream, status.inference, drawn.polygon.points, said.frame)
+            example = await backend.example(stream, inference, drawn.polygon.points, said.frame)
 
         def add(present: DrawnZone | None) -> DrawnZone:
             # It may have been drawn anew while the frame was waited for.
             if present is None or present.polygon != drawn.polygon or said.state not in present.states:
                 raise Problem(409, f"{zone} was changed meanwhile; try again", "changed")
-            return _kept(lambda: present.with_example(said.state, example))
+            return kept(lambda: present.with_example(said.state, example), "no-moment")
 
         def keep(client: RedisClient) -> DrawnView:
             _check_alike(client, StreamStore(client).get(stream), zone, example)
@@ -124,21 +119,14 @@ def _change(
     return view_of(zone, made)
 
 
-def _check_alike(client: RedisClient, spec: StreamSpec, zone: str, example: ZoneExample) -> None:
+def _check_alike(client: RedisClient, spec: StreamSpec, zone: str, example: Example) -> None:
     """Refuses a moment that another model saw than those of the other zones."""
     drawn = ZoneStore(client, spec).all()
     others = {name: (one.model, one.seen_as) for name, one in drawn.items() if one.examples and name != zone}
     if spec.zones is not None:
         from_file = [name for name in _told(spec) if name not in drawn]
         others |= dict.fromkeys(from_file, (spec.zones["model"], spec.zones["input"]))
-    for name, (model, seen_as) in others.items():
-        if (model, seen_as) != (example.model, example.seen_as):
-            raise Problem(
-                409,
-                f"{name} was learned with {model} at {seen_as}, and the stream runs {example.model} at "
-                f"{example.seen_as}: remove {name}, or draw it anew",
-                "models-differ",
-            )
+    check_alike(example, others, "remove {name}, or draw it anew")
 
 
 def _rename(client: RedisClient, stream: str, zone: str, name: str) -> DrawnView:
@@ -148,7 +136,7 @@ def _rename(client: RedisClient, stream: str, zone: str, name: str) -> DrawnView
     if zone not in drawn and zone not in told:
         raise _none(zone)
     if name != zone and (name in drawn or name in told):
-        raise _wrong("name", f"there is a zone {name} already")
+        raise wrong("name", f"there is a zone {name} already")
     if zone in drawn:
         store.change(name, lambda _: drawn[zone])
         store.change(zone, lambda present: present if name == zone else None)
@@ -186,11 +174,10 @@ def _tell(
         names: what zones are called now; None for those that are gone.
         more: other settings that change with them.
     """
-    store, drawn_by = StreamStore(client), ZoneStore(client, spec)
-    while True:
-        drawn = drawn_by.all()
-        present = store.get(spec.id)
-        told = {(names or {}).get(name, name): one for name, one in _told(present).items()}
+    called = names or {}
+
+    def changes(present: StreamSpec, drawn: Mapping[str, DrawnZone]) -> dict[str, Any]:
+        told = {called.get(name, name): one for name, one in _told(present).items()}
         # What has no moments here was learned elsewhere; it stays.
         zones = {name: one for name, one in told.items() if name is not None and name not in drawn}
         known = {name: one.learned(name) for name, one in drawn.items()}
@@ -203,13 +190,9 @@ def _tell(
             # All are of one, see `_check_alike`.
             model, seen_as = seen.pop()
             made = Zones(str(model), str(seen_as), zones).to_dict()
-        if made != present.zones or more:
-            store.change(spec.id, {"zones": made, **(more or {})})
-        # Somebody else may have clicked meanwhile.
-        if {name: one.to_json() for name, one in drawn_by.all().items()} == {
-            name: one.to_json() for name, one in drawn.items()
-        }:
-            return
+        return {"zones": made, **(more or {})} if made != present.zones or more else {}
+
+    tell(client, spec, ZoneStore(client, spec), changes)
 
 
 def _list(client: RedisClient, spec: StreamSpec) -> ZoneList:
@@ -239,14 +222,3 @@ def _drawn(zones: Mapping[str, DrawnZone], spec: StreamSpec, zone: str) -> Drawn
 
 def _none(zone: str) -> Problem:
     return Problem(404, f"there is no zone {zone!r}", "no-zone")
-
-
-def _wrong(field: str, reason: str) -> Problem:
-    return Problem(422, reason, "invalid", errors=[{"field": f"body.{field}", "reason": reason}])
-
-
-def _kept(make: Callable[[], DrawnZone]) -> DrawnZone:
-    try:
-        return make()
-    except UsageError as error:
-        raise Problem(409, str(error), "no-moment") from None

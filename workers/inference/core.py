@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import torch
 
+from pipeline.boxes import Box
 from pipeline.energy import Meter, open_meter
 from pipeline.engine import Engine
 from pipeline.errors import ModelError, UsageError
@@ -27,15 +28,16 @@ from pipeline.scene.polygon import Point, Polygon
 from pipeline.scene.scene import Scene
 from vocab.lazy_client import LazyClient
 from vocab.window import WindowOptions
-from workers.contract.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings, ZoneExample
+from workers.contract.messages import BatchDone, BoxExample, Example, FrameBatch, ModelFacts, TokenSettings
 from workers.contract.result_log import ResultLog
 from workers.inference.batcher import Batcher
 from workers.inference.failures import first_line
 from workers.inference.image import ImageReader
 from workers.inference.load import Load
+from workers.inference.looks import box_request, zone_request
 from workers.inference.metering import LATER, Figures, MeteredSpan, Metering, OwnMetering, SharedMetering
 from workers.inference.models import Models
-from workers.inference.moments import Moments, request_for, shown_of
+from workers.inference.moments import Moments, shown_of
 from workers.inference.queue import Request
 from workers.inference.sequencer import Sequencer
 from workers.inference.sharing import Sharing
@@ -182,7 +184,7 @@ class InferenceCore:
         # A tower is loaded with the first: nothing else may wait for that.
         return await asyncio.to_thread(self._texts.wanted, text, settings.model)
 
-    async def example(self, stream: str, polygon: Sequence[Point], frame: int | None) -> ZoneExample:
+    async def example(self, stream: str, polygon: Sequence[Point], frame: int | None) -> Example:
         """What a zone looks like in a frame of a stream, run in full; nothing is stored.
 
         Args:
@@ -196,10 +198,37 @@ class InferenceCore:
         """
         place = Polygon.of(polygon)
         shown = self._moments.at(stream, frame) or await self._moments.next(stream)
-        request = request_for(shown, place, _SINGLE_KEY)
-        self._batcher.submit(request)
-        found: ZoneExample = await asyncio.wrap_future(request.future)
+        found: Example = await self._looked(zone_request(shown, place, _SINGLE_KEY))
         return found
+
+    async def box_example(
+        self, stream: str, sides: Sequence[float], name: str, frame: int | None
+    ) -> BoxExample:
+        """What a drawn box looks like in a frame of a stream, run in full; nothing is stored.
+
+        Args:
+            stream: see `example`.
+            sides: x, y, w, h in 0..1 of the source picture.
+            name: of what is in it, for errors.
+            frame: number of one that was just shown, or is held; the next one for None.
+
+        Raises:
+            UsageError: the frame is gone, or see `example`.
+            ServiceError: see `example`.
+        """
+        x, y, w, h = sides
+        shown = await self._moments.next(stream) if frame is None else self._moments.drawn_in(stream, frame)
+        box = Box(x, y, w, h, name, 1.0)
+        found: BoxExample = await self._looked(box_request(shown, box, _SINGLE_KEY))
+        return found
+
+    def hold(self, stream: str, frame: int) -> None:
+        """Keeps a frame that was just shown, so that it can be drawn in, see `Moments.drawn_in`."""
+        self._moments.drawn_in(stream, frame)
+
+    async def _looked(self, request: Request) -> Any:
+        self._batcher.submit(request)
+        return await asyncio.wrap_future(request.future)
 
     async def _single(
         self,
@@ -211,8 +240,7 @@ class InferenceCore:
         engine = await self._models.get(settings.model)
         request = await self._aside(self._prepare_single, image, settings, engine, deliver)
         request.guarded.scene = scene
-        self._batcher.submit(request)
-        return await asyncio.wrap_future(request.future)
+        return await self._looked(request)
 
     def load(self) -> Load:
         """How much there was to do since the last call."""

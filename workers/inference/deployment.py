@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ray import serve
 from ray.serve.config import RequestRouterConfig
 
-from workers.contract.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings, ZoneExample
+from workers.contract.messages import BatchDone, BoxExample, Example, FrameBatch, ModelFacts, TokenSettings
 from workers.contract.sealing import use_keys
 from workers.deployment import keep_to_loopback, scaled, tell_every_s, where
 from workers.direct.door import door
@@ -83,9 +83,19 @@ class Inference:
         """See `InferenceCore.text`."""
         return await self._running.text(text, settings)
 
-    async def example(self, stream: str, polygon: Sequence[Point], frame: int | None) -> ZoneExample:
+    async def example(self, stream: str, polygon: Sequence[Point], frame: int | None) -> Example:
         """See `InferenceCore.example`."""
         return await self._running.example(stream, polygon, frame)
+
+    async def box_example(
+        self, stream: str, sides: Sequence[float], name: str, frame: int | None
+    ) -> BoxExample:
+        """See `InferenceCore.box_example`."""
+        return await self._running.box_example(stream, sides, name, frame)
+
+    async def hold(self, stream: str, frame: int) -> None:
+        """See `InferenceCore.hold`."""
+        self._running.hold(stream, frame)
 
     async def where(self) -> dict[str, Any]:
         """The replica's id, its node's, and its process id."""

@@ -1,26 +1,17 @@
-"""What a zone looks like just now: the frame that is shown, or the next, is run once more in full."""
+"""Frames of streams that were shown lately, or are the next, to be looked at once more."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 import time
-from collections.abc import Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from functools import partial
 
 from pipeline.engine import Engine
 from pipeline.errors import ServiceError, UsageError
 from pipeline.frame import Frame
-from pipeline.guard.guarded import Guarded
-from pipeline.guard.promise import Watch
-from pipeline.scene.learning import examples_of
-from pipeline.scene.polygon import Polygon
-from pipeline.scene.scene import Scene, seen_as
-from pipeline.tokenizers.registry import kind_of
-from pipeline.tokenizers.stream import StreamNeeds
-from workers.contract.messages import TokenSettings, ZoneExample
+from workers.contract.messages import TokenSettings
 from workers.inference.queue import Request
 
 # A stream that gives a frame less often is not one that somebody can click along with.
@@ -28,6 +19,9 @@ _WITHIN_S = 8.0
 # What was shown is kept for so long, and so much of all streams together.
 _KEPT_S = 10.0
 _KEPT_BYTES = 32 * 2**20
+# What somebody draws in is kept for longer, the oldest of so many frames first.
+_HELD_S = 120.0
+_HELD = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +54,8 @@ class Moments:
         self._kept_bytes = kept_bytes
         # By stream and number, oldest first, with when it was shown.
         self._kept: dict[tuple[str, int], tuple[float, Shown]] = {}
+        # Those somebody draws in, the same way.
+        self._held: dict[tuple[str, int], tuple[float, Shown]] = {}
         self._lock = threading.Lock()
         self._waiting: dict[str, list[Future[Shown]]] = {}
 
@@ -74,12 +70,35 @@ class Moments:
 
     def at(self, stream: str, number: int | None) -> Shown | None:
         """A frame that was shown; None where it is not at hand any more."""
-        oldest = time.monotonic() - _KEPT_S
+        if number is None:
+            return None
+        now, key = time.monotonic(), (stream, number)
         with self._lock:
             # Numbers begin anew where another stream gets the name.
-            self._kept = {key: one for key, one in self._kept.items() if one[0] > oldest}
-            found = None if number is None else self._kept.get((stream, number))
+            self._kept = {key: one for key, one in self._kept.items() if one[0] > now - _KEPT_S}
+            self._held = {key: one for key, one in self._held.items() if one[0] > now - _HELD_S}
+            found = self._kept.get(key) or self._held.get(key)
         return None if found is None else found[1]
+
+    def drawn_in(self, stream: str, number: int) -> Shown:
+        """A frame that was shown, kept for two minutes from now on: drawing in it takes its time.
+
+        Raises:
+            UsageError: it is not at hand any more.
+        """
+        shown = self.at(stream, number)
+        if shown is None:
+            raise UsageError(
+                f"frame {number} of {stream} is no longer at hand, {_KEPT_S:g} s after it was shown: draw in "
+                "the next picture"
+            )
+        with self._lock:
+            # As the newest.
+            self._held.pop((stream, number), None)
+            self._held[stream, number] = (time.monotonic(), shown)
+            while len(self._held) > _HELD:
+                del self._held[next(iter(self._held))]
+        return shown
 
     async def next(self, stream: str) -> Shown:
         """The next frame of a stream.
@@ -120,45 +139,3 @@ def shown_of(request: Request) -> Shown:
     assert request.batch is not None
     last = request.batch.first + len(request.frames) - 1
     return Shown(request.frames[-1], last, request.engine, request.settings)
-
-
-def request_for(shown: Shown, polygon: Polygon, key: str) -> Request:
-    """What runs a frame in full, as `vwt zones learn` does, for a `ZoneExample`.
-
-    Args:
-        shown: the frame.
-        polygon: of the zone.
-        key: whose turn it takes, as one of the single images.
-
-    Raises:
-        UsageError: the model has no patches.
-    """
-    model, full = shown.engine.model, kind_of("full")
-    if model.patch_size is None:
-        raise UsageError(f"model '{model.name}' has no patches to compare; zones want a Vision Transformer")
-    # A scene without anything to tell: it has the frame's patches asked for.
-    scene = Scene(model.patch_size, changed=False, zones=None)
-    keys: list[Hashable] = [(key, 0)]
-    return Request(
-        stream=key,
-        engine=shown.engine,
-        frames=[shown.frame],
-        keys=keys,
-        guarded=Guarded(full, {}, full.open({}, StreamNeeds(None)), Watch(), scene),
-        settings=shown.settings,
-        deliver=partial(_answer, shown, polygon, model.patch_size),
-    )
-
-
-def _answer(shown: Shown, polygon: Polygon, patch_size: int, request: Request) -> None:
-    (ran,) = request.ran
-    (patches,) = (output.patches for output in ran.outputs)
-    assert patches is not None
-    try:
-        (vector,) = examples_of(polygon, ran.frames, [patches], patch_size)
-    except UsageError as error:
-        request.fail(error)
-        return
-    model, settings = shown.engine.model, shown.settings
-    seen = seen_as(model.inputs.spec(model.name, settings.fit, settings.size))
-    request.future.set_result(ZoneExample(model.name, seen, shown.number, vector))

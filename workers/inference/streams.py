@@ -249,8 +249,9 @@ class Streams:
 
 
 def _rezone(state: _Stream, settings: TokenSettings, model: Model) -> None:
-    """Gives a stream other zones; where more was changed nothing is done."""
-    if state.model is model and replace(state.settings, zones=settings.zones) == settings:
+    """Gives a stream other zones or names; where more was changed nothing is done."""
+    alike = replace(state.settings, zones=settings.zones, classes=settings.classes)
+    if state.model is model and alike == settings:
         scene = settings.scene(model)
         if scene is not None:
             scene.follow(state.guarded.scene)

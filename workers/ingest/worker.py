@@ -147,12 +147,12 @@ class StreamWorker:
         self._deliveries.stop(within_s=0)
 
     def retune(self, spec: StreamSpec) -> bool:
-        """Goes on with other zones from the next frames on, and reads the source no other way.
+        """Goes on with other zones or names from the next frames on, and reads the source no other way.
 
         Returns:
-            False where more than the zones was changed; nothing is done then.
+            False where more than those was changed; nothing is done then.
         """
-        alike = {"zones": spec.zones, "revision": spec.revision}
+        alike = {"zones": spec.zones, "classes": spec.classes, "revision": spec.revision}
         if self.outcome is not None or self.spec.model_copy(update=alike) != spec:
             return False
         self.spec = spec
@@ -322,7 +322,7 @@ class StreamWorker:
     def _send(self, frames: list[Frame], present: Round) -> None:
         first = present.position.next_frame
         # Those may change on the way, see `retune`.
-        settings = replace(self._settings, zones=self.spec.zones)
+        settings = replace(self._settings, zones=self.spec.zones, classes=self.spec.classes)
         facts = present.facts(frames)
         images = np.stack([frame.image for frame in frames])
         durable = {} if present.live else present.position.status(self.spec)
@@ -386,6 +386,5 @@ def _settings_for(spec: StreamSpec, model: ModelFacts) -> TokenSettings:
         priority=spec.priority,
         min_target=spec.min_target,
         changed=spec.changed,
-        classes=spec.classes,
         history=spec.history,
     )

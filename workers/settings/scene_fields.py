@@ -31,7 +31,8 @@ class SceneFields(BaseModel):
     classes: dict[str, Any] | None = Field(
         default=None,
         description="Fixed cameras: names for boxes of what changed, which `changed` in results then has, "
-        "the JSON object that `vwt classes learn` writes. Null for none.",
+        "the JSON object that `vwt classes learn` writes, or that follows from boxes drawn on the page. Null "
+        "for none.",
     )
 
     @field_validator("zones")

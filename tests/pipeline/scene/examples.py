@@ -7,7 +7,7 @@ import numpy as np
 from pipeline.frame import Geometry
 from pipeline.reading import PatchFeatures
 from pipeline.scene.classes import Classes
-from pipeline.scene.naming import learned_names
+from pipeline.scene.prototypes import learned_names
 
 PATCH = 14
 WIDTH = 8

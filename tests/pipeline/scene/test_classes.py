@@ -101,6 +101,7 @@ def test_another_model_or_input_is_refused() -> None:
         (["names", "person", "mean"], [0.0] * WIDTH, "not finite, or all zeros"),
         (["names", "person"], {}, "'least' is missing"),
         (["centre"], [], "centre is no vector"),
+        (["drawn_for"], 3, "drawn_for is no text"),
         (["not"], [[1.0]], "no vector as long as the centre"),
         (["not"], [[1.0] * WIDTH] * 65, "65 examples of not this"),
     ],

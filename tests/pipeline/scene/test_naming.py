@@ -10,7 +10,9 @@ import pytest
 from pipeline.boxes import Box
 from pipeline.errors import UsageError
 from pipeline.models import load_model
-from pipeline.scene.naming import Example, check_examples, learned, learned_names, read_examples, values_of
+from pipeline.scene.drawn_boxes import Example, check_examples, read_examples
+from pipeline.scene.naming import learned, values_of
+from pipeline.scene.prototypes import learned_names
 from tests.pipeline.scene.examples import WIDTH, around
 from tests.workers.inference.examples import clip
 

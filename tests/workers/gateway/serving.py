@@ -17,11 +17,16 @@ from pipeline.scene.polygon import Point
 from vocab.connection import RedisClient, connect
 from vocab.redis_lease import RedisLease
 from workers.contract.keys import StreamKeys
-from workers.contract.messages import TokenSettings, ZoneExample
+from workers.contract.messages import BoxExample, Example, TokenSettings
 from workers.contract.result_log import ResultLog
 from workers.gateway.api import build_api
+from workers.gateway.backend import Backend
 from workers.gateway.listener import Listener
+from workers.inference.preview import encode
 from workers.settings.schema import ServiceSettings
+
+# Of a box: as high as it may be, and half as wide.
+PICTURE = encode(np.linspace(40, 220, 96 * 48 * 3).reshape(96, 48, 3).astype(np.uint8))
 
 
 class Edge:
@@ -36,6 +41,7 @@ class Edge:
         self.frame = 7
         # The one that was named last.
         self.shown: int | None = None
+        self.held: int | None = None
         self._noise = np.random.default_rng(0)
 
     async def image(self, data: bytes, settings: TokenSettings) -> dict[str, Any]:
@@ -63,13 +69,31 @@ class Edge:
         inference: Mapping[str, Any] | None,  # noqa: ARG002
         polygon: Sequence[Point],  # noqa: ARG002
         frame: int | None,
-    ) -> ZoneExample:
+    ) -> Example:
         self.shown = frame
         if self.error is not None:
             raise self.error
         vector = self.vector + self._noise.normal(0, 0.02, 4).astype(np.float32)
         self.frame += 1
-        return ZoneExample(*self.seen, self.frame, vector / np.linalg.norm(vector))
+        return Example(*self.seen, self.frame, vector / np.linalg.norm(vector))
+
+    async def box_example(
+        self,
+        stream: str,  # noqa: ARG002
+        inference: Mapping[str, Any] | None,  # noqa: ARG002
+        sides: Sequence[float],  # noqa: ARG002
+        name: str,  # noqa: ARG002
+        frame: int | None,
+    ) -> BoxExample:
+        found = await self.example("", None, (), frame)
+        number = self.frame if frame is None else frame
+        whole = np.zeros(4, np.float32)
+        return BoxExample(found.model, found.seen_as, number, found.vector, whole, PICTURE)
+
+    async def hold(self, stream: str, inference: Mapping[str, Any] | None, frame: int) -> None:  # noqa: ARG002
+        if self.error is not None:
+            raise self.error
+        self.held = frame
 
     async def ready(self) -> dict[str, Any]:
         if isinstance(self.error, ServiceError):
@@ -80,9 +104,9 @@ class Edge:
 class Api:
     """A running API."""
 
-    def __init__(self, settings: ServiceSettings) -> None:
+    def __init__(self, settings: ServiceSettings, backend: Backend | None = None) -> None:
         self.edge = Edge()
-        app = build_api(settings, self.edge)
+        app = build_api(settings, backend or self.edge)
         self.listener = Listener(app, "127.0.0.1", 0, 2 * settings.gateway.max_connections, 1)
         self.port = self.listener.port
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)

@@ -19,6 +19,7 @@ from pipeline.scene.polygon import Polygon
 from pipeline.scene.scene import seen_as
 from pipeline.scene.zones import Zone, Zones
 from tests.pipeline.models.families import build
+from tests.pipeline.scene.examples import a_classes
 from tests.vocab.servers import eventually
 from vocab.window import WindowOptions
 from workers.contract.messages import TokenSettings
@@ -98,6 +99,23 @@ def test_a_stream_whose_zones_change_recalls_on(engine: Engine) -> None:
     assert run(engine, after, 1.0) == "hold"
     with pytest.raises(UsageError, match="cannot be told"):
         streams.get("yard", replace(SETTINGS, zones={**zones, "model": "another"}), engine.model)
+    assert streams.get("yard", SETTINGS, engine.model).scene is None
+    streams.close()
+
+
+def test_a_stream_whose_names_change_recalls_on(engine: Engine) -> None:
+    streams = opened()
+    before = streams.get("yard", SETTINGS, engine.model)
+    run(engine, before)
+    seen = seen_as(engine.model.inputs.spec("small", None, None))
+    classes = replace(a_classes(), model="small", seen_as=seen).to_dict()
+
+    after = streams.get("yard", replace(SETTINGS, classes=classes), engine.model)
+
+    assert after is before
+    assert after.scene is not None
+    assert after.scene.wants_values
+    assert run(engine, after, 1.0) == "hold"
     assert streams.get("yard", SETTINGS, engine.model).scene is None
     streams.close()
 

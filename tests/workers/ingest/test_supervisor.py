@@ -13,6 +13,7 @@ import pytest
 from pipeline.scene.polygon import Polygon
 from pipeline.scene.zones import Zone, Zones
 from tests import make_clips
+from tests.pipeline.scene.examples import a_classes
 from tests.vocab.servers import eventually
 from vocab.connection import connect
 from workers.contract.keys import StreamKeys
@@ -250,7 +251,7 @@ def test_a_changed_stream_is_read_anew_with_its_new_settings(supervise, store, w
     assert store.status("cam").revision == 1
 
 
-def test_other_zones_are_taken_over_on_the_way_and_the_source_is_not_opened_again(
+def test_other_zones_and_names_are_taken_over_on_the_way_and_the_source_is_not_opened_again(
     supervise, store, watch, endless, inference, client
 ):
     store.add(endless())
@@ -265,6 +266,12 @@ def test_other_zones_are_taken_over_on_the_way_and_the_source_is_not_opened_agai
     eventually(lambda: store.status("cam").revision == 1)
     store.change("cam", {"zones": None})
     eventually(lambda: inference.calls[-1].settings.zones is None)
+    classes = a_classes().to_dict()
+    store.change("cam", {"classes": classes})
+    eventually(lambda: inference.calls[-1].settings.classes == classes)
+    eventually(lambda: store.status("cam").revision == 3)
+    store.change("cam", {"classes": None})
+    eventually(lambda: inference.calls[-1].settings.classes is None)
     # Whoever reads a stream anew takes a lease of its own.
     assert client.hget(StreamKeys("cam").last, "token") == lease
 

@@ -16,6 +16,8 @@ const HELP = "Arrow keys move the cross, with Shift a little; Space sets a corne
  * pressed. Returns `corners` (in 0..1 of the source picture), `closed`, and `end()`, which takes the drawing away.
  */
 export function draw(stage, shape, { changed, cancelled }, corners = []) {
+  stage.leave?.();
+  stage.leave = cancelled;
   const outline = make("path", { class: "outline" });
   const cross = make("path", { class: "cross" });
   const group = make("g", { class: "drawing" }, outline, cross);
@@ -163,6 +165,7 @@ export function draw(stage, shape, { changed, cancelled }, corners = []) {
     close,
     end() {
       leave();
+      stage.leave = null;
       for (const [name, listen] of Object.entries(onPointer)) layer.removeEventListener(name, listen);
       layer.removeEventListener("keydown", onKey);
       layer.classList.remove("active");

@@ -3,6 +3,7 @@
 import { address, ask, Refused, serverNow, streamPath } from "./api.js";
 import { el, write } from "./dom.js";
 import { number } from "./format.js";
+import { shown } from "./jpeg.js";
 
 const TOP = 12;
 const HOUR_S = 3600;
@@ -49,9 +50,8 @@ export function finder(id) {
     const query = { top: TOP, ...(back ? { since: serverNow() - back } : {}), ...more };
     try {
       const { kept, moments } = await ask("POST", `${streamPath(id, "/find")}?${new URLSearchParams(query)}`, await picture?.());
-      const shown = await Promise.all(moments.map(moment));
       if (turn !== asked) return;
-      grid.replaceChildren(...shown);
+      grid.replaceChildren(...moments.map(moment));
       write(about, moments.length ? `The ${moments.length} most alike of ${number(kept)} moments kept.` : `Nothing found among ${number(kept)} moments kept.`);
     } catch (error) {
       if (turn !== asked) return;
@@ -74,14 +74,9 @@ export function finder(id) {
   };
 }
 
-async function moment({ frame, pts_s: pts, captured_at: at, score, jpeg }) {
+function moment({ frame, pts_s: pts, captured_at: at, score, jpeg }) {
   const when = at === null ? `${pts === null ? `frame ${frame}` : `${pts.toFixed(2)} s`}` : new Date(at * 1000).toLocaleString();
-  const picture = el("canvas", { role: "img", "aria-label": `Frame ${frame}` });
-  if (jpeg) {
-    const bytes = Uint8Array.from(atob(jpeg), (one) => one.charCodeAt(0));
-    const decoded = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
-    [picture.width, picture.height] = [decoded.width, decoded.height];
-    picture.getContext("bitmaprenderer").transferFromImageBitmap(decoded);
-  }
+  const label = `Frame ${frame}`;
+  const picture = jpeg ? shown(jpeg, label) : el("canvas", { role: "img", "aria-label": label });
   return el("li", { "data-frame": frame }, picture, el("span", {}, when), el("span", { class: "link" }, `alike ${score.toFixed(2)}`));
 }

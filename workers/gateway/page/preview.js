@@ -2,6 +2,7 @@
 
 import { ask } from "./api.js";
 import { el } from "./dom.js";
+import { decoded } from "./jpeg.js";
 
 const EVERY_MS = 500;
 // While the service does not answer it is asked less and less often.
@@ -26,6 +27,7 @@ export class Preview {
     this.id = id;
     this.map = true;
     this.live = false;
+    this.held = false;
     this.box = el("div", { class: "picture", "aria-hidden": "true" }, el("span", { class: "none" }, "no picture yet"));
     this.box.addEventListener("seen", ({ detail }) => {
       this.#visible = detail;
@@ -54,15 +56,15 @@ export class Preview {
   }
 
   get due() {
-    return this.live && this.#visible;
+    return this.live && this.#visible && !this.held;
   }
 
   /** Decodes a picture that is not on the screen yet; gives what puts it there. */
   async prepared({ frame, jpeg, part }, map) {
     if (frame === this.#shown || map !== this.map) return null;
-    const picture = await createImageBitmap(new Blob([bytes(jpeg)], { type: "image/jpeg" }));
+    const picture = await decoded(jpeg);
     return () => {
-      if (map === this.map) this.#put(picture, frame, part);
+      if (map === this.map && !this.held) this.#put(picture, frame, part);
     };
   }
 
@@ -78,10 +80,6 @@ export class Preview {
     this.#shown = frame;
     this.box.dispatchEvent(new CustomEvent("shown", { detail: { frame, width: canvas.width, height: canvas.height, part } }));
   }
-}
-
-function bytes(base64) {
-  return Uint8Array.from(atob(base64), (one) => one.charCodeAt(0));
 }
 
 /** Looks again at once, unless the service is known to be away. */

@@ -36,6 +36,17 @@ export function stage(preview) {
     get ready() {
       return shown !== null && element.clientWidth > 0;
     },
+    /** Whether the picture stands still, so that what moves can be drawn around. */
+    set frozen(on) {
+      preview.held = on;
+    },
+    /** Has `look()` called whenever another picture is shown; returns what ends that. */
+    onPicture(look) {
+      preview.box.addEventListener("shown", look);
+      return () => preview.box.removeEventListener("shown", look);
+    },
+    /** What leaves the drawing that is under way; null for none. Two cannot be at once. */
+    leave: null,
     /** The number of the frame that is shown; null before there is one. */
     get frame() {
       return shown?.frame ?? null;

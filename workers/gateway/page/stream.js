@@ -3,6 +3,7 @@
 import { actions } from "./actions.js";
 import { streamPath } from "./api.js";
 import { bill } from "./bill.js";
+import { classes } from "./classes.js";
 import { askToChange } from "./dialogs.js";
 import { badge, el, figures, write } from "./dom.js";
 import { fidelity } from "./fidelity.js";
@@ -47,6 +48,7 @@ export function streamView(id, streams) {
   } });
   const picture = stage(preview);
   const drawn = zones(id, picture);
+  const names = classes(id, picture);
   const told = rules(id, streams, drawn);
   const lines = lately();
   const facts = figures(FACTS, "facts");
@@ -71,7 +73,7 @@ export function streamView(id, streams) {
       el("div", { class: "stack" },
         el("section", { class: "panel", "aria-label": "Picture" }, picture.element,
           el("label", { class: "check" }, map, "token map: hatched patches were merged or dropped, dark ones recalled, the others computed")),
-        drawn.element, told.element, sheet.element),
+        drawn.element, names.element, told.element, sheet.element),
       el("div", { class: "stack" }, lines.element, worth.element),
       el("div", { class: "stack" },
         el("section", { class: "panel", "aria-label": "Figures" }, facts.list, el("h3", {}, "Frames dropped"), drops,
@@ -137,6 +139,7 @@ export function streamView(id, streams) {
       sheet.update(view);
       found.update(view, [...tail.results.values()].at(-1)?.captured_at != null);
       drawn.update(view);
+      names.update(view);
       told.update(view);
       buttons.update(view);
     },
@@ -147,6 +150,7 @@ export function streamView(id, streams) {
       events.close();
       sheet.close();
       drawn.close();
+      names.close();
       picture.close();
       tail?.close();
       preview.close();

@@ -1,5 +1,6 @@
 // One zone in the list: its state now, the buttons that record a moment, and what came of those so far.
 
+import { attempts } from "./attempts.js";
 import { el, write } from "./dom.js";
 import { percent, number } from "./format.js";
 import { stateText, UNKNOWN_STATE } from "./marks.js";
@@ -12,29 +13,7 @@ export function zoneCard(name, does) {
   const problem = el("p", { class: "problem", role: "alert", hidden: true });
   const buttons = new Map();
   let zone = null;
-  let busy = false;
-
-  const attempt = async (button, act) => {
-    // A button that is disabled would lose the focus.
-    if (busy) return;
-    busy = true;
-    button.setAttribute("aria-busy", "true");
-    try {
-      await act();
-      problem.hidden = true;
-    } catch (error) {
-      write(problem, [...(error.fields?.values() ?? [error.message])].join("; ") || error.message);
-      problem.hidden = false;
-    } finally {
-      busy = false;
-      button.removeAttribute("aria-busy");
-    }
-  };
-  const action = (text, label, act) => {
-    const button = el("button", { type: "button", onclick: () => attempt(button, act) }, text);
-    button.setAttribute("aria-label", label);
-    return button;
-  };
+  const { attempt, action } = attempts(problem);
 
   const back = action("Take back", `Take back the newest moment of ${name}`, () => does.takeBack(name));
   const redraw = action("Draw anew", `Draw ${name} anew`, () => does.redraw(zone));

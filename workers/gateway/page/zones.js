@@ -3,12 +3,11 @@
 import { ask, streamPath } from "./api.js";
 import { askFirst } from "./dialogs.js";
 import { el, say, write } from "./dom.js";
+import { arrange, listing } from "./drawn.js";
 import { number } from "./format.js";
 import { marks } from "./marks.js";
 import { zoneCard } from "./zone.js";
 import { zoneForm } from "./zone_form.js";
-
-const EVERY_MS = 15_000;
 
 /** The panel; `stage` is where zones are drawn. Returns the element, `tell(newest result)`, `update(view)`, `all` and `close()`. */
 export function zones(id, stage) {
@@ -26,40 +25,20 @@ export function zones(id, stage) {
   let all = [];
   let newest = {};
   let live = false;
-  let revision = null;
-  let askedAt = -Infinity;
   let form = null;
-  let open = true;
 
   const draw = () => {
     // What was so when the stream was lost may not be so now.
     const told = live ? newest : {};
-    for (const [name, card] of cards) {
-      if (all.some((zone) => zone.name === name)) continue;
-      card.element.remove();
-      cards.delete(name);
-    }
-    all.forEach((zone, at) => {
-      if (!cards.has(zone.name)) cards.set(zone.name, zoneCard(zone.name, does));
-      const card = cards.get(zone.name);
-      card.update(zone, told[zone.name]);
-      if (list.children[at] !== card.element) list.insertBefore(card.element, list.children[at] ?? null);
-    });
+    arrange(list, cards, all, ({ name }) => name, ({ name }) => zoneCard(name, does));
+    for (const zone of all) cards.get(zone.name).update(zone, told[zone.name]);
     shown.set(all, told);
   };
 
-  const load = async () => {
-    const asked = askedAt = performance.now();
-    try {
-      const found = await ask("GET", streamPath(id, "/zones"));
-      // An older answer may come after a newer one.
-      if (!open || asked !== askedAt) return;
-      all = found.zones;
-      draw();
-    } catch {
-      // Asked for again; what is wrong with the service the page says above.
-    }
-  };
+  const found = listing(streamPath(id, "/zones"), (answer) => {
+    all = answer.zones;
+    draw();
+  });
 
   const does = {
     /** Takes the frame that is shown for a moment of a state. */
@@ -67,23 +46,23 @@ export function zones(id, stage) {
       const zone = await ask("POST", path(name, "/examples"), { state, frame: stage.frame });
       const { examples } = zone.states.find((one) => one.name === state);
       say(`${name} is ${state}: ${number(examples)} recorded`);
-      await load();
+      await found.load();
     },
     async takeBack(name) {
       await ask("DELETE", path(name, "/examples/newest"));
       say(`The newest moment of ${name} was taken back`);
-      await load();
+      await found.load();
     },
     async rename(name, to) {
       await ask("PATCH", path(name), { name: to });
       say(`${name} is called ${to}`);
-      await load();
+      await found.load();
     },
     redraw: (zone) => begin(zone),
     remove(name) {
       askFirst(name, "Its moments are deleted, and results no longer have its state.", async () => {
         await ask("DELETE", path(name));
-        await load();
+        await found.load();
       });
     },
   };
@@ -101,7 +80,7 @@ export function zones(id, stage) {
       async save(name, drawn) {
         await ask("PUT", path(name), drawn);
         say(`${name} drawn`);
-        await load();
+        await found.load();
       },
       ended() {
         form = null;
@@ -125,13 +104,10 @@ export function zones(id, stage) {
     },
     update(view) {
       live = view.status.state === "running";
-      if (view.revision !== revision || performance.now() > askedAt + EVERY_MS) {
-        revision = view.revision;
-        load();
-      } else draw();
+      if (!found.update(view)) draw();
     },
     close() {
-      open = false;
+      found.close();
       form?.end();
       shown.close();
     },
