@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import nn
@@ -89,6 +89,21 @@ class Runtime(Protocol):
 
         Returns:
             (T, C) of `Blocks.dtype`.
+        """
+        ...
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """What a runtime also is that has something to make before the first frames."""
+
+    def prepare(self, sequences: int, longest: int, rope: torch.Tensor | None) -> None:
+        """Makes it, in the thread that frames will run in.
+
+        Args:
+            sequences: in a batch at most.
+            longest: tokens of a sequence at most.
+            rope: (N, 2*D) like the rotary embedding of tokens to come; None where the model has none.
         """
         ...
 
