@@ -50,18 +50,20 @@ def open_none(blocks: Blocks, precision: str) -> TorchRuntime:  # noqa: ARG001
 
 
 @pytest.fixture
-def runtimes(monkeypatch):
+def runtimes():
     """Replaces the registry by made-up runtimes, named as their functions, and torch in float32."""
+    before = dict(RUNTIMES)
 
     def replace(*names: str) -> None:
         kinds = [Kind(name, name, ("bf16",), Opening(f"{__name__}:open_{name}")) for name in names]
-        torch_kind = RUNTIMES["torch"]._replace(precisions=("fp32",))
-        for name in list(RUNTIMES):
-            monkeypatch.delitem(RUNTIMES, name)
-        for kind in (*kinds, torch_kind):
-            monkeypatch.setitem(RUNTIMES, kind.name, kind)
+        torch_kind = before["torch"]._replace(precisions=("fp32",))
+        RUNTIMES.clear()
+        RUNTIMES.update({kind.name: kind for kind in (*kinds, torch_kind)})
 
-    return replace
+    yield replace
+    # In their order, which counts.
+    RUNTIMES.clear()
+    RUNTIMES.update(before)
 
 
 @pytest.fixture
