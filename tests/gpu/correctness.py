@@ -52,7 +52,7 @@ def check_families(device: torch.device, report: Report) -> None:
         encoder = PackedEncoder(model)
         full = FullTokenizer().plan(images, encoder.patch_size, encoder.prefix)
         ragged = TokenPlan(full.group, full.kept, full.prefix)
-        apart = max(_apart(encoder.encode(images, plan).tokens, plain) for plan in (full, ragged))
+        apart = max(difference(encoder.encode(images, plan).tokens, plain) for plan in (full, ragged))
         report.check(
             apart <= TOLERANCE[dtype], f"{family}: keep-all differs from timm by {apart:.1e} ({dtype})"
         )
@@ -176,10 +176,10 @@ def _batch_mates(encoder: PackedEncoder, images: torch.Tensor, tokenizer: Tokeni
         single = TokenPlan(group, kept, plan.prefix, steps=steps, proportional=counted)
         encoded = encoder.encode(images[image], single).tokens
         assert len(encoded) == len(part)
-        apart.append(_apart(encoded, part))
+        apart.append(difference(encoded, part))
     return max(apart)
 
 
-def _apart(tokens: torch.Tensor, expected: torch.Tensor) -> float:
+def difference(tokens: torch.Tensor, expected: torch.Tensor) -> float:
     expected = expected.float()
     return float((tokens.float() - expected).abs().max() / expected.abs().max())
