@@ -131,6 +131,7 @@ class PackedEncoder:
         packing, rotation = Packing(plan, self.depth, watch is not None), _rotation(turns, plan)
         runtime, between = self.runtime, self.positions.between
         if not (plan.steps or between or wants_values):
+            runtime = runtime if runtime.takes(packing.context) else runtime.stepwise
             tokens = runtime.forward(tokens, packing.context, rotation)
             return Features(tokens, packing.context, packing.trail(runtime.computed), places)
         stepwise, values = runtime.stepwise, None

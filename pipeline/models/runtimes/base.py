@@ -77,6 +77,10 @@ class Runtime(Protocol):
         """
         ...
 
+    def takes(self, context: AttentionContext) -> bool:
+        """Whether `forward` is its own work; of other contexts it is the work of `stepwise`."""
+        ...
+
     def forward(
         self, tokens: torch.Tensor, context: AttentionContext, rope: torch.Tensor | None
     ) -> torch.Tensor:

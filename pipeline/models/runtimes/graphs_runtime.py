@@ -49,12 +49,10 @@ class Size(NamedTuple):
     tokens: int
 
     @classmethod
-    def of(cls, sequences: int, tokens: int) -> Size | None:
-        """The smallest that holds so many; None for more sequences than any does."""
-        for tier in _TIERS:
-            if sequences <= tier.sequences:
-                return cls(tier.sequences, -(-tokens // tier.step) * tier.step)
-        return None
+    def of(cls, sequences: int, tokens: int) -> Size:
+        """The smallest that holds so many: at most 128 sequences."""
+        tier = next(tier for tier in _TIERS if sequences <= tier.sequences)
+        return cls(tier.sequences, -(-tokens // tier.step) * tier.step)
 
     @classmethod
     def up_to(cls, sequences: int, longest: int) -> list[tuple[Size, int]]:
@@ -79,8 +77,7 @@ class GraphsRuntime:
 
     Args:
         blocks: what is computed.
-        stepwise: computes it, and takes what passes do not: weighed keys, and more or longer sequences than
-            there are sizes for.
+        stepwise: computes it, and what passes do not take.
         device: theirs.
     """
 
@@ -115,17 +112,22 @@ class GraphsRuntime:
             nothing = torch.zeros(tokens, self._width, dtype=self._outside, device=self._device)
             self.forward(nothing, context, None if rope is None else rope[:1].expand(tokens, -1))
 
+    def takes(self, context: AttentionContext) -> bool:
+        """See `Runtime.takes`: no weighed keys, nor more or longer sequences than there are sizes for."""
+        segments = context.segments
+        fits = self._longest is None or segments.longest <= self._longest
+        plain = context.key_bias is None and context.capture is None and context.recalled is None
+        return plain and fits and len(segments.lengths) <= _MOST_SEQUENCES
+
     @torch.inference_mode()
     def forward(
         self, tokens: torch.Tensor, context: AttentionContext, rope: torch.Tensor | None
     ) -> torch.Tensor:
         """See `Runtime.forward`; waits for the device only where a pass is captured."""
+        if not self.takes(context):
+            return self.stepwise.forward(tokens, context, rope)
         segments = context.segments
         size = Size.of(len(segments.lengths), len(tokens))
-        too_long = self._longest is not None and segments.longest > self._longest
-        plain = context.key_bias is None and context.capture is None and context.recalled is None
-        if size is None or too_long or not plain:
-            return self.stepwise.forward(tokens, context, rope)
         with self._one_at_a_time:
             if size not in self._passes:
                 self._passes[size] = self._pass(size, tokens, rope)
@@ -239,8 +241,11 @@ def open_graphs(blocks: Blocks, precision: str) -> GraphsRuntime:
     """On a GPU leaves the blocks as they are, on the CPU lays them out as `open_torch` does.
 
     Raises:
-        UnavailableError: a GPU, and not in bf16, or one that has no attention for packed sequences.
+        UnavailableError: a model that is only run block by block; a GPU, and not in bf16, or one that has no
+            attention for packed sequences.
     """
+    if blocks.between:
+        raise UnavailableError("this model adds something between its blocks")
     device = next(blocks.layers.parameters()).device
     if device.type != "cuda":
         return GraphsRuntime(blocks, open_torch(blocks, precision), device)

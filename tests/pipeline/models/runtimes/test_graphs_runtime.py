@@ -18,10 +18,11 @@ from pipeline.models.packed import PackedModel
 from pipeline.models.positions import Place
 from pipeline.models.runtimes.base import Blocks, Runtime
 from pipeline.models.runtimes.graphs_runtime import GraphsRuntime, Size, open_graphs
-from pipeline.runtimes import FP32
-from pipeline.tokenizers import FullTokenizer, IntraTokenizer, MergeTokenizer
+from pipeline.runtimes import FP32, UnavailableError
+from pipeline.tokenizers import FullTokenizer, InterTokenizer, IntraTokenizer, MergeTokenizer
 from pipeline.tokenizers.recall import RecallTokenizer
 from tests.pipeline.models.families import FAMILIES, build
+from vocab.words import Vocabulary
 
 CPU = torch.device("cpu")
 # In the same buffers: 52 rows fill up the one, 26 the other.
@@ -130,12 +131,20 @@ def test_what_has_no_pass_goes_to_torch():
     assert graphs.sizes == prepared == [Size(1, 48), Size(1, 32), Size(1, 16)]
 
 
+def test_a_model_that_runs_block_by_block_has_no_passes():
+    model = build("vit")
+    PackedEncoder(model)
+    with pytest.raises(UnavailableError, match="between its blocks"):
+        open_graphs(Blocks.of(model, between=True), FP32)
+
+
 @torch.inference_mode()
-def test_plans_with_steps_and_what_is_recalled_are_computed_in_torch():
+def test_results_say_that_steps_and_weighed_keys_and_what_is_recalled_are_computed_in_torch():
     model = packed(through_graphs=True)
     frames = frames_for()
     engine = Engine(model)
-    for tokenizer in (MergeTokenizer(6), RecallTokenizer(0.98)):
+    words = Vocabulary.learn(torch.randn(80, 3 * 16 * 16), 40)
+    for tokenizer in (MergeTokenizer(6), RecallTokenizer(0.98), InterTokenizer(words, 0.5, True)):
         computed = [output.computed for output in engine.submit(frames, tokenizer).result().frames]
         assert computed == [("torch", "fp32")] * len(frames)
     assert isinstance(model.encoder.runtime, GraphsRuntime)
@@ -192,7 +201,6 @@ def test_sizes_are_steps_that_widen_with_the_batch():
     assert [Size.of(1, total) for total in (1, 16, 17)] == [Size(1, 16), Size(1, 16), Size(1, 32)]
     assert [Size.of(count, 65) for count in (2, 8)] == [Size(8, 128)] * 2
     assert [Size.of(count, 257) for count in (9, 128)] == [Size(128, 512)] * 2
-    assert Size.of(129, 257) is None
     assert [len(Size.up_to(most, 197)) for most in (1, 8, 65)] == [13, 13 + 25, 13 + 25 + 51]
 
 
