@@ -54,6 +54,15 @@ class Size(NamedTuple):
         tier = next(tier for tier in _TIERS if sequences <= tier.sequences)
         return cls(tier.sequences, -(-tokens // tier.step) * tier.step)
 
+    def longest(self, known: int | None) -> int:
+        """What a kernel is launched for, and must not be less than: tokens of any sequence in it.
+
+        Args:
+            known: tokens of one at most; None where that is not known.
+        """
+        # What fills it up is a sequence as well.
+        return self.tokens if known is None else min(self.tokens, max(known, _TIERS[-1].step))
+
     @classmethod
     def up_to(cls, sequences: int, longest: int) -> list[tuple[Size, int]]:
         """All that come up, the largest first, each with the most sequences that come up in it.
@@ -179,9 +188,7 @@ class _Pass:
         self._tokens, self._normed = buffers.tokens[: size.tokens], buffers.normed[: size.tokens]
         self._rope = None if buffers.rope is None else buffers.rope[: size.tokens]
         self._offsets = buffers.offsets[: size.sequences + 2]
-        # A kernel is launched for so many, so it must be no fewer; what fills up is a sequence as well.
-        most = size.tokens if longest is None else min(size.tokens, max(longest, _TIERS[-1].step))
-        self._context = AttentionContext(StaticSegments(self._offsets, most))
+        self._context = AttentionContext(StaticSegments(self._offsets, size.longest(longest)))
         self._blocks = blocks
         self._capture = capture
         self._run: Callable[[], None] | None = None if capture else self._static

@@ -197,6 +197,16 @@ def test_every_batch_fits_into_one_of_few_sizes(most):
     assert [size.tokens for size in sizes] == sorted((size.tokens for size in sizes), reverse=True)
 
 
+@pytest.mark.parametrize("longest", [3, 40, 300])
+def test_kernels_are_launched_for_the_longest_sequence_or_for_what_fills_up_a_size(longest):
+    for count in range(1, 10):
+        for total in range(count, count * longest + 1):
+            size = Size.of(count, total)
+            one = min(longest, total - count + 1)
+            assert max(one, size.tokens - total) <= size.longest(longest) <= size.longest(None)
+    assert Size.of(9, 9 * longest).longest(longest) <= max(longest, 256)
+
+
 def test_sizes_are_steps_that_widen_with_the_batch():
     assert [Size.of(1, total) for total in (1, 16, 17)] == [Size(1, 16), Size(1, 16), Size(1, 32)]
     assert [Size.of(count, 65) for count in (2, 8)] == [Size(8, 128)] * 2
