@@ -17,7 +17,7 @@ def batches_up_to(most: int) -> list[int]:
 
 
 def warm_up(engine: Engine, most: int) -> None:
-    """Runs batches of several sizes, in full and with fewer tokens.
+    """Lets the model prepare, and runs batches of several sizes, in full and with fewer tokens.
 
     To be called in the thread that will run the others, since cuDNN's choices and cuBLAS's memory are a
     thread's; and not on the CPU, where a model may fit its precision to the first frames that it sees.
@@ -26,6 +26,8 @@ def warm_up(engine: Engine, most: int) -> None:
         engine: that nothing ran on yet.
         most: frames in a batch.
     """
+    # A frame that is checked comes a second time.
+    engine.model.prepare(most + 1)
     spec = engine.model.input
     geometry = Geometry(spec.width, spec.height, spec.width, spec.height, 1.0, 1.0, 0.0, 0.0)
     black = np.zeros((spec.height, spec.width, 3), dtype=np.uint8)

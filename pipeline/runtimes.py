@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 FP32, BF16, INT8 = "fp32", "bf16", "int8"
+TORCH = "torch"
 # The fewer bits the faster.
 PRECISIONS = (INT8, BF16, FP32)
 
@@ -58,15 +59,17 @@ class Kind(NamedTuple):
         says: what it is, for help.
         precisions: that it computes in.
         opening: (Blocks, precision) -> Runtime. It may change the blocks unless it raises UnavailableError.
+        devices: types of those that it is offered on.
     """
 
     name: str
     says: str
     precisions: tuple[str, ...]
     opening: Opening
+    devices: tuple[str, ...] = ("cpu",)
 
     def open(self, blocks: Blocks, precision: str) -> Runtime:
-        """Opens it on the CPU, taking the blocks over.
+        """Opens it where the blocks are, taking them over.
 
         Raises:
             UnavailableError: it cannot be had.
@@ -75,7 +78,7 @@ class Kind(NamedTuple):
         return runtime
 
 
-# By name, the fastest first.
+# By name, on the CPU the fastest first.
 RUNTIMES = {
     kind.name: kind
     for kind in (
@@ -86,10 +89,18 @@ RUNTIMES = {
             Opening("pipeline.models.runtimes.openvino_runtime:open_openvino", "openvino"),
         ),
         Kind(
-            "torch",
+            TORCH,
             "PyTorch with oneDNN",
             (BF16, FP32),
             Opening("pipeline.models.runtimes.torch_runtime:open_torch"),
+            ("cpu", "cuda"),
+        ),
+        Kind(
+            "graphs",
+            "CUDA graphs, on a GPU, where nobody has tried them yet",
+            (BF16, FP32),
+            Opening("pipeline.models.runtimes.graphs_runtime:open_graphs"),
+            ("cuda",),
         ),
     )
 }
@@ -124,13 +135,13 @@ def runtime_choices() -> tuple[str, ...]:
 
 
 def candidates(precision: str, runtime: str) -> Sequence[tuple[Kind, str]]:
-    """The runtimes and precisions that fit a wish, the fastest first.
+    """The runtimes on the CPU and precisions that fit a wish, the fastest first.
 
     `auto` leaves int8 out, which has not been seen to keep a cosine of .999. Whoever asks for float32 wants
     exactly what PyTorch gives, so that comes first there.
     """
     precisions = [one for one in PRECISIONS if one == precision or (precision == AUTO and one != INT8)]
-    kinds = [kind for kind in RUNTIMES.values() if runtime in (AUTO, kind.name)]
+    kinds = [kind for kind in RUNTIMES.values() if "cpu" in kind.devices and runtime in (AUTO, kind.name)]
     if precision == FP32:
         kinds.reverse()
     return [(kind, one) for one in precisions for kind in kinds if one in kind.precisions]
@@ -150,10 +161,17 @@ def check_computed(precision: str | None, runtime: str, device: str) -> None:
         )
     if runtime not in runtime_choices():
         raise UsageError(f"there is no runtime {runtime!r}: choose one of {', '.join(runtime_choices())}")
-    if device == "cuda" and (precision == INT8 or runtime not in (AUTO, "torch")):
-        raise UsageError(
-            f"on a GPU models run in torch, in {BF16} or {FP32}; leave out the rest, or use --device cpu"
-        )
+    offered = runtime == AUTO or device in RUNTIMES[runtime].devices
+    if device == "cuda":
+        if precision == INT8 or not offered:
+            names = " or ".join(kind.name for kind in RUNTIMES.values() if device in kind.devices)
+            raise UsageError(
+                f"on a GPU models run in {names}, in {BF16} or {FP32}; "
+                "leave out the rest, or use --device cpu"
+            )
+        return
+    if not offered:
+        raise UsageError(f"{runtime} runs on a GPU only; leave out --runtime, or use --device cuda")
     if not candidates(precision or FP32, runtime):
         raise UsageError(
             f"{runtime} does not compute in {precision}; leave out --runtime, or another precision"

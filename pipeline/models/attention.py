@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import ClassVar, TypeAlias
 
 import torch
 from torch.nn import functional as F
@@ -38,13 +39,42 @@ class Segments:
         """The common length, or None where lengths differ."""
         return self.lengths[0] if len(set(self.lengths)) == 1 else None
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence."""
+        return max(self.lengths)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StaticSegments:
+    """Sequences of a pass that is replayed: how long they are is read where they are attended to.
+
+    Attributes:
+        offsets: (sequences+1,) int32 on the device, as of `Segments`; written anew before every replay, where
+            sequences that there are not have no length.
+        longest: no sequence ever has more tokens.
+        uniform: never known.
+    """
+
+    offsets: torch.Tensor
+    longest: int
+    uniform: ClassVar[None] = None
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        """Tokens per sequence that has any. Waits for the device, so no capture may ask."""
+        return [length for length in self.offsets.diff().tolist() if length]
+
+
+AnySegments: TypeAlias = Segments | StaticSegments
+
 
 def ragged_attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    queries: Segments,
-    keys: Segments,
+    queries: AnySegments,
+    keys: AnySegments,
     key_bias: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Scaled dot-product attention within each sequence.
@@ -58,11 +88,11 @@ def ragged_attention(
     Returns:
         (sum(queries.lengths), H, D).
     """
-    count = len(queries.lengths)
     has_varlen = query.is_cuda and query.dtype in (torch.float16, torch.bfloat16)
     uniform = queries.uniform is not None and keys.uniform is not None
     # A mask rules out the fast kernels on CUDA, and costs nothing on the CPU.
     if uniform and (key_bias is None or not has_varlen):
+        count = len(queries.lengths)
         query, key, value = (x.unflatten(0, (count, -1)) for x in (query, key, value))
         bias = None if key_bias is None else key_bias.view(count, -1)
         return attend(query, key, value, bias).flatten(0, 1)
@@ -72,15 +102,16 @@ def ragged_attention(
         width = query.shape[-1]
         if key_bias is not None:
             query, key, value = bias_as_channels(query, key, value, key_bias)
-        longest = max(queries.lengths), max(keys.lengths)
+        longest = queries.longest, keys.longest
         packed = varlen_attn(query, key, value, queries.offsets, keys.offsets, *longest, scale=width**-0.5)
         assert isinstance(packed, torch.Tensor)
         return packed[..., :width]
-    biases = [None] * count if key_bias is None else key_bias.split(list(keys.lengths))
+    asks, answers = list(queries.lengths), list(keys.lengths)
+    biases = [None] * len(asks) if key_bias is None else key_bias.split(answers)
     sequences = zip(
-        query.split(list(queries.lengths)),
-        key.split(list(keys.lengths)),
-        value.split(list(keys.lengths)),
+        query.split(asks),
+        key.split(answers),
+        value.split(answers),
         biases,
         strict=True,
     )

@@ -64,12 +64,19 @@ class Model(ABC):
     def compute(  # noqa: B027
         self, precision: str, runtime: str, on_notice: OnNotice, fitted_to: str
     ) -> None:
-        """Says how it is computed on the CPU: once, before anything runs. By default there is nothing to say.
+        """Says how it is computed: once, before anything runs. By default there is nothing to say.
 
         Args:
             precision, runtime: of `pipeline.runtimes`, or `auto`.
             on_notice: told once what was chosen where that was left open, or what cannot be had.
             fitted_to: see `load_model`.
+        """
+
+    def prepare(self, frames: int) -> None:  # noqa: B027
+        """Makes what it can before the first frames, in the thread that will run them; by default nothing.
+
+        Args:
+            frames: that a batch has at most.
         """
 
     @property

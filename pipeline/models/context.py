@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from pipeline.models.attention import Segments, attend_part
+from pipeline.models.attention import AnySegments, attend_part
 from pipeline.tokenizers.stateful import BlockMemory
 from pipeline.tokenizers.steps import Attended
 
@@ -40,7 +40,7 @@ class Recalled:
     rows: Sequence[torch.Tensor | None]
 
     def attend(
-        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, segments: Segments
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, segments: AnySegments
     ) -> torch.Tensor:
         """Writes keys and values (T, H, D) to the memories and attends to all that is in them: (T, H, D).
 
@@ -77,7 +77,7 @@ class AttentionContext:
         recalled: what the tokens attend to instead of each other; None for each other.
     """
 
-    segments: Segments
+    segments: AnySegments
     key_bias: torch.Tensor | None = None
     capture: Capture | None = None
     recalled: Recalled | None = None

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.functional import pad
 
 from pipeline.models.adapters import adapt, pool_latent
-from pipeline.models.attention import Segments
+from pipeline.models.attention import AnySegments, Segments
 from pipeline.models.context import AttentionContext
 from pipeline.models.detection_tokens import DetectionTokens
 from pipeline.models.positions import Place, Placed, Positions, Rotation
@@ -54,7 +54,7 @@ class Features:
     values: torch.Tensor | None = None
 
     @property
-    def segments(self) -> Segments:
+    def segments(self) -> AnySegments:
         return self.context.segments
 
     @property
@@ -131,6 +131,7 @@ class PackedEncoder:
         packing, rotation = Packing(plan, self.depth, watch is not None), _rotation(turns, plan)
         runtime, between = self.runtime, self.positions.between
         if not (plan.steps or between or wants_values):
+            runtime = runtime if runtime.takes(packing.context) else runtime.stepwise
             tokens = runtime.forward(tokens, packing.context, rotation)
             return Features(tokens, packing.context, packing.trail(runtime.computed), places)
         stepwise, values = runtime.stepwise, None

@@ -23,7 +23,7 @@ from pipeline.models.refusal import no_prediction, refusal
 from pipeline.models.runtimes.base import OnNotice
 from pipeline.models.scoring import ScoringHead
 from pipeline.results import RANDOM_WEIGHTS, Weights
-from pipeline.runtimes import AUTO, FP32, check_computed
+from pipeline.runtimes import AUTO, BF16, FP32, TORCH, check_computed
 
 if TYPE_CHECKING:
     from pipeline.models.detection import Detector
@@ -103,8 +103,9 @@ def load_model(
     model.use(fit, size)
     if isinstance(model, PlainModel) and size is not None:
         _try(model)
-    if device.type == "cpu":
-        model.compute(precision or FP32, runtime, on_notice, fitted_to)
+    if device.type == "cpu" or runtime not in (AUTO, TORCH):
+        own = FP32 if device.type == "cpu" else BF16
+        model.compute(precision or own, runtime, on_notice, fitted_to)
     return model
 
 

@@ -18,12 +18,12 @@ from pipeline.models.detection_tokens import DetectionTokens
 from pipeline.models.encoder import Features, PackedEncoder
 from pipeline.models.flops import EncoderFlops
 from pipeline.models.heads import Arrays, Head, LabelHead, Outputs
-from pipeline.models.positions import Placed, Positions
+from pipeline.models.positions import Place, Placed, Positions
 from pipeline.models.recalling import Recaller
 from pipeline.models.refusal import parts_of
-from pipeline.models.runtimes.base import OnNotice
+from pipeline.models.runtimes.base import OnNotice, Preparing
 from pipeline.models.runtimes.calibration import Calibration
-from pipeline.models.runtimes.choose import choose, said
+from pipeline.models.runtimes.choose import choose, choose_on_gpu, said
 from pipeline.models.stepping import Trail
 from pipeline.results import CELLS, Prediction
 from pipeline.runtimes import Computed
@@ -79,9 +79,19 @@ class PackedModel(Model):
         return self.encoder.runtime.computed
 
     def compute(self, precision: str, runtime: str, on_notice: OnNotice, fitted_to: str) -> None:
-        """See `Model.compute`; `auto` and int8 look at the first frames."""
+        """See `Model.compute`; on the CPU `auto` and int8 look at the first frames."""
         self._on_notice = on_notice
-        self._calibration = choose(self.encoder, precision, runtime, on_notice, fitted_to)
+        if self.device.type == "cuda":
+            choose_on_gpu(self.encoder, runtime, on_notice)
+        else:
+            self._calibration = choose(self.encoder, precision, runtime, on_notice, fitted_to)
+
+    def prepare(self, frames: int) -> None:
+        """See `Model.prepare`."""
+        runtime = self.encoder.runtime
+        if isinstance(runtime, Preparing):
+            place = Place.filling(self.input.height, self.input.width, self.patch_size)
+            runtime.prepare(frames, self.prefix + place.patches, self.encoder.positions.rotation(place))
 
     @property
     def frames_wanted(self) -> int:

@@ -8,7 +8,7 @@ from itertools import accumulate, groupby, pairwise, zip_longest
 
 import torch
 
-from pipeline.models.attention import Segments
+from pipeline.models.attention import AnySegments, Segments
 from pipeline.models.context import AttentionContext, Capture
 from pipeline.runtimes import Computed
 from pipeline.tokenizers.plan import TokenPlan
@@ -149,7 +149,7 @@ class Packing:
     def _lengths(self) -> list[int]:
         return [self.plan.prefix + kept for kept in self._kept[-1]]
 
-    def _context(self, segments: Segments, merged: bool) -> AttentionContext:
+    def _context(self, segments: AnySegments, merged: bool) -> AttentionContext:
         if self._sizes is None:
             return AttentionContext(segments)
         asked = self._runs and len(self._kept) < self._layers

@@ -30,6 +30,7 @@ TINY = "vit_tiny_patch16_224"
         (["--size", "big"], "--size big is no size"),
         (["--size", "250"], "--size 250 is not in whole patches of 14 pixels; use 252x252"),
         (["--model", "resnet18", "--weights", "random", "--fit", "native"], "does not take --fit native"),
+        (["--runtime", "graphs", "--device", "cpu"], "graphs runs on a GPU only; leave out --runtime"),
         (["--vocab", "nowhere.safetensors"], "no vocabulary at nowhere.safetensors"),
         (
             ["--model", "resnet18", "--weights", "random", "--tokenizer", "inter"],

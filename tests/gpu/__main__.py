@@ -20,6 +20,7 @@ import torch
 from tests.gpu.clips import read
 from tests.gpu.correctness import check_families, check_plan_does_not_wait
 from tests.gpu.energy import check_meter
+from tests.gpu.graphs import check_graphed_engine, check_passes, measure_graphs
 from tests.gpu.races import check_words_are_whole
 from tests.gpu.report import Report
 from tests.gpu.speed import measure, measure_new_lengths
@@ -55,8 +56,12 @@ def main() -> int:
         check_engine(device, clips, report)
         check_saliency(device, clips, report)
         check_swap(device, clips, report)
+        check_passes(device, report)
+        check_graphed_engine(device, clips, report)
     figures: dict[str, Any] = {"meter": check_meter(device, clips, options.meter_seconds, report)}
     figures["new lengths"] = measure_new_lengths(device, clips["bikes"][0], options.models[0], report)
+    with torch.inference_mode():
+        figures["graphs"] = measure_graphs(device, options.models[0], clips, report)
     figures["speed"] = measure(
         device, clips["bikes"], options.models, options.batches, options.seconds, options.repeats
     )

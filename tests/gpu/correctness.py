@@ -52,7 +52,7 @@ def check_families(device: torch.device, report: Report) -> None:
         encoder = PackedEncoder(model)
         full = FullTokenizer().plan(images, encoder.patch_size, encoder.prefix)
         ragged = TokenPlan(full.group, full.kept, full.prefix)
-        apart = max(_apart(encoder.encode(images, plan).tokens, plain) for plan in (full, ragged))
+        apart = max(difference(encoder.encode(images, plan).tokens, plain) for plan in (full, ragged))
         report.check(
             apart <= TOLERANCE[dtype], f"{family}: keep-all differs from timm by {apart:.1e} ({dtype})"
         )
@@ -72,9 +72,9 @@ def check_plan_does_not_wait(device: torch.device, clips: Clips, report: Report)
     frames = torch.from_numpy(np.stack(clips["bikes"][:8])).to(device)
     images = frames.permute(0, 3, 1, 2).float() / 127.5 - 1
     for tokenizer in _tokenizers(images, 16):
-        waited = waited(lambda tokenizer=tokenizer: tokenizer.plan(images, 16))
+        found = waited(lambda tokenizer=tokenizer: tokenizer.plan(images, 16))
         report.check(
-            waited is None, f"{tokenizer.name}: plan does not wait for the device ({waited or 'no sync'})"
+            found is None, f"{tokenizer.name}: plan does not wait for the device ({found or 'no sync'})"
         )
     model = build("vit").to(device, torch.bfloat16)
     pixels, encoder = images_for(model).to(device, torch.bfloat16), PackedEncoder(model)
@@ -87,15 +87,15 @@ def check_plan_does_not_wait(device: torch.device, clips: Clips, report: Report)
         PruneTokenizer(0.4),
     ):
         plan = tokenizer.plan(pixels, encoder.patch_size, encoder.prefix)
-        waited = waited(lambda plan=plan: encoder.encode(pixels, plan))
-        what = f"{tokenizer.name}: steps between blocks do not wait for the device ({waited or 'no sync'})"
-        report.check(waited is None, what)
+        found = waited(lambda plan=plan: encoder.encode(pixels, plan))
+        what = f"{tokenizer.name}: steps between blocks do not wait for the device ({found or 'no sync'})"
+        report.check(found is None, what)
     model = build("dinov3").to(device, torch.bfloat16)
     pixels, encoder = images_for(model).to(device, torch.bfloat16), PackedEncoder(model)
     grids = [Placed.filling(some, encoder.patch_size) for some in (pixels, pixels[:, :, : 3 * 16])]
     plan = TokenPlan.join([IntraTokenizer(0.4).plan(some, 16, encoder.prefix) for some, _ in grids])
-    waited = waited(lambda: encoder.encode(grids, plan))
-    report.check(waited is None, f"frames of two grids do not wait for the device ({waited or 'no sync'})")
+    found = waited(lambda: encoder.encode(grids, plan))
+    report.check(found is None, f"frames of two grids do not wait for the device ({found or 'no sync'})")
 
 
 def waited(work: Callable[[], object]) -> str | None:
@@ -176,10 +176,10 @@ def _batch_mates(encoder: PackedEncoder, images: torch.Tensor, tokenizer: Tokeni
         single = TokenPlan(group, kept, plan.prefix, steps=steps, proportional=counted)
         encoded = encoder.encode(images[image], single).tokens
         assert len(encoded) == len(part)
-        apart.append(_apart(encoded, part))
+        apart.append(difference(encoded, part))
     return max(apart)
 
 
-def _apart(tokens: torch.Tensor, expected: torch.Tensor) -> float:
+def difference(tokens: torch.Tensor, expected: torch.Tensor) -> float:
     expected = expected.float()
     return float((tokens.float() - expected).abs().max() / expected.abs().max())

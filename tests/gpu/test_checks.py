@@ -25,8 +25,16 @@ def test_the_checks_run_to_the_end_on_a_cpu(tmp_path):
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    for what in ("dinov3: its head", "recall: embeddings", "saliency differs", "4 vocabularies"):
+    for what in (
+        "dinov3: its head",
+        "recall: embeddings",
+        "saliency differs",
+        "4 vocabularies",
+        "a pass gives",
+    ):
         assert f"PASS {what}" in done.stdout
+    assert "SKIP an engine that replays says what one that launches says: only a GPU" in done.stdout
+    assert "SKIP a replay takes less than launching: only a GPU" in done.stdout
     assert "SKIP words are whole on every stream" in done.stdout
     assert "SKIP plan does not wait for the device" in done.stdout
     rows = json.loads(out.read_text())["figures"]["speed"]

@@ -19,6 +19,7 @@ from pipeline.models.focus import FOCUS_INPUT, SaliencyDecoder, decoder_flops
 from pipeline.models.heads import SaliencyHead
 from pipeline.models.packed import PackedModel
 from pipeline.reading import FrameOutput
+from pipeline.runtimes import AUTO
 from pipeline.stacking import Part
 from pipeline.tokenizers import FullTokenizer, InterTokenizer, IntraTokenizer, Tokenizer
 from pipeline.tokenizers.recall import RecallTokenizer
@@ -57,8 +58,8 @@ def check_engine(device: torch.device, clips: Clips, report: Report) -> None:
         ("inter", InterTokenizer(on_device, 0.05), InterTokenizer(on_cpu, 0.05)),
     ]
     for name, there, here in pairs:
-        _compare(name, engines[0].submit(frames, there), engines[1].submit(frames, here), report)
-    _compare(
+        compare(name, engines[0].submit(frames, there), engines[1].submit(frames, here), report)
+    compare(
         "recall",
         engines[0].submit(frames, RecallTokenizer(0.98)),
         engines[1].submit(frames, RecallTokenizer(0.98)),
@@ -130,9 +131,9 @@ def check_lengths(device: torch.device, report: Report) -> None:
         )
 
 
-def check_swap(device: torch.device, clips: Clips, report: Report) -> None:
+def check_swap(device: torch.device, clips: Clips, report: Report, runtime: str = AUTO) -> None:
     """Words are learned in another thread and taken into use while batches run; each batch has its own."""
-    engine = Engine(load_model(_MODEL, weights="random", device=device))
+    engine = Engine(load_model(_MODEL, weights="random", device=device, runtime=runtime))
     images, spec = clips["carphone"], engine.model.input
     frames = frames_of(images[:_FRAMES])
     tokenizers: list[InterTokenizer] = []
@@ -170,7 +171,10 @@ def check_swap(device: torch.device, clips: Clips, report: Report) -> None:
     for tokenizer in tokenizers:
         outputs = engine.submit(frames, tokenizer).result().frames
         right &= kept.get(tokenizer.vocabulary.version) == [output.tokens_kept for output in outputs]
-    report.check(right, f"{len(tokenizers)} vocabularies taken into use under load plan as they do alone")
+    what = (
+        f"{len(tokenizers)} vocabularies taken into use under load plan as they do alone (runtime {runtime})"
+    )
+    report.check(right, what)
 
 
 def check_heads(device: torch.device, report: Report) -> None:
@@ -191,19 +195,20 @@ def check_heads(device: torch.device, report: Report) -> None:
         )
 
 
-def _compare(
+def compare(
     name: str, there: PendingBatch, here: PendingBatch, report: Report, same_tokens: bool = True
 ) -> None:
+    """A batch against the same on another device, or in another runtime."""
     ran, expected = there.result(), here.result()
     pairs = list(zip(ran.frames, expected.frames, strict=True))
     least = min(_cosine(one, other) for one, other in pairs)
-    report.check(least > _ALIKE, f"{name}: embeddings have a cosine of {least:.4f} or more to the CPU's")
+    report.check(least > _ALIKE, f"{name}: embeddings have a cosine of {least:.4f} or more to the other's")
     report.check(ran.start_s < ran.end_s, f"{name}: its batch took {1000 * (ran.end_s - ran.start_s):.1f} ms")
     if same_tokens:
         off = sum(abs((one.tokens_kept or 0) - (other.tokens_kept or 0)) for one, other in pairs)
         full = sum(other.tokens_full or 0 for _, other in pairs)
         # Rounding may move a patch over a threshold.
-        report.check(off <= 0.01 * full, f"{name}: keeps as many tokens as on the CPU, up to {off} of {full}")
+        report.check(off <= 0.01 * full, f"{name}: keeps as many tokens as the other, up to {off} of {full}")
 
 
 def _cosine(one: FrameOutput, other: FrameOutput) -> float:

@@ -31,7 +31,7 @@ def computed_options(precision: str | None) -> Callable[[Callable[..., Any]], Ca
             type=click.Choice(runtime_choices()),
             default=runtime,
             show_default=runtime is not None,
-            help=f"What computes on the CPU: {_KINDS}; auto takes the fastest.",
+            help=f"What computes: {_KINDS}; auto takes the fastest on the CPU, and PyTorch on a GPU.",
         )(command)
         return click.option(
             "--precision",

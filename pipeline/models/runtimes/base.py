@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import nn
@@ -77,6 +77,10 @@ class Runtime(Protocol):
         """
         ...
 
+    def takes(self, context: AttentionContext) -> bool:
+        """Whether `forward` is its own work; of other contexts it is the work of `stepwise`."""
+        ...
+
     def forward(
         self, tokens: torch.Tensor, context: AttentionContext, rope: torch.Tensor | None
     ) -> torch.Tensor:
@@ -89,6 +93,21 @@ class Runtime(Protocol):
 
         Returns:
             (T, C) of `Blocks.dtype`.
+        """
+        ...
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """What a runtime also is that has something to make before the first frames."""
+
+    def prepare(self, sequences: int, longest: int, rope: torch.Tensor | None) -> None:
+        """Makes it, in the thread that frames will run in.
+
+        Args:
+            sequences: in a batch at most.
+            longest: tokens of a sequence at most.
+            rope: (N, 2*D) like the rotary embedding of tokens to come; None where the model has none.
         """
         ...
 

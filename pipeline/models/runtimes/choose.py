@@ -14,7 +14,17 @@ from pipeline.models.positions import Placed
 from pipeline.models.runtimes.base import Blocks, OnNotice, Runtime
 from pipeline.models.runtimes.calibration import Calibration, Images, floor, percentile_5
 from pipeline.models.runtimes.torch_runtime import open_torch
-from pipeline.runtimes import AUTO, FP32, INT8, INT8_OPENING, Computed, Kind, UnavailableError, candidates
+from pipeline.runtimes import (
+    AUTO,
+    FP32,
+    INT8,
+    INT8_OPENING,
+    RUNTIMES,
+    Computed,
+    Kind,
+    UnavailableError,
+    candidates,
+)
 
 # What `auto` keeps: the 5th percentile of the cosine between pooled features and those of float32.
 _COSINE = 0.999
@@ -49,6 +59,23 @@ def choose(
         # They are the runtime's now.
         encoder.model.blocks = nn.ModuleList()
     return None
+
+
+def choose_on_gpu(encoder: PackedEncoder, runtime: str, on_notice: OnNotice) -> None:
+    """Gives an encoder on a GPU the runtime that was asked for, in the type that it has.
+
+    Args:
+        encoder: of an adapted model; it keeps its runtime where the other cannot be had.
+        runtime: a name.
+        on_notice: told why it cannot.
+    """
+    before = encoder.runtime.computed
+    assert before.precision is not None, "models on a GPU are of a type that has a name"
+    blocks = Blocks.of(encoder.model, encoder.positions.between is not None)
+    try:
+        encoder.runtime = RUNTIMES[runtime].open(blocks, before.precision)
+    except UnavailableError as reason:
+        on_notice(f"{before.precision} in {runtime} cannot be had ({reason}): computing in {said(before)}")
 
 
 def _int8(encoder: PackedEncoder, blocks: Blocks, on_notice: OnNotice, fitted_to: str) -> Calibration | None:

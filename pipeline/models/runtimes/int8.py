@@ -128,6 +128,9 @@ class _Recorder:
     def dense(self, layers: nn.Sequential) -> Dense:
         return self._inner.dense(layers)
 
+    def takes(self, context: AttentionContext) -> bool:
+        return self._inner.takes(context)
+
     def forward(
         self, tokens: torch.Tensor, context: AttentionContext, rope: torch.Tensor | None
     ) -> torch.Tensor:

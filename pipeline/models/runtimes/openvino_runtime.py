@@ -49,6 +49,10 @@ class OpenVinoRuntime:
 
         return run
 
+    def takes(self, context: AttentionContext) -> bool:  # noqa: ARG002
+        """See `Runtime.takes`: every one."""
+        return True
+
     def forward(
         self, tokens: torch.Tensor, context: AttentionContext, rope: torch.Tensor | None
     ) -> torch.Tensor:

@@ -45,6 +45,10 @@ class TorchRuntime:
         """See `Runtime.dense`."""
         return in_type(layers, self.dtype)
 
+    def takes(self, context: AttentionContext) -> bool:  # noqa: ARG002
+        """See `Runtime.takes`: every one."""
+        return True
+
     def forward(
         self, tokens: torch.Tensor, context: AttentionContext, rope: torch.Tensor | None
     ) -> torch.Tensor:

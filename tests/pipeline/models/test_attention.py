@@ -1,7 +1,13 @@
 import pytest
 import torch
 
-from pipeline.models.attention import Segments, attend_part, bias_as_channels, ragged_attention
+from pipeline.models.attention import (
+    Segments,
+    StaticSegments,
+    attend_part,
+    bias_as_channels,
+    ragged_attention,
+)
 
 CPU = torch.device("cpu")
 LENGTHS = [[5, 5], [7, 2, 4]]
@@ -32,6 +38,19 @@ def test_a_bias_on_the_keys_is_added_to_their_scores(lengths):
     parts = zip(*(x.split(lengths) for x in (query, key, value, bias)), strict=True)
     expected = [torch.einsum("hts,shd->thd", weights(q, k, b), v) for q, k, v, b in parts]
     torch.testing.assert_close(mixed, torch.cat(expected))
+
+
+def test_static_segments_are_what_their_offsets_say_at_the_time():
+    static = StaticSegments(torch.zeros(5, dtype=torch.int32), longest=13)
+    for lengths in ([7, 2, 4], [5, 8], [13]):
+        query, key, value = qkv(lengths)
+        segments = Segments.of(lengths, CPU)
+        static.offsets[: len(lengths) + 1] = segments.offsets
+        static.offsets[len(lengths) + 1 :] = sum(lengths)
+
+        mixed = ragged_attention(query, key, value, static, static)
+
+        torch.testing.assert_close(mixed, ragged_attention(query, key, value, segments, segments))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -9,7 +9,7 @@ from pipeline.models import load_model
 from pipeline.models.encoder import PackedEncoder
 from pipeline.models.positions import Placed
 from pipeline.models.runtimes.base import Blocks
-from pipeline.models.runtimes.choose import Fastest, open_asked
+from pipeline.models.runtimes.choose import Fastest, choose_on_gpu, open_asked
 from pipeline.models.runtimes.torch_runtime import TorchRuntime, cpu_has_bf16, open_torch
 from pipeline.runtimes import RUNTIMES, Computed, Kind, Opening, UnavailableError
 from tests.pipeline.models.families import build, images_for
@@ -50,18 +50,20 @@ def open_none(blocks: Blocks, precision: str) -> TorchRuntime:  # noqa: ARG001
 
 
 @pytest.fixture
-def runtimes(monkeypatch):
+def runtimes():
     """Replaces the registry by made-up runtimes, named as their functions, and torch in float32."""
+    before = dict(RUNTIMES)
 
     def replace(*names: str) -> None:
         kinds = [Kind(name, name, ("bf16",), Opening(f"{__name__}:open_{name}")) for name in names]
-        torch_kind = RUNTIMES["torch"]._replace(precisions=("fp32",))
-        for name in list(RUNTIMES):
-            monkeypatch.delitem(RUNTIMES, name)
-        for kind in (*kinds, torch_kind):
-            monkeypatch.setitem(RUNTIMES, kind.name, kind)
+        torch_kind = before["torch"]._replace(precisions=("fp32",))
+        RUNTIMES.clear()
+        RUNTIMES.update({kind.name: kind for kind in (*kinds, torch_kind)})
 
-    return replace
+    yield replace
+    # In their order, which counts.
+    RUNTIMES.clear()
+    RUNTIMES.update(before)
 
 
 @pytest.fixture
@@ -112,6 +114,20 @@ def test_who_asks_for_what_cannot_be_had_gets_the_nearest_and_is_told(runtimes, 
 
     assert runtime.computed == ("torch", "fp32")
     assert notices == ["bf16 in none cannot be had (it is not installed): computing in fp32 in torch"]
+
+
+def test_on_a_gpu_what_cannot_be_had_leaves_the_blocks_in_torch_and_is_told(runtimes, notices) -> None:
+    runtimes("none", "slow")
+    encoder = PackedEncoder(build("vit"))
+    before = encoder.runtime
+
+    choose_on_gpu(encoder, "none", notices.append)
+
+    assert encoder.runtime is before
+    assert notices == ["fp32 in none cannot be had (it is not installed): computing in fp32 in torch"]
+    choose_on_gpu(encoder, "slow", notices.append)
+    assert encoder.runtime.computed == ("slow", "fp32")
+    assert len(notices) == 1
 
 
 def test_who_asks_for_what_can_be_had_gets_it_without_a_word(notices) -> None:
