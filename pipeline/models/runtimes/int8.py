@@ -32,9 +32,11 @@ from pipeline.models.runtimes.openvino_layers import UnsupportedError
 from pipeline.models.runtimes.openvino_runtime import (
     OpenVinoRuntime,
     compile_graph,
+    core,
     graph_inputs,
     open_openvino,
 )
+from pipeline.models.runtimes.signal_stack import signal_stack_kept
 from pipeline.models.runtimes.torch_runtime import cpu_has_bf16, open_torch
 from pipeline.runtimes import BF16, FP32, INT8, Computed, UnavailableError
 
@@ -64,7 +66,7 @@ def open_int8(
         raise UnavailableError("nncf is not installed: pip install 'vwt-stream[openvino]'") from error
     cached = cache_folder() / _key(blocks, [fitted_to, *versions])
     if cached.with_suffix(".txt").is_file():
-        graph = openvino.Core().read_model(cached.with_suffix(".xml"))
+        graph = core().read_model(cached.with_suffix(".xml"))
         stepwise = open_torch(blocks, _beside())
         encoder.runtime = OpenVinoRuntime(compile_graph(graph, _beside()), INT8, stepwise)
         on_notice(f"{_SAYS}: {cached.with_suffix('.txt').read_text()} (kept in {cached.parent})")
@@ -166,7 +168,7 @@ def _quantized(graph: openvino.Model, inputs: list[list[np.ndarray[Any, Any]]]) 
     nncf.set_log_level(logging.ERROR)
     data = nncf.Dataset(inputs)
     # Its progress bars go to standard output, where results may go.
-    with redirect_stdout(io.StringIO()):
+    with redirect_stdout(io.StringIO()), signal_stack_kept():
         return nncf.quantize(graph, data, subset_size=len(inputs), model_type=nncf.ModelType.TRANSFORMER)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import cache
 
 import openvino
 import torch
@@ -14,10 +15,12 @@ from pipeline.models.runtimes.base import Blocks, Dense, StepwiseRuntime
 from pipeline.models.runtimes.grouping import Group, groups_of
 from pipeline.models.runtimes.openvino_graph import blocks_graph, dense_graph
 from pipeline.models.runtimes.openvino_layers import UnsupportedError
+from pipeline.models.runtimes.signal_stack import signal_stack_kept
 from pipeline.models.runtimes.torch_runtime import open_torch
 from pipeline.runtimes import BF16, FP32, Computed, UnavailableError
 
 _HINTS = {FP32: "f32", BF16: "bf16"}
+_CAPABILITIES = "OPTIMIZATION_CAPABILITIES"
 
 
 class OpenVinoRuntime:
@@ -121,7 +124,7 @@ def open_openvino(blocks: Blocks, precision: str) -> OpenVinoRuntime:
     Raises:
         UnavailableError: OpenVINO cannot compute this precision here, or not this model.
     """
-    if precision == BF16 and "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if precision == BF16 and "BF16" not in core().get_property("CPU", _CAPABILITIES):
         raise UnavailableError("this CPU does not compute in bfloat16")
     try:
         graph = blocks_graph(blocks)
@@ -147,4 +150,13 @@ def compile_graph(graph: Model, precision: str) -> CompiledModel:
         # The decoder and other processes want the cores as well.
         "ENABLE_CPU_PINNING": False,
     }
-    return openvino.Core().compile_model(graph, "CPU", settings)
+    return core().compile_model(graph, "CPU", settings)
+
+
+@cache
+def core() -> openvino.Core:
+    """The one of this process, with its plugin for the CPU; for any number of threads."""
+    one = openvino.Core()
+    with signal_stack_kept():
+        one.get_property("CPU", _CAPABILITIES)  # loads the plugin
+    return one
