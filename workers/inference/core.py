@@ -8,42 +8,35 @@ import math
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 import torch
 
-from pipeline.boxes import Box
 from pipeline.energy import Meter, open_meter
 from pipeline.engine import Engine
 from pipeline.errors import ModelError, UsageError
 from pipeline.first_passes import warm_up
-from pipeline.frame import Frame, FrameTimes
-from pipeline.history import Wanted
-from pipeline.looking import Part, wanted
+from pipeline.frame import Frame
 from pipeline.models import resolve_device
 from pipeline.results import Energy
-from pipeline.scene.polygon import Point, Polygon
-from pipeline.scene.scene import Scene
 from vocab.lazy_client import LazyClient
 from vocab.window import WindowOptions
-from workers.contract.messages import BatchDone, BoxExample, Example, FrameBatch, ModelFacts, TokenSettings
+from workers.contract.messages import BatchDone, FrameBatch, ModelFacts, TokenSettings
 from workers.contract.result_log import ResultLog
 from workers.inference.batcher import Batcher
 from workers.inference.failures import first_line
-from workers.inference.image import ImageReader
 from workers.inference.load import Load
-from workers.inference.looks import box_request, zone_request
-from workers.inference.metering import LATER, Figures, MeteredSpan, Metering, OwnMetering, SharedMetering
+from workers.inference.metering import Figures, MeteredSpan, Metering, OwnMetering, SharedMetering
 from workers.inference.models import Models
 from workers.inference.moments import Moments, shown_of
+from workers.inference.questions import SINGLE_KEY, Questions
 from workers.inference.queue import Request
 from workers.inference.sequencer import Sequencer
 from workers.inference.sharing import Sharing
 from workers.inference.streams import Streams
 from workers.inference.texts import Texts
-from workers.inference.writer import ResultWriter, results_of
+from workers.inference.writer import ResultWriter
 from workers.settings.budget import Budget
 from workers.settings.schema import ServiceSettings
 from workers.telemetry.opening import open_tracing
@@ -55,12 +48,10 @@ OpenExchange = Callable[[str, str | None], Callable[[Sequence[MeteredSpan]], Fig
 
 _LOG = logging.getLogger("vwt.inference")
 _PREPARING_THREADS = 4
-# Single images: their id in results, and a key of their own that no stream can have.
-_SINGLE, _SINGLE_KEY = "frames", "/frames"
 
 
 class InferenceCore:
-    """One replica's work. Its async methods are for one event loop.
+    """One replica's work. Its async methods are for one event loop, as those of its `questions` are.
 
     Args:
         settings: of the service; `redis` is a URL.
@@ -98,7 +89,6 @@ class InferenceCore:
             own.embedding,
             lambda request: self._moments.keep(request.stream, shown_of(request)),
         )
-        self._embedding = own.embedding
         self._most = own.batch
         self._metering = _metering(meter, open_exchange, self._settle)
         # On the CPU a model may fit its precision to the first frames that it sees.
@@ -108,9 +98,16 @@ class InferenceCore:
         window = WindowOptions(keeper.window_fps, keeper.window_patches)
         self._streams = Streams(self._redis.get, window, recall_bytes=own.recall_bytes)
         self._batcher = Batcher(own.batch, own.batch_wait_s, self._record)
-        self._read_image = ImageReader()
-        self._texts = Texts(own)
         self._preparing = ThreadPoolExecutor(_PREPARING_THREADS, thread_name_prefix="vwt-prepare")
+        self.questions = Questions(
+            self._models,
+            self._streams,
+            self._batcher,
+            self._moments,
+            Texts(own),
+            self._preparing,
+            own.embedding,
+        )
         self._sequencer = Sequencer(lambda stream: self._aside(self._durable, stream))
 
     async def infer(self, batch: FrameBatch) -> BatchDone:
@@ -141,106 +138,6 @@ class InferenceCore:
         """
         found = (await self._models.get(model)).model
         return ModelFacts(found.inputs, found.tokenizers, found.answers)
-
-    async def predict(self, image: bytes, settings: TokenSettings) -> dict[str, Any]:
-        """The result of a single image, as `FrameResult.to_dict` gives it; nothing is stored.
-
-        Args:
-            image: of a JPEG, PNG, WebP or BMP file.
-            settings: how to run it.
-
-        Raises:
-            UsageError: it cannot be decoded.
-            ModelError, UsageError, StoreUnavailable, ServiceError: see `infer`.
-        """
-        result: dict[str, Any] = await self._single(image, settings, partial(_answer_single, self._embedding))
-        return result
-
-    async def look(self, image: bytes, settings: TokenSettings, box: str | None) -> Wanted:
-        """What is looked for by a picture among what a model saw; nothing is stored.
-
-        Args:
-            image: of a JPEG, PNG, WebP or BMP file.
-            settings: how to run it.
-            box: the part of it that counts, see `Part.parse`; None for all of it.
-
-        Raises:
-            UsageError: it cannot be decoded, the box is none, or the model has nothing to compare.
-            ModelError, ServiceError: see `infer`.
-        """
-        part = None if box is None else Part.parse(box)
-        model = (await self._models.get(settings.model)).model
-        model.cells = True
-        scene = None
-        if part is not None and part.may_be_thing and model.patch_size is not None:
-            # Without anything to tell: it has what attention took from patches asked for.
-            scene = Scene(model.patch_size, changed=False, zones=None, values=True)
-        deliver = partial(_answer_look, part, model.patch_size)
-        found: Wanted = await self._single(image, settings, deliver, scene)
-        return found
-
-    async def text(self, text: str, settings: TokenSettings) -> Wanted:
-        """What is looked for by a text among what a model saw, see `Texts.wanted`."""
-        # A tower is loaded with the first: nothing else may wait for that.
-        return await asyncio.to_thread(self._texts.wanted, text, settings.model)
-
-    async def example(self, stream: str, polygon: Sequence[Point], frame: int | None) -> Example:
-        """What a zone looks like in a frame of a stream, run in full; nothing is stored.
-
-        Args:
-            stream: its id; one whose frames come to this replica.
-            polygon: corners in 0..1 of the source picture.
-            frame: number of one that was just shown; the next one where that is gone, or for None.
-
-        Raises:
-            UsageError: it is no polygon, the model has no patches or sees nothing of it.
-            ServiceError: no frame came in time, or see `infer`.
-        """
-        place = Polygon.of(polygon)
-        shown = self._moments.at(stream, frame) or await self._moments.next(stream)
-        found: Example = await self._looked(zone_request(shown, place, _SINGLE_KEY))
-        return found
-
-    async def box_example(
-        self, stream: str, sides: Sequence[float], name: str, frame: int | None
-    ) -> BoxExample:
-        """What a drawn box looks like in a frame of a stream, run in full; nothing is stored.
-
-        Args:
-            stream: see `example`.
-            sides: x, y, w, h in 0..1 of the source picture.
-            name: of what is in it, for errors.
-            frame: number of one that was just shown, or is held; the next one for None.
-
-        Raises:
-            UsageError: the frame is gone, or see `example`.
-            ServiceError: see `example`.
-        """
-        x, y, w, h = sides
-        shown = await self._moments.next(stream) if frame is None else self._moments.drawn_in(stream, frame)
-        box = Box(x, y, w, h, name, 1.0)
-        found: BoxExample = await self._looked(box_request(shown, box, _SINGLE_KEY))
-        return found
-
-    def hold(self, stream: str, frame: int) -> None:
-        """Keeps a frame that was just shown, so that it can be drawn in, see `Moments.drawn_in`."""
-        self._moments.drawn_in(stream, frame)
-
-    async def _looked(self, request: Request) -> Any:
-        self._batcher.submit(request)
-        return await asyncio.wrap_future(request.future)
-
-    async def _single(
-        self,
-        image: bytes,
-        settings: TokenSettings,
-        deliver: Callable[[Request], None],
-        scene: Scene | None = None,
-    ) -> Any:
-        engine = await self._models.get(settings.model)
-        request = await self._aside(self._prepare_single, image, settings, engine, deliver)
-        request.guarded.scene = scene
-        return await self._looked(request)
 
     def load(self) -> Load:
         """How much there was to do since the last call."""
@@ -300,26 +197,6 @@ class InferenceCore:
         self._moments.show(request.stream, shown_of(request))
         self._writer.write(request)
 
-    def _prepare_single(
-        self, image: bytes, settings: TokenSettings, engine: Engine, deliver: Callable[[Request], None]
-    ) -> Request:
-        started = time.monotonic()
-        spec = engine.model.inputs.spec(settings.model, settings.fit, settings.size)
-        pixels, geometry = self._read_image(image, spec)
-        ready = time.monotonic()
-        times = FrameTimes(pts_s=None, decode_ms=(ready - started) * 1e3)
-        frame = Frame(times, pixels, geometry, ready_at=ready)
-        guarded = self._streams.get(None, settings, engine.model)
-        return Request(
-            stream=_SINGLE_KEY,
-            engine=engine,
-            frames=[frame],
-            keys=[(_SINGLE_KEY, 0)],
-            guarded=guarded,
-            settings=settings,
-            deliver=deliver,
-        )
-
     def _record(
         self, start_s: float, end_s: float, weights: Sequence[float], keys: Sequence[Hashable]
     ) -> Sequence[Energy]:
@@ -330,7 +207,7 @@ class InferenceCore:
     def _settle(self, figures: Figures) -> None:
         figures = list(figures)
         self._sharing.metered(sum(energy.joules or 0.0 for _, energy in figures))
-        self._writer.settle((key, energy) for key, energy in figures if key != (_SINGLE_KEY, 0))
+        self._writer.settle((key, energy) for key, energy in figures if key != (SINGLE_KEY, 0))
 
 
 def frames_of(batch: FrameBatch) -> list[Frame]:
@@ -349,22 +226,6 @@ def frames_of(batch: FrameBatch) -> list[Frame]:
         )
         for image, facts in zip(batch.images, batch.facts, strict=True)
     ]
-
-
-def _answer_single(embedding: bool, request: Request) -> None:
-    (result,) = results_of(request, _SINGLE, 0, embedding)
-    if result.energy.reason == LATER:
-        reason = "the counter is read beside inference: a single image is answered before its figure is known"
-        result = replace(result, energy=replace(result.energy, reason=reason))
-    request.future.set_result(result.to_dict())
-
-
-def _answer_look(part: Part | None, patch_size: int | None, request: Request) -> None:
-    (ran,) = request.ran
-    try:
-        request.future.set_result(wanted(ran.outputs[0], ran.frames[0].geometry, part, patch_size))
-    except UsageError as error:
-        request.fail(error)
 
 
 def _check_size(size: tuple[int, ...], settings: TokenSettings, engine: Engine) -> None:

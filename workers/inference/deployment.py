@@ -72,30 +72,30 @@ class Inference:
         return await self._running.describe(model)
 
     async def predict(self, image: bytes, settings: TokenSettings) -> dict[str, Any]:
-        """See `InferenceCore.predict`."""
-        return await self._running.predict(image, settings)
+        """See `Questions.predict`."""
+        return await self._running.questions.predict(image, settings)
 
     async def look(self, image: bytes, settings: TokenSettings, box: str | None) -> Wanted:
-        """See `InferenceCore.look`."""
-        return await self._running.look(image, settings, box)
+        """See `Questions.look`."""
+        return await self._running.questions.look(image, settings, box)
 
     async def text(self, text: str, settings: TokenSettings) -> Wanted:
-        """See `InferenceCore.text`."""
-        return await self._running.text(text, settings)
+        """See `Questions.text`."""
+        return await self._running.questions.text(text, settings)
 
     async def example(self, stream: str, polygon: Sequence[Point], frame: int | None) -> Example:
-        """See `InferenceCore.example`."""
-        return await self._running.example(stream, polygon, frame)
+        """See `Questions.example`."""
+        return await self._running.questions.example(stream, polygon, frame)
 
     async def box_example(
         self, stream: str, sides: Sequence[float], name: str, frame: int | None
     ) -> BoxExample:
-        """See `InferenceCore.box_example`."""
-        return await self._running.box_example(stream, sides, name, frame)
+        """See `Questions.box_example`."""
+        return await self._running.questions.box_example(stream, sides, name, frame)
 
     async def hold(self, stream: str, frame: int) -> None:
-        """See `InferenceCore.hold`."""
-        self._running.hold(stream, frame)
+        """See `Questions.hold`."""
+        self._running.questions.hold(stream, frame)
 
     async def where(self) -> dict[str, Any]:
         """The replica's id, its node's, and its process id."""

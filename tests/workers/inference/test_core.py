@@ -495,7 +495,7 @@ def test_streams_not_used_for_longest_make_room_for_others(
 def test_single_images_recall_nothing_of_each_other(replica: Replica) -> None:
     image = encoded(clip(count=1)[0].image)
 
-    first, second = replica.do(*(replica.core.predict(image, RECALL) for _ in range(2)))
+    first, second = replica.do(*(replica.core.questions.predict(image, RECALL) for _ in range(2)))
 
     assert first["decision"] == second["decision"] == "full"
     assert first["prediction"] == second["prediction"]
@@ -529,7 +529,7 @@ def test_audited_results_and_the_status_say_what_answers_are_worth(replica: Repl
 def test_a_single_image_gets_a_result_and_leaves_nothing_behind(replica: Replica, redis: Any) -> None:
     frame = clip()[0]
     settings = replace(INTER, tokenizer="intra")
-    (result,) = replica.do(replica.core.predict(encoded(frame.image), settings))
+    (result,) = replica.do(replica.core.questions.predict(encoded(frame.image), settings))
     assert (result["stream"], result["frame"], result["pts_s"]) == ("frames", 0, None)
     assert result["tokens"] == {"full": PATCHES, "kept": PATCHES // 2}
     assert result["prediction"]["kind"] == "regions"
@@ -631,7 +631,7 @@ def test_a_stream_that_keeps_a_history_is_searched_by_a_picture_or_a_part_of_one
     replica.infer(batch("a", 0, 4, own))
     images = clip(DEFAULT_MODEL)
     for box in (None, "0,0,.5,.5"):
-        (wanted,) = replica.do(replica.core.look(encoded(images[0].image), own, box))
+        (wanted,) = replica.do(replica.core.questions.look(encoded(images[0].image), own, box))
         log = HistoryLog(redis, "a")
         records = log.records(DEFAULT_MODEL)
         assert records is not None
@@ -658,5 +658,5 @@ def test_what_cannot_be_looked_for_is_refused(server: Server, box: str | None, m
     replica = Replica(server.url, weights={"resnet18": "random"})
     picture = encoded(np.zeros((32, 32, 3), np.uint8))
     with pytest.raises(UsageError, match=said):
-        replica.do(replica.core.look(picture, replace(FULL, model=model), box))
+        replica.do(replica.core.questions.look(picture, replace(FULL, model=model), box))
     replica.close()

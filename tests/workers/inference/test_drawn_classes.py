@@ -53,10 +53,10 @@ class Direct(Edge):
         name: str,
         frame: int | None,
     ) -> BoxExample:
-        return await self._core.box_example(stream, sides, name, frame)
+        return await self._core.questions.box_example(stream, sides, name, frame)
 
     async def hold(self, stream: str, inference: Mapping[str, Any] | None, frame: int) -> None:  # noqa: ARG002
-        self._core.hold(stream, frame)
+        self._core.questions.hold(stream, frame)
 
 
 class Yard:
@@ -221,7 +221,7 @@ def test_a_model_without_patches_is_refused_in_one_line(yard: Yard) -> None:
     core = yard.replica.core
     with pytest.raises(UsageError, match="'null' has no patches to compare; names want") as refused:
         yard.replica.do(
-            core.box_example("yard", (0.1, 0.1, 0.2, 0.2), "van", None),
+            core.questions.box_example("yard", (0.1, 0.1, 0.2, 0.2), "van", None),
             core.infer(batch("yard", 0, 1, settings, frames=frames)),
         )
     assert "\n" not in str(refused.value)

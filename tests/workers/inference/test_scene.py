@@ -88,9 +88,9 @@ def test_what_changed_is_found_again_by_a_box_where_a_history_is_kept(server: An
     replica.infer(batch("asks", 0, 10, asked, frames=frames))
     side = frame.image.shape[0]
     box = f"{1 - 84 / side},{1 - 84 / side},{56 / side},{56 / side}"
-    (wanted,) = replica.do(replica.core.look(encoded(frames[7].image), asked, box))
+    (wanted,) = replica.do(replica.core.questions.look(encoded(frames[7].image), asked, box))
     # Half of the picture is no thing.
-    (part,) = replica.do(replica.core.look(encoded(frames[7].image), asked, "0.5,0.5,.5,.5"))
+    (part,) = replica.do(replica.core.questions.look(encoded(frames[7].image), asked, "0.5,0.5,.5,.5"))
     replica.close()
 
     records = HistoryLog(redis, "asks").records(DEFAULT_MODEL)
@@ -156,8 +156,8 @@ def test_what_a_zone_looks_like_is_that_of_the_next_frame_run_in_full(server: An
     replica.do(replica.core.describe(DEFAULT_MODEL))
     frames = clip(count=4)
     model = load_model()
-    asked = replica.core.example("yard", FACE.points, None)
-    other = replica.core.example("yard", FACE.points, None)
+    asked = replica.core.questions.example("yard", FACE.points, None)
+    other = replica.core.questions.example("yard", FACE.points, None)
     # It waits for a frame, and however the stream is tokenized it runs in full.
     recall = TokenSettings(DEFAULT_MODEL, "recall", {}, "yard")
     found, again, _ = replica.do(asked, other, replica.core.infer(batch("yard", 0, 4, recall)))
@@ -179,7 +179,7 @@ def test_a_moment_that_cannot_be_had_is_refused(server: Any, redis: Any) -> None
 
     async def seen(stream: str, polygon: Any, *batches: Any) -> Any:
         return await asyncio.gather(
-            replica.core.example(stream, polygon, None),
+            replica.core.questions.example(stream, polygon, None),
             *map(replica.core.infer, batches),
             return_exceptions=True,
         )
@@ -204,7 +204,7 @@ def test_a_frame_that_was_just_shown_is_the_moment_though_others_came_since(serv
     eventually(lambda: redis.hget(StreamKeys("yard").preview, "frame") == b"1")
     replica.infer(batch("yard", 2, 2, PLAIN))
     eventually(lambda: replica.core._moments.at("yard", 1) is not None)
-    (found,) = replica.do(replica.core.example("yard", FACE.points, 1))
+    (found,) = replica.do(replica.core.questions.example("yard", FACE.points, 1))
     replica.close()
     assert nearest(found.vector, frames) == found.frame == 1
 
