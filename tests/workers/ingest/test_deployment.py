@@ -76,20 +76,21 @@ def endless(tmp_path_factory):
 
 
 def test_a_replica_logs_json_that_says_of_which_stream_and_no_credential(service, folder):
-    _, client = service
+    handle, client = service
     source = f"rtsp://viewer:p%40ss@127.0.0.1:{unused_port()}/live"
     StreamStore(client).add(StreamSpec(id="dark", source=source, model="any", tokenizer="full"))
     eventually(lambda: StreamStore(client).status("dark").state == "failed")
     StreamStore(client).remove("dark")
-    logs = list(folder.glob("session_*/logs/serve/replica_*Ingest*.log"))
-    text = "".join(log.read_text() for log in logs)
+    replica = handle.where.remote().result(timeout_s=60)["replica"]
+    (log,) = folder.glob(f"session_latest/logs/serve/replica_*Ingest_{replica}.log")
+    text = log.read_text()
     assert "p%40ss" not in text
     lines = [json.loads(line) for line in text.splitlines()]
     failed = next(line for line in lines if line.get("stream") == "dark" and line["level"] == "WARNING")
     assert failed["logger"] == "workers.ingest.status_reporter"
     assert failed["message"].startswith("dark is failed: ")
     assert failed["deployment"] == "Ingest"
-    assert f"_{failed['replica']}" in {log.stem[-len(failed["replica"]) - 1 :] for log in logs}
+    assert failed["replica"] == replica
 
 
 def test_a_replica_says_where_it_is(service):
