@@ -30,6 +30,7 @@ class Actor(Writer):
         lose: frames dropped before each result, by reason.
         watched: further fields of its status, from now on.
         told: further fields of its results, from now on.
+        sizes: of its pictures with the map and without.
 
     Args:
         url: of Redis.
@@ -51,6 +52,7 @@ class Actor(Writer):
         self.lose: dict[str, int] = {}
         self.watched: dict[str, Any] = {}
         self.told: dict[str, Any] = {}
+        self.sizes = (MAP_SIZE, PLAIN_SIZE)
         self._recalls = recalls
         self._next = 0
         self._sums: dict[str, Any] = {
@@ -76,8 +78,8 @@ class Actor(Writer):
         }  # fmt: skip
         self.log.append(self.fence, self._next, [json.dumps(result) for result in results], fields)
         self._next += count
-        pictures = {"jpeg": _jpeg(MAP_SIZE, self._next), "plain": _jpeg(PLAIN_SIZE, self._next)}
-        self.client.hset(self.keys.preview, mapping={"frame": self._next, **pictures})
+        mapped, plain = (_jpeg(size, self._next) for size in self.sizes)
+        self.client.hset(self.keys.preview, mapping={"frame": self._next, "jpeg": mapped, "plain": plain})
 
     def say(self, state: str, reason: str | None) -> None:
         """Changes the state, as a worker does when its source breaks."""

@@ -214,3 +214,15 @@ def test_names_fit_from_phone_to_wall(
     assert faint(page) == []
     OUT.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=OUT / f"names-{width}-{scheme}.png", full_page=True)
+
+
+def test_a_box_that_is_dragged_beyond_the_picture_ends_at_its_edge(api: Api, page: Page) -> None:
+    api.edge.vector = np.array(LOOKS["person"], np.float32)
+    page.get_by_role("button", name="Draw a box").click()
+    form = page.get_by_role("form", name="Draw boxes")
+    form.get_by_label("Name", exact=True).fill("person")
+    drag(page, (0.31, 0.47), (1.02, 1.03))
+    form.get_by_role("button", name="Save box").click()
+    expect(page.locator('[data-class="person"] [data-box]')).to_have_count(1)
+    ((x, y, w, h),) = [one["box"] for one in saved(api)["person"]["boxes"]]
+    assert (x + w, y + h) == pytest.approx((1, 1), abs=1e-6)

@@ -209,6 +209,32 @@ def test_of_a_cropped_picture_places_are_those_of_the_source(api: Api, yard: Act
     assert np.allclose(saved(api)["gate"]["polygon"], expected, atol=0.01)
 
 
+@pytest.mark.parametrize("size", [(480, 360), (270, 480)], ids=["four to three", "upright"])
+def test_a_picture_of_any_shape_is_shown_whole_and_its_places_are_where_they_are_seen(
+    api: Api, yard: Actor, page: Page, size: tuple[int, int]
+) -> None:
+    yard.sizes = (size, size)
+    yard.give(1)
+    canvas = page.locator(".stage canvas")
+    expect(canvas).to_have_attribute("data-frame", "6")
+    shown, stage = canvas.bounding_box(), page.locator(".stage").bounding_box()
+    assert shown is not None
+    assert stage is not None
+    assert shown == pytest.approx(stage, abs=1)
+    # The canvas keeps the proportions of its picture, in its middle.
+    scale = min(shown["width"] / size[0], shown["height"] / size[1])
+    left = shown["x"] + (shown["width"] - scale * size[0]) / 2
+    top = shown["y"] + (shown["height"] - scale * size[1]) / 2
+    page.get_by_role("button", name="Draw a zone").click()
+    for x, y in (*GATE, GATE[0]):
+        page.mouse.click(left + x * scale * size[0], top + y * scale * size[1])
+    page.get_by_label("Name", exact=True).fill("gate")
+    page.get_by_label("States").fill("open, closed")
+    page.get_by_role("button", name="Save zone").click()
+    expect(page.locator('[data-zone="gate"]')).to_be_visible()
+    assert np.allclose(saved(api)["gate"]["polygon"], GATE, atol=0.01)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280, 2560])
 def test_zones_and_rules_fit_from_phone_to_wall(

@@ -93,7 +93,7 @@ export function classForm(stage, chosen, names, { hold, save, ended }) {
     if (called.includes("/")) throw wrong("name", "a name without / is wanted: it becomes a part of an address");
     const { x, y, w, h } = drawing?.closed ? boxOf(drawing.corners) : { w: 0, h: 0 };
     if (w < LEAST || h < LEAST) throw wrong("box", "draw a box around one thing on the picture");
-    await save({ name: called, box: [x, y, w, h].map((value) => Number(value.toFixed(4))), frame: stage.frame });
+    await save({ name: called, box: [x, y, w, h], frame: stage.frame });
     if (open) start();
   });
   if (chosen === NOT_THIS) none.checked = true;

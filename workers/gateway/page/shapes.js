@@ -16,9 +16,13 @@ export const BOX = {
   outline: ([a, b]) => (b ? [a, [b[0], a[1]], b, [a[0], b[1]]] : [a]),
 };
 
-/** A box as the API has them, of two corners. */
-export function boxOf([[ax, ay], [bx, by]]) {
-  return { x: Math.min(ax, bx), y: Math.min(ay, by), w: Math.abs(ax - bx), h: Math.abs(ay - by) };
+// Of a picture's side; finer than a pixel of what is shown.
+const FINEST = 1e4;
+
+/** A box as the API has them, of two corners; never a rounding beyond the picture. */
+export function boxOf(corners) {
+  const [[ax, ay], [bx, by]] = corners.map((corner) => corner.map((side) => Math.round(side * FINEST)));
+  return { x: Math.min(ax, bx) / FINEST, y: Math.min(ay, by) / FINEST, w: Math.abs(ax - bx) / FINEST, h: Math.abs(ay - by) / FINEST };
 }
 
 /** Where a name is best put: over the middle. */
