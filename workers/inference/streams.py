@@ -27,6 +27,7 @@ from vocab.words import Vocabulary
 from workers.contract.messages import TokenSettings
 from workers.inference.metrics import RecallMetrics
 from workers.memory import Trimmer
+from workers.settings.scene_fields import drawn_of
 
 # Seconds without a frame after which a stream's or scope's state goes.
 _UNUSED_S = 60.0
@@ -250,7 +251,7 @@ class Streams:
 
 def _rezone(state: _Stream, settings: TokenSettings, model: Model) -> None:
     """Gives a stream other zones or names; where more was changed nothing is done."""
-    alike = replace(state.settings, zones=settings.zones, classes=settings.classes)
+    alike = replace(state.settings, **drawn_of(settings))
     if state.model is model and alike == settings:
         scene = settings.scene(model)
         if scene is not None:

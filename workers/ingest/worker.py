@@ -35,6 +35,7 @@ from workers.ingest.replica_context import ReplicaContext
 from workers.ingest.sender import LOOK_UP_S, Answer, RewindError, Sender, Stopped, one_line, pending
 from workers.ingest.status_reporter import StatusReporter
 from workers.ingest.stream_source import StreamSource
+from workers.settings.scene_fields import drawn_of
 from workers.telemetry.logs import log_context
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class StreamWorker:
         Returns:
             False where more than those was changed; nothing is done then.
         """
-        alike = {"zones": spec.zones, "classes": spec.classes, "revision": spec.revision}
+        alike = drawn_of(spec) | {"revision": spec.revision}
         if self.outcome is not None or self.spec.model_copy(update=alike) != spec:
             return False
         self.spec = spec
@@ -322,7 +323,7 @@ class StreamWorker:
     def _send(self, frames: list[Frame], present: Round) -> None:
         first = present.position.next_frame
         # Those may change on the way, see `retune`.
-        settings = replace(self._settings, zones=self.spec.zones, classes=self.spec.classes)
+        settings = replace(self._settings, **drawn_of(self.spec))
         facts = present.facts(frames)
         images = np.stack([frame.image for frame in frames])
         durable = {} if present.live else present.position.status(self.spec)

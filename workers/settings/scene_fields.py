@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from pydantic import BaseModel, Field, field_validator
 
 from pipeline.errors import UsageError
+
+
+class Drawn(Protocol):
+    """What has these fields: the settings of a stream, and those that come with its frames."""
+
+    @property
+    def zones(self) -> Mapping[str, Any] | None: ...
+
+    @property
+    def classes(self) -> Mapping[str, Any] | None: ...
 
 
 class SceneFields(BaseModel):
@@ -60,3 +71,8 @@ class SceneFields(BaseModel):
             return Classes.from_dict(classes).to_dict()
         except UsageError as error:
             raise ValueError(str(error)) from None
+
+
+def drawn_of(given: Drawn) -> dict[str, Any]:
+    """What people draw while watching, and so changes without the stream being opened anew, by field."""
+    return {"zones": given.zones, "classes": given.classes}
